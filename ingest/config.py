@@ -1,0 +1,161 @@
+"""Configuration of the central service: read once, frozen, passed down.
+
+Each setting is a flag (`--dsn`) or an environment variable (`METERTREE_DSN`); the flag wins. Secrets are only ever
+named by the path of a file, so that they show neither in a process list nor in an environment dump.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from metering.errors import MeteringError
+
+PREFIX = "METERTREE_"
+
+
+class SettingMissing(MeteringError):
+    """A setting that this command cannot do without was not given."""
+
+
+class SettingInvalid(MeteringError):
+    """A setting does not have the form it must have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting: its flag name, what it means, its default (None: must be given)."""
+
+    name: str
+    meaning: str
+    default: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.name
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return PREFIX + self.name.upper().replace("-", "_")
+
+
+DSN = Setting("dsn", "PostgreSQL connection string, e.g. postgresql://metertree@127.0.0.1/metertree")
+BROKER_HOST = Setting("broker-host", "host of the MQTT broker", "127.0.0.1")
+BROKER_PORT = Setting("broker-port", "port of the MQTT broker", "1883")
+BROKER_USER = Setting("broker-user", "user name at the MQTT broker", "")
+BROKER_PASSWORD_FILE = Setting("broker-password-file", "file that holds the password at the MQTT broker", "")
+CENTRE_KEY = Setting("centre-key", "file with the private key that signs receipts and statements")
+ADMIN_TOKEN_FILE = Setting("admin-token-file", "file with the token that API writes must carry")
+HOST = Setting("host", "address the API and the console listen on", "127.0.0.1")
+PORT = Setting("port", "port the API and the console listen on", "8080")
+PROFILES = Setting("profiles", "further folder of meter profiles beside the shipped ones", "")
+SETTLE_EVERY_S = Setting("settle-every-s", "pause between two settlement passes [s]", "1")
+
+BROKER_SETTINGS = (BROKER_HOST, BROKER_PORT, BROKER_USER, BROKER_PASSWORD_FILE)
+SERVE_SETTINGS = (DSN, *BROKER_SETTINGS, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES, SETTLE_EVERY_S)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """How to reach the MQTT broker."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServeConfig:
+    """Everything `metertree serve` needs to know. `settle_every_s` is a pause [s]."""
+
+    dsn: str
+    broker: BrokerConfig
+    centre_key: Path
+    admin_token: str
+    host: str
+    port: int
+    profiles: Path | None
+    settle_every_s: float
+
+
+def add_settings(parser: argparse.ArgumentParser, *settings: Setting) -> None:
+    """Give `parser` a flag for each setting; its help names the variable and the default."""
+    for setting in settings:
+        default = f"; default {setting.default}" if setting.default else ""
+        parser.add_argument(setting.flag, metavar="X", help=f"{setting.meaning} [{setting.variable}{default}]")
+
+
+class Settings:
+    """Looks settings up: flag first, then environment, then default."""
+
+    def __init__(self, args: argparse.Namespace, environment: Mapping[str, str] | None = None) -> None:
+        self._args = args
+        self._environment = os.environ if environment is None else environment
+
+    def text(self, setting: Setting) -> str:
+        """Give a setting as text; raises SettingMissing."""
+        given = getattr(self._args, setting.name.replace("-", "_"), None)
+        found = given if given is not None else self._environment.get(setting.variable, setting.default)
+        if found is None:
+            raise SettingMissing(f"{setting.meaning}: give {setting.flag} or set {setting.variable}")
+        return str(found)
+
+    def port(self, setting: Setting) -> int:
+        """Give a TCP port; raises SettingInvalid."""
+        text = self.text(setting)
+        if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+            raise SettingInvalid(f"{setting.flag}: {text!r} is not a port; give a number from 1 to 65535")
+        return int(text)
+
+    def seconds(self, setting: Setting) -> float:
+        """Give a positive duration [s]; raises SettingInvalid."""
+        text = self.text(setting)
+        try:
+            seconds = float(text)
+        except ValueError as error:
+            raise SettingInvalid(f"{setting.flag}: {text!r} is not a number of seconds") from error
+        if not 0 < seconds <= 3600:
+            raise SettingInvalid(f"{setting.flag}: {text} s is out of range; give more than 0 and at most 3600")
+        return seconds
+
+    def secret(self, setting: Setting) -> str:
+        """Read the secret that a setting's file holds, without the line end; raises SettingInvalid."""
+        path = Path(self.text(setting))
+        try:
+            secret = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingInvalid(f"{setting.flag}: {path} cannot be read: {error}") from error
+        if not secret:
+            raise SettingInvalid(f"{setting.flag}: {path} is empty; write the secret into it")
+        return secret
+
+
+def read_broker_config(settings: Settings) -> BrokerConfig:
+    """Read how to reach the broker."""
+    return BrokerConfig(
+        host=settings.text(BROKER_HOST),
+        port=settings.port(BROKER_PORT),
+        user=settings.text(BROKER_USER),
+        password=settings.secret(BROKER_PASSWORD_FILE) if settings.text(BROKER_PASSWORD_FILE) else "",
+    )
+
+
+def read_serve_config(settings: Settings) -> ServeConfig:
+    """Read everything `metertree serve` needs; raises SettingMissing or SettingInvalid."""
+    profiles = settings.text(PROFILES)
+    return ServeConfig(
+        dsn=settings.text(DSN),
+        broker=read_broker_config(settings),
+        centre_key=Path(settings.text(CENTRE_KEY)),
+        admin_token=settings.secret(ADMIN_TOKEN_FILE),
+        host=settings.text(HOST),
+        port=settings.port(PORT),
+        profiles=Path(profiles) if profiles else None,
+        settle_every_s=settings.seconds(SETTLE_EVERY_S),
+    )

@@ -1,0 +1,137 @@
+"""The console's words in both languages. The glossary's terms, once each; a missing word is an error, not a blank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class Language(StrEnum):
+    """A language of the console."""
+
+    ZH = "zh"
+    EN = "en"
+
+    @property
+    def tag(self) -> str:
+        """The tag for the page's `lang` attribute."""
+        return "zh-CN" if self is Language.ZH else "en"
+
+    @property
+    def other(self) -> Language:
+        """The language to switch to."""
+        return Language.EN if self is Language.ZH else Language.ZH
+
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "title": ("计量树", "Metertree"),
+    "switch": ("English", "中文"),
+    "skip": ("跳到内容", "Skip to content"),
+    "run": ("分摊核算", "Allocation run"),
+    "run-id": ("核算编号", "Run"),
+    "state": ("状态", "State"),
+    "state-computed": ("已核算", "computed"),
+    "state-blocked": ("有待处理事项,不可批准", "open cases: not approvable"),
+    "period": ("账期", "Period"),
+    "runs": ("历次核算", "Runs"),
+    "booked-at": ("入账时间", "Booked at"),
+    "main-energy": ("总表电量", "Main meter"),
+    "loss": ("损耗", "Loss"),
+    "cost": ("总费用", "Cost"),
+    "pools-cost": ("费用池合计", "Pools"),
+    "charged": ("租户承担", "Tenants pay"),
+    "owner-bears": ("业主承担", "Owner bears"),
+    "open-cases": ("待处理事项", "Open cases"),
+    "balance": ("计量树与平衡", "Meter tree and balance"),
+    "balance-note": (
+        "损耗 = 本级净电量 − 下级净电量之和;超出允许范围即立案。",
+        "Loss = net energy of the node minus net energy of its children; outside the band it becomes a case.",
+    ),
+    "node": ("节点", "Node"),
+    "energy": ("电量 kWh", "Energy kWh"),
+    "export": ("上网 kWh", "Export kWh"),
+    "children": ("下级合计 kWh", "Children kWh"),
+    "loss-kwh": ("损耗 kWh", "Loss kWh"),
+    "loss-share": ("损耗率", "Loss %"),
+    "band": ("允许 ± kWh", "Band ± kWh"),
+    "within": ("在范围内", "within band"),
+    "outside": ("超出范围", "outside band"),
+    "quality": ("数据质量", "Quality"),
+    "all-measured": ("全部实测", "all measured"),
+    "quality-ROLLOVER": ("翻转", "rollover"),
+    "quality-EXCHANGE": ("换表", "exchange"),
+    "quality-ESTIMATED": ("估算", "estimated"),
+    "quality-MISSING": ("缺失", "missing"),
+    "quality-HELD": ("挂起", "held"),
+    "pools": ("费用池", "Cost pools"),
+    "class-must": ("必摊", "must-share"),
+    "class-negotiated": ("协商", "negotiated"),
+    "class-exclusive": ("独用", "exclusive"),
+    "party": ("承担方", "Party"),
+    "unit": ("单元", "Unit"),
+    "weight": ("权重", "Weight"),
+    "amount": ("金额", "Amount"),
+    "residual": ("余额(由业主承担)", "Residual (the owner bears it)"),
+    "residual-of": ("余额,承担方:", "Residual, borne by "),
+    "sum-lines": ("分摊行合计", "Sum of lines"),
+    "pool-cost": ("池费用", "Pool cost"),
+    "proof": ("守恒证明", "Proof"),
+    "proof-holds": ("一分不差", "exact to the cent"),
+    "proof-fails": ("不守恒", "does not conserve"),
+    "statements": ("分摊明细确认单", "Statements"),
+    "statements-note": (
+        "每张确认单都带签名,凭公钥即可离线验证并逐步重算。",
+        "Each statement is signed; the public key alone is enough to verify it offline and recompute it step by step.",
+    ),
+    "number": ("编号", "Number"),
+    "total": ("合计", "Total"),
+    "download": ("下载", "Download"),
+    "cases": ("事项与例外", "Cases and exceptions"),
+    "cases-none": ("本账期没有事项。", "No cases in this period."),
+    "kind": ("类别", "Kind"),
+    "span": ("时间", "When"),
+    "reason": ("原因", "Reason"),
+    "exceptions": ("计量事件", "Metering events"),
+    "gateways": ("网关", "Gateways"),
+    "gateway": ("网关", "Gateway"),
+    "last-mark": ("最新读数时刻", "Last mark"),
+    "contiguous": ("连续收到至", "Complete up to"),
+    "held-envelopes": ("封包数", "Envelopes"),
+    "quarantined": ("隔离", "Quarantined"),
+    "no-gateways": ("尚无已注册网关。", "No gateway is enrolled yet."),
+    "waiting": ("还没有核算", "No run yet"),
+    "waiting-note": (
+        "读数正在到达;本页每五秒刷新一次。完成一次核算后,这里显示计量树、分摊行与守恒证明。",
+        "Readings are arriving; this page looks again every five seconds. After the first run it shows the tree, "
+        "the lines and the proof.",
+    ),
+    "no-site": (
+        "还没有导入园区。先运行 metertree site import DIR。",
+        "No site is imported yet. Start with: metertree site import DIR",
+    ),
+    "times-in": ("时间均为", "Times are in"),
+    "not-found": ("没有这个页面", "There is no such page"),
+    "home": ("返回首页", "Back to the first page"),
+    "vacant": ("空置", "vacant"),
+    "owner": ("业主", "owner"),
+    "tariff": ("电价", "Tariff"),
+    "verify-with": ("离线验证", "Verify offline"),
+    "copied-id": ("完整编号", "full id"),
+}
+
+
+def words(language: Language) -> Mapping[str, str]:
+    """Give every word of the console in one language."""
+    position = 0 if language is Language.ZH else 1
+    return {key: pair[position] for key, pair in _WORDS.items()}
+
+
+def choose_language(asked: str | None, accepted: str | None) -> Language:
+    """Choose by the `lang` query, else by the Accept-Language header's order, else Chinese."""
+    if asked in set(Language):
+        return Language(asked)
+    for part in (accepted or "").split(","):
+        primary = part.split(";")[0].strip().lower().split("-")[0]
+        if primary in set(Language):
+            return Language(primary)
+    return Language.ZH
