@@ -267,73 +267,77 @@ def _reading_to_wire(reading: MeterReading, profiles: Sequence[bytes], sealed_ms
 
 
 def _from_wire(content: Any) -> Envelope:
-    fields = _expect_list(content, 12, "payload")
+    fields = expect_list(content, 12, "payload")
     if fields[0] != FORMAT:
         raise EnvelopeMalformed(f"format {fields[0]!r} is not known; this service reads format {FORMAT}")
-    clock = _expect_list(fields[8], 2, "clock")
-    profiles = [_expect_bytes(profile, 32, "profile hash") for profile in _expect_list(fields[10], None, "profiles")]
-    sealed_ms = _expect_int(fields[7], "sealed_at", -(2**47), 2**47)
+    clock = expect_list(fields[8], 2, "clock")
+    profiles = [expect_bytes(profile, 32, "profile hash") for profile in expect_list(fields[10], None, "profiles")]
+    sealed_ms = expect_int(fields[7], "sealed_at", -(2**47), 2**47)
     try:
         return Envelope(
-            gateway=GatewayId(check_identifier(_expect_text(fields[2], "gateway"))),
-            epoch=_expect_int(fields[3], "epoch", 1, 2**31 - 1),
-            seq=_expect_int(fields[4], "seq", 1, 2**63 - 1),
-            previous_hash=_expect_bytes(fields[5], 32, "previous hash"),
-            boot=_expect_bytes(fields[6], 16, "boot"),
+            gateway=GatewayId(check_identifier(expect_text(fields[2], "gateway"))),
+            epoch=expect_int(fields[3], "epoch", 1, 2**31 - 1),
+            seq=expect_int(fields[4], "seq", 1, 2**63 - 1),
+            previous_hash=expect_bytes(fields[5], 32, "previous hash"),
+            boot=expect_bytes(fields[6], 16, "boot"),
             sealed_at=from_ms(sealed_ms),
             clock=ClockState(
-                ClockQuality(_expect_int(clock[0], "clock quality", 0, 2)),
-                None if clock[1] is None else _expect_int(clock[1], "clock error", 0, 2**47),
+                ClockQuality(expect_int(clock[0], "clock quality", 0, 2)),
+                None if clock[1] is None else expect_int(clock[1], "clock error", 0, 2**47),
             ),
-            mark=None if fields[9] is None else from_ms(1000 * _expect_int(fields[9], "mark", -(2**37), 2**37)),
+            mark=None if fields[9] is None else from_ms(1000 * expect_int(fields[9], "mark", -(2**37), 2**37)),
             readings=tuple(
-                _reading_from_wire(item, profiles, sealed_ms) for item in _expect_list(fields[11], None, "readings")
+                _reading_from_wire(item, profiles, sealed_ms) for item in expect_list(fields[11], None, "readings")
             ),
-            kind=Kind(_expect_int(fields[1], "kind", 1, 1)),
+            kind=Kind(expect_int(fields[1], "kind", 1, 1)),
         )
     except IdentifierInvalid as error:
         raise EnvelopeMalformed(str(error)) from error
 
 
 def _reading_from_wire(content: Any, profiles: Sequence[bytes], sealed_ms: int) -> MeterReading:
-    fields = _expect_list(content, 8, "reading")
-    index = _expect_int(fields[1], "profile index", 0, max(len(profiles) - 1, 0))
+    fields = expect_list(content, 8, "reading")
+    index = expect_int(fields[1], "profile index", 0, max(len(profiles) - 1, 0))
     if not profiles:
         raise EnvelopeMalformed("a reading without a profile")
     return MeterReading(
-        meter=MeterId(check_identifier(_expect_text(fields[0], "meter"))),
+        meter=MeterId(check_identifier(expect_text(fields[0], "meter"))),
         profile_hash=profiles[index],
-        group=_expect_int(fields[2], "group", 0, 255),
-        started_at=from_ms(sealed_ms - _expect_int(fields[3], "start", -(2**47), 2**47)),
-        ended_at=from_ms(sealed_ms - _expect_int(fields[4], "end", -(2**47), 2**47)),
-        quality=ReadQuality(_expect_int(fields[5], "quality", 0, 4)),
+        group=expect_int(fields[2], "group", 0, 255),
+        started_at=from_ms(sealed_ms - expect_int(fields[3], "start", -(2**47), 2**47)),
+        ended_at=from_ms(sealed_ms - expect_int(fields[4], "end", -(2**47), 2**47)),
+        quality=ReadQuality(expect_int(fields[5], "quality", 0, 4)),
         mantissas=tuple(
-            None if mantissa is None else _expect_int(mantissa, "mantissa", -(2**63), 2**63 - 1)
-            for mantissa in _expect_list(fields[6], None, "mantissas")
+            None if mantissa is None else expect_int(mantissa, "mantissa", -(2**63), 2**63 - 1)
+            for mantissa in expect_list(fields[6], None, "mantissas")
         ),
-        frames=tuple(_expect_bytes(frame, None, "frame") for frame in _expect_list(fields[7], None, "frames")),
+        frames=tuple(expect_bytes(frame, None, "frame") for frame in expect_list(fields[7], None, "frames")),
     )
 
 
-def _expect_list(content: Any, length: int | None, what: str) -> Sequence[Any]:
+def expect_list(content: Any, length: int | None, what: str) -> Sequence[Any]:
+    """Require an array, of `length` items where one is given; raises EnvelopeMalformed naming `what`."""
     if not isinstance(content, list | tuple) or (length is not None and len(content) != length):
         raise EnvelopeMalformed(f"{what}: expected an array{'' if length is None else f' of {length}'}")
     return content
 
 
-def _expect_int(content: Any, what: str, least: int, most: int) -> int:
+def expect_int(content: Any, what: str, least: int, most: int) -> int:
+    """Require an integer from `least` to `most`, both included; raises EnvelopeMalformed naming `what`."""
     if type(content) is not int or not least <= content <= most:
         raise EnvelopeMalformed(f"{what}: expected an integer from {least} to {most}")
     return content
 
 
-def _expect_bytes(content: Any, length: int | None, what: str) -> bytes:
+def expect_bytes(content: Any, length: int | None, what: str) -> bytes:
+    """Require octets, `length` of them where one is given; raises EnvelopeMalformed naming `what`."""
     if type(content) is not bytes or (length is not None and len(content) != length):
         raise EnvelopeMalformed(f"{what}: expected {'' if length is None else f'{length} '}octets")
     return content
 
 
-def _expect_text(content: Any, what: str) -> str:
+def expect_text(content: Any, what: str) -> str:
+    """Require text; raises EnvelopeMalformed naming `what`."""
     if type(content) is not str:
         raise EnvelopeMalformed(f"{what}: expected text")
     return content

@@ -15,6 +15,10 @@ from metering.envelope import (
     Verifier,
     decode_canonical,
     encode,
+    expect_bytes,
+    expect_int,
+    expect_list,
+    expect_text,
     from_ms,
     parse_sign1,
     sign1,
@@ -59,18 +63,19 @@ def seal_receipt(receipt: Receipt, signer: Signer) -> bytes:
 
 def open_receipt(octets: bytes, verifier: Verifier) -> Receipt:
     """Verify with the centre's public key and parse; raises EnvelopeMalformed or SignatureInvalid."""
-    content: Any = decode_canonical(parse_sign1(octets).require(verifier))
-    try:
-        format_number, gateway, epoch, contiguous_seq, head_hash, server_ms, refused = content
-        if format_number != RECEIPT_FORMAT:
-            raise EnvelopeMalformed(f"receipt format {format_number!r} is not known")
-        return Receipt(
-            gateway=GatewayId(gateway),
-            epoch=epoch,
-            contiguous_seq=contiguous_seq,
-            head_hash=head_hash,
-            server_time=from_ms(server_ms),
-            refused=tuple((seq, reason) for seq, reason in refused),
-        )
-    except (TypeError, ValueError) as error:
-        raise EnvelopeMalformed(f"not a receipt: {error}") from error
+    fields = expect_list(decode_canonical(parse_sign1(octets).require(verifier)), 7, "receipt")
+    if fields[0] != RECEIPT_FORMAT:
+        raise EnvelopeMalformed(f"receipt format {fields[0]!r} is not known")
+    return Receipt(
+        gateway=GatewayId(expect_text(fields[1], "gateway")),
+        epoch=expect_int(fields[2], "epoch", 1, 2**31 - 1),
+        contiguous_seq=expect_int(fields[3], "contiguous seq", 0, 2**63 - 1),
+        head_hash=expect_bytes(fields[4], 32, "head hash"),
+        server_time=from_ms(expect_int(fields[5], "server time", -(2**47), 2**47)),
+        refused=tuple(_refusal(item) for item in expect_list(fields[6], None, "refused")),
+    )
+
+
+def _refusal(content: Any) -> tuple[int, str]:
+    seq, reason = expect_list(content, 2, "refusal")
+    return expect_int(seq, "seq", 1, 2**63 - 1), expect_text(reason, "reason")

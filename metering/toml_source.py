@@ -19,7 +19,7 @@ Place = tuple[str | int, ...]
 """Where a value stands: keys and array indices from the root, e.g. ("meters", 3, "serial")."""
 
 _HEADER = re.compile(r"^\s*(\[\[?)\s*([^\]]+?)\s*\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"^\s*([A-Za-z0-9_\-.\"']+)\s*=")
+_KEY = re.compile(r"""^\s*((?:"[^"]*"|'[^']*'|[A-Za-z0-9_\-.\s]+)+?)\s*=""")
 _PARSER_LINE = re.compile(r"at line (\d+)")
 
 

@@ -1,0 +1,49 @@
+# Two commands do everything on a machine with Python 3.11 to 3.13 and make:
+#   make demo     the main job, end to end        (DEMO_ARGS=--exit ends when the run is printed)
+#   make test     every check
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+DEMO_ARGS ?=
+
+.PHONY: demo test lint types unit compiled-off lock clean help
+
+help:
+	@sed -n '1,4p' Makefile
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	  { echo "Metertree needs Python 3.11 to 3.13; $(PYTHON) is $$($(PYTHON) -V). Set PYTHON=/path/to/python3.x"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/metertree demo $(DEMO_ARGS)
+
+test: lint types unit compiled-off
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/python -m pytest -q
+
+# The kernels once more as plain Python: there an overflow or a bad index is an error instead of a silent wrong number.
+compiled-off: $(READY)
+	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/unit/allocation_engine tests/golden
+
+# Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	  --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .metertree .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
