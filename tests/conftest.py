@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -56,7 +57,7 @@ class SeededSigner:
         return SeededVerifier(self._key.public_key())
 
 
-def make_envelope(seq: int = 1, previous_hash: bytes = bytes(32), mark: datetime = MARK) -> Envelope:
+def build_envelope(seq: int = 1, previous_hash: bytes = bytes(32), mark: datetime = MARK) -> Envelope:
     """An envelope of three meters: one with export, one without answer, one plain."""
     profile_a = hashlib.sha256(b"profile a").digest()
     profile_b = hashlib.sha256(b"profile b").digest()
@@ -105,4 +106,10 @@ def centre_signer() -> SeededSigner:
 @pytest.fixture
 def envelope() -> Envelope:
     """The first envelope of a chain."""
-    return make_envelope()
+    return build_envelope()
+
+
+@pytest.fixture
+def make_envelope() -> Callable[..., Envelope]:
+    """Builds envelopes of a chain: `make_envelope(seq, previous_hash, mark)`."""
+    return build_envelope

@@ -1,0 +1,85 @@
+"""docs/wire.md promises its examples to strangers; this test makes them again and compares every octet."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metering.envelope import EnvelopeMalformed, SignatureInvalid, digest_of, open_sealed, parse_sign1, seal
+from metering.identity import GatewayId
+from metering.receipt import Receipt, open_receipt, seal_receipt
+from metering.topics import envelope_topic, partition_of, receipt_topic
+
+WIRE = Path(__file__).parents[3] / "docs" / "wire.md"
+
+
+def published() -> dict[str, Any]:
+    """The vectors as printed in docs/wire.md."""
+    block = re.search(r"<!-- vectors -->\s*```json\n(.*?)```", WIRE.read_text(encoding="utf-8"), re.S)
+    assert block is not None, "docs/wire.md has no vector block"
+    vectors: dict[str, Any] = json.loads(block.group(1))
+    return vectors
+
+
+def made(make_envelope: Any, gateway_signer: Any, centre_signer: Any) -> dict[str, Any]:
+    """The same vectors, made now."""
+    first = seal(make_envelope(), gateway_signer)
+    second = seal(make_envelope(2, digest_of(first), datetime(2026, 6, 30, 16, 15, tzinfo=UTC)), gateway_signer)
+    receipt = Receipt(
+        gateway=GatewayId("gw-a"),
+        epoch=1,
+        contiguous_seq=2,
+        head_hash=digest_of(second),
+        server_time=datetime(2026, 6, 30, 16, 15, 1, tzinfo=UTC),
+        refused=((1, "profile-unknown"),),
+    )
+    flipped = bytearray(second)
+    flipped[100] ^= 1
+    return {
+        "gateway_seed": gateway_signer.seed.hex(),
+        "gateway_public_key": gateway_signer.public_octets.hex(),
+        "gateway_key_id": gateway_signer.key_id.hex(),
+        "centre_seed": centre_signer.seed.hex(),
+        "centre_public_key": centre_signer.public_octets.hex(),
+        "partition": partition_of(GatewayId("gw-a")),
+        "envelope_topic": envelope_topic(GatewayId("gw-a")),
+        "receipt_topic": receipt_topic(GatewayId("gw-a")),
+        "envelope_1": first.hex(),
+        "envelope_1_signed": parse_sign1(first).signed.hex(),
+        "envelope_1_sha256": digest_of(first).hex(),
+        "envelope_2": second.hex(),
+        "receipt": seal_receipt(receipt, centre_signer).hex(),
+        "refused_flipped_bit": bytes(flipped).hex(),
+        "refused_other_key": seal(make_envelope(), centre_signer).hex(),
+        "refused_not_canonical": (first[:1] + b"\x98\x04" + first[2:]).hex(),
+    }
+
+
+@pytest.fixture
+def vectors(make_envelope: Any, gateway_signer: Any, centre_signer: Any) -> dict[str, Any]:
+    """Freshly made vectors."""
+    return made(make_envelope, gateway_signer, centre_signer)
+
+
+def test_the_published_vectors_are_what_this_code_makes(vectors: dict[str, Any]) -> None:
+    assert published() == vectors, "docs/wire.md is out of date; new vectors:\n" + json.dumps(vectors, indent=1)
+
+
+def test_the_accepted_vectors_open_and_chain(gateway_signer: Any, centre_signer: Any) -> None:
+    vectors = published()
+    first = open_sealed(bytes.fromhex(vectors["envelope_1"]), gateway_signer.verifier)
+    second = open_sealed(bytes.fromhex(vectors["envelope_2"]), gateway_signer.verifier)
+    assert second.envelope.previous_hash == first.digest
+    receipt = open_receipt(bytes.fromhex(vectors["receipt"]), centre_signer.verifier)
+    assert (receipt.contiguous_seq, receipt.head_hash) == (second.envelope.seq, second.digest)
+
+
+@pytest.mark.parametrize("name", ["refused_flipped_bit", "refused_other_key", "refused_not_canonical"])
+def test_the_refused_vectors_are_refused(name: str, gateway_signer: Any) -> None:
+    with pytest.raises((EnvelopeMalformed, SignatureInvalid)):
+        open_sealed(bytes.fromhex(published()[name]), gateway_signer.verifier)
