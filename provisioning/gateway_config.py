@@ -1,0 +1,180 @@
+"""What one gateway must know to run: who it is, its keys, its broker, its ports and meters. One TOML file.
+
+It is derived from the site (`gateway_config`), so that a meter is described once. The site may change: a new file is
+derived then and the gateway restarted; nothing in it can touch the outbox.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from device_profiles.profile import Protocol
+from metering.errors import DocumentError
+from metering.identity import GatewayId, MeterId, PortId, check_identifier
+from metering.toml_source import TomlSource
+from provisioning.document import DocumentMismatch, from_document, to_document
+from provisioning.site import Port, Site, SiteInvalid, Span
+
+
+class ClockKind(StrEnum):
+    """Which clock the gateway follows."""
+
+    SYSTEM = "system"
+    PLAYED = "played"
+
+
+@dataclass(frozen=True, slots=True)
+class ClockConfig:
+    """The clock; `host` and `port` are those of the time server of a played clock, None for the system's."""
+
+    kind: ClockKind
+    host: str | None
+    port: int | None
+
+    def __post_init__(self) -> None:
+        if self.kind is ClockKind.PLAYED and (self.host is None or self.port is None):
+            raise SiteInvalid("a played clock needs host and port of its time server")
+
+
+SYSTEM_CLOCK = ClockConfig(ClockKind.SYSTEM, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfig:
+    """Where the MQTT broker listens, and as whom to connect."""
+
+    host: str
+    port: int
+    user: str | None
+    password: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FittedMeter:
+    """A meter as the gateway sees it: how to ask it, and during which span it is there to be asked."""
+
+    id: MeterId
+    port: PortId
+    profile: str
+    protocol: Protocol
+    address: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """Everything `metertree-gateway run` reads.
+
+    epoch        granted at enrolment
+    boot         16 octets naming this boot of the machine
+    state_dir    holds the outbox
+    every_s      time between marks [s]
+    group        name of the profiles' channel group that is read at each mark
+    """
+
+    gateway: GatewayId
+    epoch: int
+    boot: bytes
+    state_dir: Path
+    signing_key: Path
+    centre_public_key: Path
+    every_s: int
+    group: str
+    broker: BrokerConfig
+    clock: ClockConfig
+    ports: tuple[Port, ...]
+    meters: tuple[FittedMeter, ...]
+
+    def __post_init__(self) -> None:
+        check_identifier(self.gateway)
+        if self.epoch < 1:
+            raise SiteInvalid("epoch counts from 1")
+        if len(self.boot) != 16:
+            raise SiteInvalid(f"boot must be 16 octets, not {len(self.boot)}")
+        known = {port.id for port in self.ports}
+        for meter in self.meters:
+            if meter.port not in known:
+                raise SiteInvalid(f"meter {meter.id} names port {meter.port}, which is not here")
+
+    def meters_on(self, port: PortId) -> tuple[FittedMeter, ...]:
+        """List the meters of one port."""
+        return tuple(meter for meter in self.meters if meter.port == port)
+
+    def to_toml(self) -> str:
+        """Give the file form; reading it back gives an equal object."""
+        return "\n".join(_toml(to_document(self))) + "\n"
+
+    @classmethod
+    def read(cls, path: Path) -> GatewayConfig:
+        """Read the file form; raises DocumentError with the line of the mistake."""
+        return cls.from_toml(TomlSource.read(path))
+
+    @classmethod
+    def from_toml(cls, source: TomlSource) -> GatewayConfig:
+        """Read the parsed file form; raises DocumentError with the line of the mistake."""
+        try:
+            return from_document(cls, source.content)
+        except DocumentMismatch as error:
+            mend = "derive the file anew from the site, or mend this line"
+            raise DocumentError((source.fault(*error.place, problem=str(error), mend=mend),)) from error
+
+
+def gateway_config(
+    site: Site,
+    gateway: GatewayId,
+    *,
+    epoch: int,
+    boot: bytes,
+    state_dir: Path,
+    signing_key: Path,
+    centre_public_key: Path,
+    broker: BrokerConfig,
+    clock: ClockConfig,
+    every_s: int,
+    group: str,
+    places: Mapping[PortId, str],
+) -> GatewayConfig:
+    """Derive a gateway's configuration from its site.
+
+    places   where a port is on this machine, if not where the site says: a device path, or `host:port`
+    """
+    ports: tuple[Port, ...] = tuple(
+        port.at(places[port.id]) if port.id in places else port for port in site.ports_of(gateway)
+    )
+    meters = tuple(
+        FittedMeter(meter.id, meter.port, meter.profile, meter.protocol, meter.address, meter.span)
+        for meter in site.meters_of(gateway)
+    )
+    return GatewayConfig(
+        gateway=gateway,
+        epoch=epoch,
+        boot=boot,
+        state_dir=state_dir,
+        signing_key=signing_key,
+        centre_public_key=centre_public_key,
+        every_s=every_s,
+        group=group,
+        broker=broker,
+        clock=clock,
+        ports=ports,
+        meters=meters,
+    )
+
+
+def _toml(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
+    """Give the lines of a table: its plain keys, then its tables and arrays of tables; None is left out."""
+    nested = {key: part for key, part in table.items() if isinstance(part, dict) or (isinstance(part, list) and part)}
+    for key, part in table.items():
+        if key not in nested and part is not None:
+            yield f"{key} = {json.dumps(part, ensure_ascii=False)}"
+    for key, part in nested.items():
+        path = f"{name}.{key}" if name else key
+        for inner in part if isinstance(part, list) else [part]:
+            yield ""
+            yield f"[[{path}]]" if isinstance(part, list) else f"[{path}]"
+            yield from _toml(inner, path)
