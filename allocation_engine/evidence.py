@@ -1,0 +1,89 @@
+"""Which signed readings prove a metered amount, and where each of them is sealed.
+
+A metered line is a sum of register differences. Between two instants at which nothing changes (price band, occupant,
+register epoch), only the readings at both ends matter; so a month needs some hundred readings, not three thousand.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from metering.identity import GatewayId, MeterId, NodeId
+from metering.obis import Obis
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class EnvelopeRef:
+    """One sealed envelope: its place in the gateway's chain and the SHA-256 of its octets."""
+
+    gateway: GatewayId
+    epoch: int
+    seq: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PointReading:
+    """One register of a metering point at one mark, trusted and decoded.
+
+    register_wh   what the meter showed, in base units [Wh], before CT and PT
+    envelope      where the reading is sealed; None where nobody asked for evidence
+    """
+
+    mark: datetime
+    meter: MeterId
+    register_wh: int
+    envelope: EnvelopeRef | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One register epoch of a metering point: a meter with fixed multiplier, from `start` until `end`.
+
+    start, end    half-open; `end` None while it hangs
+    multiplier    CT ratio x PT ratio
+    modulus_wh    first value the register cannot show [Wh]; None if it never rolls over
+    power_max_w   largest plausible primary power [W]; None if nobody declared one
+    initial_wh    register at `start` as declared by whoever installed it [Wh]; None if not declared
+    final_wh      register at `end` as declared by whoever removed it [Wh]; None if not declared
+
+    An exchange is one installation with `final_wh` followed by one with `initial_wh` and `start` at the other's `end`.
+    A changed CT ratio is the same: the same meter twice, with `final_wh` equal to `initial_wh`.
+    """
+
+    meter: MeterId
+    start: datetime
+    end: datetime | None
+    multiplier: int
+    modulus_wh: int | None
+    power_max_w: int | None
+    initial_wh: int | None
+    final_wh: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PointEvidence:
+    """What proves the energy of one metering point: its register epochs and readings, in time order."""
+
+    node: NodeId
+    obis: Obis
+    installations: tuple[Installation, ...]
+    readings: tuple[PointReading, ...]
+
+
+def pick_readings(marks: Iterable[datetime], readings: Sequence[PointReading]) -> tuple[PointReading, ...]:
+    """Give the readings that prove the register at each of `marks`.
+
+    readings   of one metering point, in time order; from before the first mark until after the last
+    Returns    the newest at or before and the oldest at or after each mark: one reading where the mark was read, the two
+               that an estimate rests on where it was not
+    """
+    instants = [reading.mark for reading in readings]
+    wanted: set[int] = set()
+    for mark in marks:
+        before, after = bisect_right(instants, mark) - 1, bisect_left(instants, mark)
+        wanted.update(index for index in (before, after) if 0 <= index < len(readings))
+    return tuple(readings[index] for index in sorted(wanted))

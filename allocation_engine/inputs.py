@@ -1,0 +1,260 @@
+"""Everything a period's result depends on, as plain values. Same inputs, same bytes out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from allocation_engine.errors import InputsInvalid
+from allocation_engine.evidence import PointEvidence
+from allocation_engine.intervals import SlotException, SlotQuality
+from metering.envelope import encode, to_ms
+from metering.identity import NodeId, PartyId, SiteId, UnitId
+from metering.interval import SLOT, Interval, SiteCalendar
+
+Int64Array = npt.NDArray[np.int64]
+UInt8Array = npt.NDArray[np.uint8]
+
+SLOT_WH_MAX = 10**11
+"""Largest energy of one node in one slot [Wh]: 400 GW for 15 minutes. Sums over a year stay far inside 64 bits."""
+
+
+class NodeKind(StrEnum):
+    """What a metering point is in the tree."""
+
+    MAIN = "main"
+    BRANCH = "branch"
+    END = "end"
+    GENERATION = "generation"
+
+
+@dataclass(frozen=True, slots=True)
+class ParentSpan:
+    """The parent of a node in slots `first` <= slot < `end` of the period; None at the top of the tree."""
+
+    first: int
+    end: int
+    parent: NodeId | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeNode:
+    """One metering point as the period sees it.
+
+    parents             in slot order; outside them the node is not part of the tree
+    accuracy_per_10000  error limit of the metering [1/10000]: class 1 is 100, class 0.5 is 50
+    """
+
+    id: NodeId
+    kind: NodeKind
+    parents: tuple[ParentSpan, ...]
+    accuracy_per_10000: int
+
+
+@dataclass(frozen=True, slots=True)
+class LettableUnit:
+    """A unit that can be let. `area_cm2` [cm2]; `node` is its own meter, None where it has none."""
+
+    id: UnitId
+    area_cm2: int
+    node: NodeId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Occupancy:
+    """Who answers for a unit in slots `first` <= slot < `end`: a tenant, or the owner while it is vacant."""
+
+    unit: UnitId
+    party: PartyId
+    first: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PeriodInputs:
+    """All facts of one period of one site; the rules come beside them.
+
+    label        name of the period, e.g. `2026-07`; part of statement numbers
+    site_hash    SHA-256 of the site document the tree, units and leases were taken from
+    owner        who answers for vacancy, and for what nobody shares
+    nodes        in the order of the first array axis
+    import_wh    shape (nodes, slots) [Wh], energy from the grid in each slot, never negative
+    export_wh    shape (nodes, slots) [Wh], energy to the grid in each slot, never negative
+    quality      shape (nodes, slots), SlotQuality; the worse of import and export
+    exceptions   what settlement recorded, per node
+    evidence     readings that prove metered lines (see `evidence_needed`)
+    occupancies  every slot of every unit exactly once
+    """
+
+    site: SiteId
+    label: str
+    calendar: SiteCalendar
+    period: Interval
+    site_hash: bytes
+    owner: PartyId
+    nodes: tuple[TreeNode, ...]
+    import_wh: Int64Array
+    export_wh: Int64Array
+    quality: UInt8Array
+    exceptions: tuple[tuple[NodeId, SlotException], ...]
+    evidence: tuple[PointEvidence, ...]
+    units: tuple[LettableUnit, ...]
+    occupancies: tuple[Occupancy, ...]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.nodes), self.slot_count)
+        for name, array in (("import_wh", self.import_wh), ("export_wh", self.export_wh), ("quality", self.quality)):
+            if array.shape != shape:
+                raise InputsInvalid(f"{name} has shape {array.shape}; {len(self.nodes)} nodes, {self.slot_count} slots")
+        for name, array in (("import_wh", self.import_wh), ("export_wh", self.export_wh)):
+            if array.dtype != np.int64 or (array < 0).any() or (array > SLOT_WH_MAX).any():
+                raise InputsInvalid(f"{name} must be int64 from 0 to {SLOT_WH_MAX} Wh")
+        if self.quality.dtype != np.uint8 or (self.quality > max(SlotQuality)).any():
+            raise InputsInvalid("quality must be uint8 and hold only SlotQuality numbers")
+        _require_unique("node", [node.id for node in self.nodes])
+        _require_unique("unit", [unit.id for unit in self.units])
+        _require_tree(self.nodes, self.slot_count)
+        _require_full_occupancy(self.units, self.occupancies, self.slot_count)
+
+    @property
+    def slot_count(self) -> int:
+        """Number of 15-minute slots in the period."""
+        return self.period.slot_count
+
+    def row(self, node: NodeId) -> int:
+        """Give the array row of `node`; raises InputsInvalid."""
+        for index, candidate in enumerate(self.nodes):
+            if candidate.id == node:
+                return index
+        raise InputsInvalid(f"no node {node!r} in site {self.site}")
+
+    def unit(self, unit: UnitId) -> LettableUnit:
+        """Give the unit called `unit`; raises InputsInvalid."""
+        for candidate in self.units:
+            if candidate.id == unit:
+                return candidate
+        raise InputsInvalid(f"no unit {unit!r} in site {self.site}")
+
+    def occupancies_of(self, unit: UnitId) -> tuple[Occupancy, ...]:
+        """Give the occupancies of `unit` in slot order."""
+        return tuple(sorted((one for one in self.occupancies if one.unit == unit), key=lambda one: one.first))
+
+    def mark(self, index: int) -> datetime:
+        """Give the instant at which slot `index` starts; `slot_count` gives the end of the period."""
+        return self.period.start + index * SLOT
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 over every fact, in an order that does not depend on how they were listed."""
+        order = sorted(range(len(self.nodes)), key=lambda index: self.nodes[index].id)
+        arrays = (
+            self.import_wh[order].astype("<i8"),
+            self.export_wh[order].astype("<i8"),
+            self.quality[order].astype("u1"),
+        )
+        content = [
+            self.site,
+            self.label,
+            self.calendar.zone,
+            [to_ms(self.period.start), to_ms(self.period.end)],
+            self.site_hash,
+            self.owner,
+            [_node_content(self.nodes[index]) for index in order],
+            [hashlib.sha256(array.tobytes()).digest() for array in arrays],
+            sorted(encode([node, exception.to_document()]) for node, exception in self.exceptions),
+            [_evidence_content(point) for point in sorted(self.evidence, key=lambda point: (point.node, point.obis))],
+            sorted([unit.id, unit.area_cm2, unit.node or ""] for unit in self.units),
+            sorted([one.unit, one.party, one.first, one.end] for one in self.occupancies),
+        ]
+        return hashlib.sha256(encode(content)).digest()
+
+
+def slot_of(period: Interval, instant: datetime) -> int:
+    """Give the index of the mark `instant` in `period`, clipped to it; raises InputsInvalid off the quarter hour."""
+    offset = instant - period.start
+    if offset % SLOT:
+        raise InputsInvalid(f"{instant.isoformat()} is not on a quarter hour; move it to :00, :15, :30 or :45")
+    return min(max(offset // SLOT, 0), period.slot_count)
+
+
+def fill_vacancies(
+    units: Iterable[LettableUnit], let: Sequence[Occupancy], owner: PartyId, slot_count: int
+) -> tuple[Occupancy, ...]:
+    """Give `let` with an occupancy of the owner for every span in which a unit is not let."""
+    filled: list[Occupancy] = []
+    for unit in units:
+        free_from = 0
+        for one in sorted((one for one in let if one.unit == unit.id), key=lambda one: one.first):
+            if one.first > free_from:
+                filled.append(Occupancy(unit.id, owner, free_from, one.first))
+            filled.append(one)
+            free_from = max(free_from, one.end)
+        if free_from < slot_count:
+            filled.append(Occupancy(unit.id, owner, free_from, slot_count))
+    return tuple(filled)
+
+
+def _require_unique(what: str, ids: Sequence[str]) -> None:
+    doubled = sorted({one for one in ids if ids.count(one) > 1})
+    if doubled:
+        raise InputsInvalid(f"{what} listed twice: {', '.join(doubled)}")
+
+
+def _require_tree(nodes: Sequence[TreeNode], slot_count: int) -> None:
+    known = {node.id for node in nodes}
+    for node in nodes:
+        reached = 0
+        for span in node.parents:
+            if not reached <= span.first < span.end <= slot_count:
+                raise InputsInvalid(f"node {node.id}: parent spans overlap or leave the period")
+            if span.parent is not None and (span.parent not in known or span.parent == node.id):
+                raise InputsInvalid(f"node {node.id}: parent {span.parent!r} is not another node of the site")
+            reached = span.end
+
+
+def _require_full_occupancy(units: Sequence[LettableUnit], occupancies: Sequence[Occupancy], slot_count: int) -> None:
+    known = {unit.id for unit in units}
+    strangers = sorted({one.unit for one in occupancies} - known)
+    if strangers:
+        raise InputsInvalid(f"occupancy of unknown unit {', '.join(strangers)}")
+    for unit in units:
+        reached = 0
+        for one in sorted((one for one in occupancies if one.unit == unit.id), key=lambda one: one.first):
+            if one.first != reached or one.end <= one.first:
+                raise InputsInvalid(f"unit {unit.id}: two occupants or none from slot {min(one.first, reached)}")
+            reached = one.end
+        if reached != slot_count:
+            raise InputsInvalid(f"unit {unit.id}: nobody answers for it from slot {reached} of {slot_count}")
+
+
+def _node_content(node: TreeNode) -> list[Any]:
+    parents = [[span.first, span.end, span.parent or ""] for span in node.parents]
+    return [node.id, str(node.kind), parents, node.accuracy_per_10000]
+
+
+def _evidence_content(point: PointEvidence) -> list[Any]:
+    return [
+        point.node,
+        str(point.obis),
+        [
+            [one.meter, to_ms(one.start), one.end and to_ms(one.end), one.multiplier, one.modulus_wh]
+            + [one.power_max_w, one.initial_wh, one.final_wh]
+            for one in point.installations
+        ],
+        [
+            [to_ms(one.mark), one.meter, one.register_wh]
+            + (
+                [one.envelope.gateway, one.envelope.epoch, one.envelope.seq, one.envelope.digest]
+                if one.envelope
+                else []
+            )
+            for one in point.readings
+        ],
+    ]
