@@ -1,0 +1,1 @@
+"""What connects the ports of the central service to the outside: the MQTT consumer."""

@@ -1,0 +1,2 @@
+CREATE ROLE metertree LOGIN CREATEDB PASSWORD '{password}';
+CREATE DATABASE metertree OWNER metertree;

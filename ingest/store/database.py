@@ -1,0 +1,116 @@
+"""The door to PostgreSQL: a bounded pool of connections, and named queries from `queries/*.sql`.
+
+A query file holds statements that each begin with a line `-- name: <name>`; comments below it belong to the query.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from importlib import resources
+from types import TracebackType
+from typing import Any
+
+import psycopg
+from psycopg_pool import ConnectionPool
+
+from metering.errors import MeteringError
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+CHECKOUT_S = 10.0
+"""Longest wait for a free connection: longer than a restart of the server, shorter than a client's patience."""
+_NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
+
+
+class QueryUnknown(MeteringError):
+    """A query file does not hold a query of this name, or holds a name twice."""
+
+
+class DatabaseUnreachable(MeteringError):
+    """The database does not answer, or refuses this user."""
+
+
+class Queries(Mapping[str, bytes]):
+    """The named queries of one file. Octets, because psycopg takes text only as a literal."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self._name = name
+        parts = _NAME.split(text)
+        names = parts[1::2]
+        if len(set(names)) != len(names):
+            raise QueryUnknown(f"queries/{name}.sql names a query twice")
+        self._queries = {key: body.strip().encode() for key, body in zip(names, parts[2::2], strict=True)}
+
+    def __getitem__(self, key: str) -> bytes:
+        if key not in self._queries:
+            raise QueryUnknown(f"queries/{self._name}.sql has no query {key!r}")
+        return self._queries[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._queries)
+
+    def __len__(self) -> int:
+        return len(self._queries)
+
+
+@cache
+def load_queries(name: str) -> Queries:
+    """Load `queries/<name>.sql`; raises QueryUnknown if a name stands there twice."""
+    return Queries(name, resources.files(__package__).joinpath("queries", f"{name}.sql").read_text("utf-8"))
+
+
+class Database:
+    """A pool of at most `connections` connections to one database; opened lazily, closed by `close`.
+
+    Every session runs in UTC and with synchronous_commit on: what `transaction` returned from is on disk.
+    """
+
+    def __init__(self, dsn: str, *, connections: int) -> None:
+        self._pool = ConnectionPool(
+            dsn,
+            min_size=0,
+            max_size=connections,
+            timeout=CHECKOUT_S,
+            open=False,
+            check=ConnectionPool.check_connection,
+            kwargs={"options": "-c TimeZone=UTC -c synchronous_commit=on", "connect_timeout": 5},
+        )
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Lend a connection inside one transaction: committed on leaving, rolled back on an error.
+
+        Raises DatabaseUnreachable if no connection can be had within 10 s; psycopg's errors pass through.
+        """
+        self._pool.open()
+        try:
+            connection = self._pool.getconn()
+        except psycopg.OperationalError as error:
+            raise DatabaseUnreachable(f"no connection to the database: {error}") from error
+        try:
+            with connection.transaction():
+                yield connection
+        finally:
+            self._pool.putconn(connection)
+
+    def answers(self) -> bool:
+        """Say whether the database answers a query now."""
+        try:
+            with self.transaction() as connection:
+                return connection.execute(load_queries("database")["ping"]).fetchone() == (1,)
+        except (psycopg.Error, DatabaseUnreachable):
+            return False
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,27 @@
+-- name: unsettled_days
+-- Days with readings that came after the last settlement, with what makes a later arrival visible.
+SELECT meter, day, arrivals FROM unsettled_days WHERE meter = ANY (%(meters)s) ORDER BY meter, day;
+
+-- name: count_unsettled_days
+SELECT count(*) FROM unsettled_days;
+
+-- name: forget_unsettled_days
+-- Only what has not changed since it was seen: a reading that arrived meanwhile keeps its day unsettled.
+DELETE FROM unsettled_days AS unsettled
+USING unnest(%(meters)s::text[], %(days)s::date[], %(arrivals)s::bigint[]) AS seen (meter, day, arrivals)
+WHERE unsettled.meter = seen.meter AND unsettled.day = seen.day AND unsettled.arrivals = seen.arrivals;
+
+-- name: put_settled_day
+-- Writes nothing when the same inputs were settled before.
+INSERT INTO settled_days (site, node, obis, day, energy, quality, exceptions, inputs_hash, settled_at)
+VALUES (%(site)s, %(node)s, %(obis)s, %(day)s, %(energy)s, %(quality)s, %(exceptions)s, %(inputs_hash)s, now())
+ON CONFLICT (site, node, obis, day) DO UPDATE
+SET energy = excluded.energy, quality = excluded.quality, exceptions = excluded.exceptions,
+    inputs_hash = excluded.inputs_hash, settled_at = excluded.settled_at
+WHERE settled_days.inputs_hash <> excluded.inputs_hash;
+
+-- name: settled_days
+SELECT node, obis, day, energy, quality, exceptions
+FROM settled_days
+WHERE site = %(site)s AND day BETWEEN %(first)s AND %(last)s
+ORDER BY node, obis, day;

@@ -1,0 +1,217 @@
+-- The whole database of the central service, on one page.
+--
+-- Times are instants (UTC inside); a `day` of settled_days is a local day of the site. Energy is integer Wh, money
+-- integer minor units. `envelopes` and `readings` become hypertables where TimescaleDB is present (hypertables.sql);
+-- they carry no unique index, because `ledger` decides what is new.
+
+-- 1. Who may speak, and for which meters ------------------------------------------------------------------------
+
+CREATE TABLE install_orders (
+    install_order text PRIMARY KEY,
+    site text NOT NULL,
+    gateway text NOT NULL,
+    engineer text NOT NULL,
+    claim_hash bytea NOT NULL UNIQUE CHECK (octet_length(claim_hash) = 32),
+    ordered_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL CHECK (expires_at > ordered_at),
+    burned_at timestamptz
+);
+COMMENT ON TABLE install_orders IS 'Leave for one gateway to enrol once; only the hash of its claim is kept.';
+
+CREATE TABLE gateways (
+    gateway text PRIMARY KEY,
+    site text NOT NULL,
+    epoch integer NOT NULL CHECK (epoch >= 1),
+    enrolled_at timestamptz NOT NULL
+);
+COMMENT ON COLUMN gateways.epoch IS 'The newest enrolled epoch; envelopes of earlier ones are still accepted under their own key.';
+
+CREATE TABLE gateway_keys (
+    gateway text NOT NULL REFERENCES gateways,
+    epoch integer NOT NULL CHECK (epoch >= 1),
+    key_id bytea NOT NULL,
+    algorithm smallint NOT NULL,
+    public_key bytea NOT NULL,
+    bundle_hash bytea NOT NULL CHECK (octet_length(bundle_hash) = 32),
+    enrolled_at timestamptz NOT NULL,
+    PRIMARY KEY (gateway, epoch)
+);
+COMMENT ON TABLE gateway_keys IS 'The one key that signs for a gateway in an epoch. algorithm: COSE number (-8 Ed25519, -7 ES256).';
+COMMENT ON COLUMN gateway_keys.bundle_hash IS 'SHA-256 of the enrolment bundle: what the envelope with seq 1 may name as its predecessor.';
+
+CREATE TABLE site_versions (
+    site text NOT NULL,
+    version integer NOT NULL CHECK (version >= 1),
+    hash bytea NOT NULL CHECK (octet_length(hash) = 32),
+    document jsonb NOT NULL,
+    rules jsonb,
+    imported_at timestamptz NOT NULL,
+    PRIMARY KEY (site, version)
+);
+COMMENT ON TABLE site_versions IS 'Every imported site, whole; the highest version is in force. hash covers document and rules.';
+
+CREATE TABLE meter_bindings (
+    site text NOT NULL,
+    gateway text NOT NULL,
+    meter text NOT NULL,
+    bound_from timestamptz NOT NULL DEFAULT '-infinity',
+    bound_to timestamptz NOT NULL DEFAULT 'infinity' CHECK (bound_to > bound_from),
+    PRIMARY KEY (site, gateway, meter, bound_from)
+);
+CREATE INDEX meter_bindings_by_gateway ON meter_bindings (gateway);
+COMMENT ON TABLE meter_bindings IS 'Which gateway may report which meter, in [bound_from, bound_to]; drawn from the newest site version at import.';
+
+-- 2. What arrived ----------------------------------------------------------------------------------------------
+
+CREATE TABLE ledger (
+    gateway text NOT NULL,
+    epoch integer NOT NULL,
+    seq bigint NOT NULL CHECK (seq >= 1),
+    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+    previous_hash bytea NOT NULL CHECK (octet_length(previous_hash) = 32),
+    received_at timestamptz NOT NULL,
+    refused text,
+    PRIMARY KEY (gateway, epoch, seq)
+);
+COMMENT ON TABLE ledger IS 'One row per signed envelope: the only judge of what is new.';
+COMMENT ON COLUMN ledger.refused IS 'Reason why a rightly signed envelope stands in quarantine instead of in the books; the chain runs on across it.';
+
+CREATE TABLE chain_heads (
+    gateway text NOT NULL,
+    epoch integer NOT NULL,
+    contiguous_seq bigint NOT NULL,
+    head_hash bytea NOT NULL CHECK (octet_length(head_hash) = 32),
+    highest_seq bigint NOT NULL,
+    newest_mark timestamptz,
+    envelopes bigint NOT NULL DEFAULT 0,
+    repeats bigint NOT NULL DEFAULT 0,
+    received_at timestamptz NOT NULL,
+    PRIMARY KEY (gateway, epoch)
+);
+COMMENT ON TABLE chain_heads IS 'Up to which seq an epoch is complete, and what came last; a gap is open while highest_seq > contiguous_seq.';
+
+CREATE TABLE envelopes (
+    gateway text NOT NULL,
+    epoch integer NOT NULL,
+    seq bigint NOT NULL,
+    received_at timestamptz NOT NULL,
+    octets bytea NOT NULL
+);
+CREATE INDEX envelopes_by_seq ON envelopes (gateway, epoch, seq);
+COMMENT ON TABLE envelopes IS 'The sealed octets as received: the evidence behind every reading. received_at equals that of the ledger row.';
+
+CREATE TABLE readings (
+    meter text NOT NULL,
+    due_at timestamptz NOT NULL,
+    aligned boolean NOT NULL,
+    read_at timestamptz NOT NULL,
+    quality smallint NOT NULL,
+    profile_hash bytea NOT NULL,
+    group_index smallint NOT NULL,
+    mantissas bigint[] NOT NULL,
+    gateway text NOT NULL,
+    epoch integer NOT NULL,
+    seq bigint NOT NULL
+);
+CREATE INDEX readings_by_meter ON readings (meter, due_at);
+COMMENT ON TABLE readings IS 'One row per meter and sweep, as the meter showed it; profile_hash and group_index bind the order of mantissas.';
+COMMENT ON COLUMN readings.due_at IS 'The quarter hour the sweep was aligned to; for an unaligned sweep read_at.';
+
+CREATE TABLE quarantine (
+    quarantined bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+    reason text NOT NULL,
+    detail text NOT NULL,
+    proven boolean NOT NULL,
+    topic text NOT NULL,
+    gateway text,
+    epoch integer,
+    seq bigint,
+    octets bytea NOT NULL,
+    first_received_at timestamptz NOT NULL,
+    last_received_at timestamptz NOT NULL,
+    times bigint NOT NULL DEFAULT 1,
+    UNIQUE (digest, reason, topic)
+);
+CREATE INDEX quarantine_by_seq ON quarantine (gateway, epoch, seq) WHERE proven;
+COMMENT ON TABLE quarantine IS 'What could not be accepted, with the reason; a repeat is counted, not stored again.';
+COMMENT ON COLUMN quarantine.proven IS 'Whether the signature held, so that gateway, epoch and seq are more than a claim.';
+
+CREATE TABLE alarms (
+    alarm bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    raised_at timestamptz NOT NULL,
+    kind text NOT NULL,
+    gateway text,
+    epoch integer,
+    seq bigint,
+    detail jsonb NOT NULL,
+    UNIQUE NULLS NOT DISTINCT (kind, gateway, epoch, seq)
+);
+COMMENT ON TABLE alarms IS 'What a person must look at, e.g. equivocation: two contents under one seq, the mark of a cloned gateway.';
+
+-- 3. What was made of it ---------------------------------------------------------------------------------------
+
+CREATE TABLE unsettled_days (
+    meter text NOT NULL,
+    day date NOT NULL,
+    arrivals bigint NOT NULL,
+    PRIMARY KEY (meter, day)
+);
+COMMENT ON TABLE unsettled_days IS 'UTC days of due_at with readings that came after the last settlement. A settlement deletes a row only if arrivals is still what it saw.';
+
+CREATE TABLE settled_days (
+    site text NOT NULL,
+    node text NOT NULL,
+    obis text NOT NULL,
+    day date NOT NULL,
+    energy bigint[] NOT NULL,
+    quality smallint[] NOT NULL,
+    exceptions jsonb NOT NULL DEFAULT '[]',
+    inputs_hash bytea NOT NULL CHECK (octet_length(inputs_hash) = 32),
+    settled_at timestamptz NOT NULL,
+    PRIMARY KEY (site, node, obis, day),
+    CHECK (cardinality(energy) = cardinality(quality))
+);
+COMMENT ON TABLE settled_days IS 'Energy of a node by slot of 15 minutes [Wh], one row per local day: 96 slots, or 92 and 100 when clocks change.';
+
+CREATE TABLE allocation_runs (
+    run text PRIMARY KEY,
+    site text NOT NULL,
+    period text NOT NULL,
+    state text NOT NULL,
+    booked_at timestamptz NOT NULL,
+    site_version integer NOT NULL,
+    inputs_hash bytea NOT NULL CHECK (octet_length(inputs_hash) = 32),
+    engine_version text NOT NULL,
+    document jsonb NOT NULL,
+    created_at timestamptz NOT NULL,
+    FOREIGN KEY (site, site_version) REFERENCES site_versions
+);
+CREATE INDEX allocation_runs_by_period ON allocation_runs (site, period, created_at);
+COMMENT ON TABLE allocation_runs IS 'Immutable; run is the SHA-256 of inputs, rules and engine version, in hex. A correction is another run.';
+
+CREATE TABLE run_lines (
+    run text NOT NULL REFERENCES allocation_runs,
+    line integer NOT NULL,
+    pool text NOT NULL,
+    party text NOT NULL,
+    unit text,
+    energy jsonb NOT NULL,
+    amount_minor bigint NOT NULL,
+    trace jsonb NOT NULL,
+    PRIMARY KEY (run, line)
+);
+CREATE INDEX run_lines_by_party ON run_lines (run, party);
+COMMENT ON COLUMN run_lines.energy IS 'Wh per tariff band.';
+
+CREATE TABLE statements (
+    number text PRIMARY KEY,
+    run text NOT NULL REFERENCES allocation_runs,
+    party text NOT NULL,
+    token_hash bytea UNIQUE CHECK (octet_length(token_hash) = 32),
+    octets bytea NOT NULL,
+    bundle bytea NOT NULL,
+    issued_at timestamptz NOT NULL,
+    UNIQUE (run, party)
+);
+COMMENT ON TABLE statements IS 'octets: the signed statement. bundle: the file a stranger verifies. token_hash: opens the page without a login.';
