@@ -1,0 +1,182 @@
+"""DL/T 645-2007 frames: 68 address(6) 68 control length field(+33H) checksum 16. Sans I/O, both ends.
+
+Theory of operation. Any number of FE wake-up octets may come first, an adapter may echo the request, noise may stand
+between frames, and two frames may arrive in one read. So received octets are a stream: at each 68 the header is tried,
+then checksum and end octet; where one is wrong, the search goes on at the next 68. A checksum may itself be 16, so the
+end is found by the length octet, never by looking for 16. Sources: DL/T 645-2007, 5 and 7; reads only (control 11).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from device_profiles.framing.errors import (
+    AddressInvalid,
+    AddressMismatch,
+    AnswerMismatch,
+    CrcError,
+    ExceptionReply,
+    FrameError,
+)
+from device_profiles.read_plan import Dlt645Read
+
+WAKE_UP = b"\xfe" * 4
+READ = 0x11
+FROM_METER = 0x80
+REFUSED = 0x40
+MORE_FOLLOWS = 0x20
+NO_SUCH_ITEM = 0x02
+
+_START, _END = 0x68, 0x16
+_HEADER_OCTETS = 10
+_TRAILER_OCTETS = 2
+_FIELD_OCTETS_MAX = 200
+_OFFSET = 0x33
+_ADD = bytes((octet + _OFFSET) & 0xFF for octet in range(256))
+_SUBTRACT = bytes((octet - _OFFSET) & 0xFF for octet in range(256))
+_ADDRESS = re.compile(r"\d{12}\Z", re.ASCII)
+_ERROR_BITS = (
+    "other error",
+    "no such item",
+    "not authorised",
+    "baud rate cannot change",
+    "too many year zones",
+    "too many day periods",
+    "too many rates",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dlt645Frame:
+    """One frame with a right checksum; `field` is without the +33H. The address is 12 digits, or AAs as wildcards."""
+
+    address: str
+    control: int
+    field: bytes
+
+    def to_wire(self) -> bytes:
+        """Give the octets on the line, without wake-up."""
+        address = bytes.fromhex(self.address)[::-1]
+        octets = b"\x68" + address + bytes((_START, self.control, len(self.field))) + self.field.translate(_ADD)
+        return octets + bytes((sum(octets) & 0xFF, _END))
+
+
+def check_address(text: str) -> str:
+    """Return `text` if it is an address of 12 decimal digits; raises AddressInvalid."""
+    if not _ADDRESS.match(text):
+        raise AddressInvalid(f"{text!r} is not a DL/T 645 address: write 12 digits, with leading zeros")
+    return text
+
+
+def scan(octets: bytes) -> tuple[list[Dlt645Frame], bytes]:
+    """Give every whole frame in `octets`, and what is left of them after the last frame or noise.
+
+    The rest is what a frame still arriving may begin with; it is empty when nothing can.
+    """
+    frames: list[Dlt645Frame] = []
+    at = 0
+    while (at := octets.find(b"\x68", at)) >= 0:
+        frame, end = _frame_at(octets, at)
+        if frame is not None:
+            frames.append(frame)
+            at = end
+        elif end > len(octets):
+            return frames, octets[at:]
+        else:
+            at += 1
+    return frames, b""
+
+
+def build_request(address: str, read: Dlt645Read) -> bytes:
+    """Give the frame, with wake-up, that asks meter `address` for `read`."""
+    return WAKE_UP + Dlt645Frame(address, READ, read.di[::-1]).to_wire()
+
+
+def octets_expected(read: Dlt645Read | None, received: bytes) -> int:
+    """Give how many octets must arrive, at least, until `received` can hold a frame from a meter.
+
+    Wake-up octets, noise and echoes are counted as received; `read` is not needed, frames carry their length.
+    """
+    del read
+    at, least = 0, _HEADER_OCTETS + _TRAILER_OCTETS
+    while (at := received.find(b"\x68", at)) >= 0:
+        frame, end = _frame_at(received, at)
+        if (frame is not None and frame.control & FROM_METER) or end > len(received):
+            return end
+        at = end if frame is not None else at + 1
+    return len(received) + least
+
+
+def parse_reply(address: str, read: Dlt645Read, frame: bytes) -> bytes:
+    """Give the octets after the data identifier; raises a FrameError or ExceptionReply.
+
+    Echoes of requests are skipped. More than one frame from meters is refused: one of them answers something else.
+    """
+    found, rest = scan(frame)
+    answers = [each for each in found if each.control & FROM_METER]
+    if not answers:
+        if not found and (rest or frame.find(b"\x68") >= 0):
+            raise CrcError(f"no frame with a right checksum in {frame.hex()}")
+        raise FrameError(f"no answer in {frame.hex()}")
+    if len(answers) > 1:
+        raise AnswerMismatch(f"{len(answers)} answers to one request")
+    answer = answers[0]
+    if answer.address != address:
+        raise AddressMismatch(f"answer from meter {answer.address}, asked was {address}")
+    if answer.control == READ | FROM_METER | REFUSED:
+        raise _refusal(answer)
+    if answer.control != READ | FROM_METER:
+        raise AnswerMismatch(f"control {answer.control:#04x}; a whole answer to a read has {READ | FROM_METER:#04x}")
+    if answer.field[:4] != read.di[::-1]:
+        raise AnswerMismatch(f"answer for {answer.field[:4][::-1].hex()}, asked was {read.di.hex()}")
+    return answer.field[4:]
+
+
+def parse_request(frame: bytes) -> tuple[str, Dlt645Read]:
+    """Give address and read of the one request in `frame`; raises FrameError."""
+    found, _ = scan(frame)
+    if len(found) != 1 or found[0].control != READ or len(found[0].field) != 4:
+        raise FrameError(f"not one DL/T 645-2007 read request: {frame.hex()}")
+    return found[0].address, Dlt645Read(found[0].field[::-1])
+
+
+def build_reply(address: str, read: Dlt645Read, body: bytes) -> bytes:
+    """Give the frame, with wake-up, in which meter `address` answers `read`."""
+    return WAKE_UP + Dlt645Frame(address, READ | FROM_METER, read.di[::-1] + body).to_wire()
+
+
+def build_exception(address: str, read: Dlt645Read, code: int) -> bytes:
+    """Give the frame in which meter `address` refuses `read` with error word `code`."""
+    del read
+    return WAKE_UP + Dlt645Frame(address, READ | FROM_METER | REFUSED, bytes((code,))).to_wire()
+
+
+def _frame_at(octets: bytes, at: int) -> tuple[Dlt645Frame | None, int]:
+    """Try a frame whose first 68 is at `at`: the frame or None, and where it ends or would end.
+
+    The end lies beyond `octets` while the frame may still be arriving, and within them when it is refuted.
+    """
+    present = len(octets) - at
+    if present > 7 and octets[at + 7] != _START:
+        return None, at
+    if present < _HEADER_OCTETS:
+        return None, at + _HEADER_OCTETS + _TRAILER_OCTETS
+    length = octets[at + 9]
+    end = at + _HEADER_OCTETS + length + _TRAILER_OCTETS
+    if length > _FIELD_OCTETS_MAX:
+        return None, at
+    if end > len(octets):
+        return None, end
+    if octets[end - 1] != _END or sum(octets[at : end - 2]) & 0xFF != octets[end - 2]:
+        return None, at
+    address = octets[at + 1 : at + 7][::-1].hex().upper()
+    return Dlt645Frame(address, octets[at + 8], octets[at + 10 : end - 2].translate(_SUBTRACT)), end
+
+
+def _refusal(answer: Dlt645Frame) -> FrameError | ExceptionReply:
+    if len(answer.field) != 1:
+        return FrameError(f"a refusal carries one error word, not {len(answer.field)} octets")
+    word = answer.field[0]
+    meanings = [meaning for bit, meaning in enumerate(_ERROR_BITS) if word >> bit & 1]
+    return ExceptionReply(word, ", ".join(meanings) or "no reason given")
