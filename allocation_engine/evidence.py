@@ -43,7 +43,7 @@ class PointReading:
 class Installation:
     """One register epoch of a metering point: a meter with fixed multiplier, from `start` until `end`.
 
-    start, end    half-open; `end` None while it hangs
+    start, end    half-open; `start` None if it always hung, `end` None while it hangs
     multiplier    CT ratio x PT ratio
     modulus_wh    first value the register cannot show [Wh]; None if it never rolls over
     power_max_w   largest plausible primary power [W]; None if nobody declared one
@@ -55,7 +55,7 @@ class Installation:
     """
 
     meter: MeterId
-    start: datetime
+    start: datetime | None
     end: datetime | None
     multiplier: int
     modulus_wh: int | None
@@ -78,8 +78,8 @@ def pick_readings(marks: Iterable[datetime], readings: Sequence[PointReading]) -
     """Give the readings that prove the register at each of `marks`.
 
     readings   of one metering point, in time order; from before the first mark until after the last
-    Returns    the newest at or before and the oldest at or after each mark: one reading where the mark was read, the two
-               that an estimate rests on where it was not
+    Returns    the newest at or before and the oldest at or after each mark: one reading where the mark was read,
+               the two that an estimate rests on where it was not
     """
     instants = [reading.mark for reading in readings]
     wanted: set[int] = set()

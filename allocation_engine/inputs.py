@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from allocation_engine.errors import InputsInvalid
-from allocation_engine.evidence import PointEvidence
+from allocation_engine.evidence import Installation, PointEvidence, PointReading
 from allocation_engine.intervals import SlotException, SlotQuality
 from metering.envelope import encode, to_ms
 from metering.identity import NodeId, PartyId, SiteId, UnitId
@@ -48,14 +48,14 @@ class ParentSpan:
 class TreeNode:
     """One metering point as the period sees it.
 
-    parents             in slot order; outside them the node is not part of the tree
-    accuracy_per_10000  error limit of the metering [1/10000]: class 1 is 100, class 0.5 is 50
+    parents       in slot order; outside them the node is not part of the tree
+    accuracy_ppm  largest relative error of the metering [10^-6 of the energy]: class 1 is 10,000
     """
 
     id: NodeId
     kind: NodeKind
     parents: tuple[ParentSpan, ...]
-    accuracy_per_10000: int
+    accuracy_ppm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,25 +236,24 @@ def _require_full_occupancy(units: Sequence[LettableUnit], occupancies: Sequence
 
 def _node_content(node: TreeNode) -> list[Any]:
     parents = [[span.first, span.end, span.parent or ""] for span in node.parents]
-    return [node.id, str(node.kind), parents, node.accuracy_per_10000]
+    return [node.id, str(node.kind), parents, node.accuracy_ppm]
 
 
 def _evidence_content(point: PointEvidence) -> list[Any]:
     return [
         point.node,
         str(point.obis),
-        [
-            [one.meter, to_ms(one.start), one.end and to_ms(one.end), one.multiplier, one.modulus_wh]
-            + [one.power_max_w, one.initial_wh, one.final_wh]
-            for one in point.installations
-        ],
-        [
-            [to_ms(one.mark), one.meter, one.register_wh]
-            + (
-                [one.envelope.gateway, one.envelope.epoch, one.envelope.seq, one.envelope.digest]
-                if one.envelope
-                else []
-            )
-            for one in point.readings
-        ],
+        [_installation_content(one) for one in point.installations],
+        [_reading_content(one) for one in point.readings],
     ]
+
+
+def _installation_content(one: Installation) -> list[Any]:
+    span = [None if instant is None else to_ms(instant) for instant in (one.start, one.end)]
+    return [one.meter, *span, one.multiplier, one.modulus_wh, one.power_max_w, one.initial_wh, one.final_wh]
+
+
+def _reading_content(one: PointReading) -> list[Any]:
+    sealed = one.envelope
+    place = [] if sealed is None else [sealed.gateway, sealed.epoch, sealed.seq, sealed.digest]
+    return [to_ms(one.mark), one.meter, one.register_wh, *place]

@@ -98,7 +98,7 @@ class SlotException:
 
 @dataclass(frozen=True, slots=True)
 class SettledSpan:
-    """Energy [Wh] and quality of each slot of a span. Energy is 0 where quality is MISSING or HELD, and means nothing."""
+    """Energy [Wh] and quality of each slot of a span; energy is 0, and means nothing, where quality is MISSING or HELD."""
 
     energy_wh: tuple[int, ...]
     quality: tuple[SlotQuality, ...]
@@ -153,7 +153,7 @@ class _Link(NamedTuple):
 def _knots(readings: Iterable[PointReading], installations: Sequence[Installation], slots: _Slots) -> list[_Knot]:
     knots: list[_Knot] = []
     for epoch, one in enumerate(installations):
-        if one.initial_wh is not None:
+        if one.initial_wh is not None and one.start is not None:
             knots.append(_Knot(_seconds(one.start), epoch, one.initial_wh, True, one))
         if one.final_wh is not None and one.end is not None:
             knots.append(_Knot(_seconds(one.end), epoch, one.final_wh, True, one))
@@ -170,7 +170,7 @@ def _knots(readings: Iterable[PointReading], installations: Sequence[Installatio
 
 def _home(installations: Sequence[Installation], meter: str, mark: datetime) -> int | None:
     for epoch, one in enumerate(installations):
-        if one.meter == meter and one.start <= mark and (one.end is None or mark < one.end):
+        if one.meter == meter and (one.start is None or one.start <= mark) and (one.end is None or mark < one.end):
             return epoch
     return None
 
@@ -270,7 +270,7 @@ class _Slots:
     def _explain(self, link: _Link) -> None:
         before, after = link.before, link.after
         between = before.at, after.at
-        # What the link took from the registers, and what it says about the slots, are two reasons; a link may have both.
+        # How the registers moved and how the energy fell on slots are two reasons; a link may have both.
         if link.reason is not None:
             energy_wh = None if link.quality == SlotQuality.HELD else link.energy_wh
             self.note(link.quality, link.reason, between, energy_wh, _basis(link))

@@ -33,7 +33,7 @@ def minor_digits(currency: str) -> int:
 
 def to_minor(nano: int, currency: str) -> int:
     """Round `nano` [10^-9 currency units] to minor units, half away from zero."""
-    unit = 10 ** (_NANO_DIGITS - minor_digits(currency))
+    unit: int = 10 ** (_NANO_DIGITS - minor_digits(currency))
     magnitude = (2 * abs(nano) + unit) // (2 * unit)
     return magnitude if nano >= 0 else -magnitude
 
