@@ -296,8 +296,10 @@ class TcpPort:
         check_identifier(self.id)
 
     def at(self, place: str) -> TcpPort:
-        """Give the same endpoint at another `host:port`."""
+        """Give the same endpoint at another `host:port`; raises SiteInvalid for another form."""
         host, _, number = place.rpartition(":")
+        if not host or not number.isdecimal():
+            raise SiteInvalid(f"port {self.id}: {place!r} is not of the form host:port")
         return replace(self, host=host, port=int(number))
 
 

@@ -1,0 +1,107 @@
+"""Can each meter be spoken to as written? Profiles, protocols, addresses and serial settings against the models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from device_profiles.catalogue import Catalogue, ProfileUnknown
+from device_profiles.profile import Profile, Protocol, Side
+from metering.errors import Fault
+from provisioning.site import Meter, Port, SerialPort, TcpPort
+from provisioning.site_checks import grouped, meeting
+from provisioning.site_draft import Entry, SiteDraft
+from provisioning.toml_table import near
+
+MODBUS_ADDRESS_MAX = 247
+"""Modbus over serial line V1.02, 2.2: 1 to 247 are individual addresses, 0 is broadcast, the rest reserved."""
+_DLT645_BROADCAST = "999999999999"
+
+
+def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
+    """Give every fault between meters, ports and the models' profiles."""
+    ports = {entry.item.id: entry.item for entry in draft.ports}
+    for entry in draft.meters:
+        yield from _address_form(entry)
+        port = ports.get(entry.item.port)
+        if port is not None:
+            yield from _port_fits(entry, port)
+        try:
+            profile = catalogue.by_id(entry.item.profile)
+        except ProfileUnknown:
+            known = [profile.id for profile in catalogue.profiles]
+            yield entry.fault("profile", f"unknown profile {entry.item.profile!r}", near(entry.item.profile, known))
+            continue
+        yield from _model_fits(entry, profile, port)
+    yield from _addresses_once(draft)
+    yield from _serials_once(draft)
+    yield from _places_once(draft)
+
+
+def _address_form(entry: Entry[Meter]) -> Iterator[Fault]:
+    address = entry.item.address
+    if entry.item.protocol is Protocol.DLT645_2007:
+        if not (len(address) == 12 and address.isascii() and address.isdecimal()) or address == _DLT645_BROADCAST:
+            mend = "write the 12 digits printed on the meter, with leading zeros"
+            yield entry.fault("address", f"{address!r} is no DL/T 645 address", mend)
+    elif not (address.isascii() and address.isdecimal() and 1 <= int(address) <= MODBUS_ADDRESS_MAX):
+        mend = f'write the unit id as text, "1" to "{MODBUS_ADDRESS_MAX}"'
+        yield entry.fault("address", f"{address!r} is no Modbus unit id", mend)
+    elif address != str(int(address)):
+        yield entry.fault("address", f"{address!r} has leading zeros", f'write "{int(address)}"')
+
+
+def _port_fits(entry: Entry[Meter], port: Port) -> Iterator[Fault]:
+    is_tcp = entry.item.protocol is Protocol.MODBUS_TCP
+    if is_tcp != isinstance(port, TcpPort):
+        problem = f"protocol {entry.item.protocol} does not run on port {port.id}, which is of kind {port.kind}"
+        yield entry.fault("protocol", problem, "name another port or protocol")
+
+
+def _model_fits(entry: Entry[Meter], profile: Profile, port: Port | None) -> Iterator[Fault]:
+    meter = entry.item
+    if meter.protocol not in profile.links:
+        problem = f"{profile.id} does not speak {meter.protocol}"
+        yield entry.fault("protocol", problem, f"it speaks {', '.join(profile.links)}")
+        return
+    if profile.side is Side.PRIMARY and meter.multiplier != 1:
+        problem = f"the registers of {profile.id} count the primary side already; ct x pt is {meter.multiplier}"
+        yield entry.fault("ct", problem, "write ct = 1 and pt = 1, or the ratio would count twice")
+    settings = profile.links[meter.protocol].serial
+    if settings is not None and isinstance(port, SerialPort) and port.baud not in settings.bauds:
+        known = ", ".join(map(str, settings.bauds))
+        problem = f"{profile.id} cannot be set to the {port.baud} bit/s of port {port.id}"
+        yield entry.fault("port", problem, f"give the port one of {known}")
+
+
+def _addresses_once(draft: SiteDraft) -> Iterator[Fault]:
+    """Two meters of one protocol on one line must not answer to one address at one time."""
+    for group in grouped(draft.meters, lambda meter: (meter.port, meter.protocol, meter.address)):
+        for first, second in meeting(group):
+            line = first.source.line(*first.place)
+            problem = (
+                f"address {second.item.address} on port {second.item.port} is that of {first.item.id} (line {line})"
+            )
+            yield second.fault("address", problem, "each meter on a line needs its own address")
+
+
+def _serials_once(draft: SiteDraft) -> Iterator[Fault]:
+    for group in grouped(draft.meters, lambda meter: meter.serial):
+        for first, second in meeting(group):
+            line = first.source.line(*first.place)
+            problem = f"serial {second.item.serial} is that of {first.item.id} (line {line})"
+            yield second.fault("serial", problem, "write the number on the meter's plate")
+
+
+def _places_once(draft: SiteDraft) -> Iterator[Fault]:
+    """One line, one port: two ports on one device would disturb each other."""
+    for group in grouped(draft.ports, _place_of):
+        for entry in group[1:]:
+            key = "device" if isinstance(entry.item, SerialPort) else "host"
+            problem = f"ports {group[0].item.id} and {entry.item.id} are one and the same line"
+            yield entry.fault(key, problem, "put all meters of a line on one port")
+
+
+def _place_of(port: Port) -> tuple[str, ...]:
+    if isinstance(port, SerialPort):
+        return (port.gateway, port.device)
+    return (port.host, str(port.port))
