@@ -123,7 +123,7 @@ class BcdForm:
         self._absent = b"\xff" * octets
 
     def to_mantissa(self, wire: bytes) -> int | None:
-        """Read the digits; None for all FF, a phase the meter does not have; raises NotReadable for other non-digits."""
+        """Read the digits; None for all FF (a phase the meter does not have); raises NotReadable for non-digits."""
         if wire == self._absent:
             return None
         negative = self._signed and bool(wire[-1] & _SIGN_BIT)

@@ -28,7 +28,8 @@ REFUSED = 0x40
 MORE_FOLLOWS = 0x20
 NO_SUCH_ITEM = 0x02
 
-_START, _END = 0x68, 0x16
+START = 0x68
+_END = 0x16
 _HEADER_OCTETS = 10
 _TRAILER_OCTETS = 2
 _FIELD_OCTETS_MAX = 200
@@ -58,7 +59,7 @@ class Dlt645Frame:
     def to_wire(self) -> bytes:
         """Give the octets on the line, without wake-up."""
         address = bytes.fromhex(self.address)[::-1]
-        octets = b"\x68" + address + bytes((_START, self.control, len(self.field))) + self.field.translate(_ADD)
+        octets = b"\x68" + address + bytes((START, self.control, len(self.field))) + self.field.translate(_ADD)
         return octets + bytes((sum(octets) & 0xFF, _END))
 
 
@@ -77,7 +78,7 @@ def scan(octets: bytes) -> tuple[list[Dlt645Frame], bytes]:
     frames: list[Dlt645Frame] = []
     at = 0
     while (at := octets.find(b"\x68", at)) >= 0:
-        frame, end = _frame_at(octets, at)
+        frame, end = frame_at(octets, at)
         if frame is not None:
             frames.append(frame)
             at = end
@@ -101,7 +102,7 @@ def octets_expected(read: Dlt645Read | None, received: bytes) -> int:
     del read
     at, least = 0, _HEADER_OCTETS + _TRAILER_OCTETS
     while (at := received.find(b"\x68", at)) >= 0:
-        frame, end = _frame_at(received, at)
+        frame, end = frame_at(received, at)
         if (frame is not None and frame.control & FROM_METER) or end > len(received):
             return end
         at = end if frame is not None else at + 1
@@ -152,13 +153,13 @@ def build_exception(address: str, read: Dlt645Read, code: int) -> bytes:
     return WAKE_UP + Dlt645Frame(address, READ | FROM_METER | REFUSED, bytes((code,))).to_wire()
 
 
-def _frame_at(octets: bytes, at: int) -> tuple[Dlt645Frame | None, int]:
+def frame_at(octets: bytes, at: int) -> tuple[Dlt645Frame | None, int]:
     """Try a frame whose first 68 is at `at`: the frame or None, and where it ends or would end.
 
     The end lies beyond `octets` while the frame may still be arriving, and within them when it is refuted.
     """
     present = len(octets) - at
-    if present > 7 and octets[at + 7] != _START:
+    if present > 7 and octets[at + 7] != START:
         return None, at
     if present < _HEADER_OCTETS:
         return None, at + _HEADER_OCTETS + _TRAILER_OCTETS
