@@ -1,0 +1,175 @@
+"""`metertree-provision`: order a gateway, enrol it at the site, write its configuration, show what the centre knows."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from metering.clock import Clock, SystemClock
+from metering.envelope import Algorithm
+from metering.errors import MeteringError
+from metering.identity import GatewayId, SiteId, check_identifier
+from provisioning.centre_client import CentreClient, CentreUnreachable, read_token
+from provisioning.enrolment import Claim, open_bundle, seal_bundle
+from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, gateway_config
+from provisioning.keys import (
+    CENTRE_PUBLIC_KEY,
+    SIGNING_KEY,
+    KeyFileInvalid,
+    PublicKeyInvalid,
+    fingerprint,
+    make_signing_key,
+    public_verifier,
+    write_public_key,
+)
+from provisioning.site_file import read_site
+
+ENROLMENT_FILE = "enrolment.json"
+"""What the centre answered, kept beside the keys; holds nothing secret."""
+ORDER_DAYS = 14
+MARK_S = 900
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; gives the exit code: 0 done, 1 refused or wrong, 2 wrong call."""
+    args = _parser().parse_args(argv)
+    try:
+        answer: Mapping[str, Any] = args.run(args, SystemClock())
+    except MeteringError as error:
+        print(f"metertree-provision: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(json.dumps(answer, ensure_ascii=False))
+    else:
+        _print_table(answer)
+    return 0
+
+
+def _print_table(answer: Mapping[str, Any]) -> None:
+    width = max(map(len, answer), default=0)
+    for key, content in answer.items():
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+        print(f"{key.replace('_', ' '):<{width}}  {text}")
+
+
+def _order(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:
+    """Open an install order; its claim is shown this once."""
+    client = CentreClient(args.centre, read_token(args.token_file))
+    answer = client.order(
+        site=SiteId(check_identifier(args.site)),
+        gateway=GatewayId(check_identifier(args.gateway)),
+        engineer=args.engineer,
+        expires_at=clock.now() + timedelta(days=args.days),
+    )
+    if args.json:
+        return answer
+    command = f"metertree-provision enrol --centre {args.centre} --gateway {args.gateway} --keys keys"
+    return {**answer, "note": "the claim is shown only now", "at_the_gateway": command}
+
+
+def _enrol(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa: ARG001 every command has this shape
+    """Make the gateway's key unless it is there, present it with the claim, keep the centre's public key."""
+    gateway = GatewayId(check_identifier(args.gateway))
+    client = CentreClient(args.centre)
+    claim = Claim.parse(args.claim if args.claim is not None else input("Claim from the install order: "))
+    _make_private_directory(args.keys)
+    signer = make_signing_key(args.keys / SIGNING_KEY)
+    octets = seal_bundle(gateway, epoch=args.epoch, claim=claim, public_key=signer.public_key, signer=signer)
+    answer = client.enrol(octets)
+    try:
+        centre = public_verifier(Algorithm.EDDSA, bytes.fromhex(answer["centre_public_key"]))
+        granted = {"gateway": answer["gateway"], "epoch": answer["epoch"], "key_id": answer["key_id"]}
+    except (KeyError, TypeError, ValueError, PublicKeyInvalid) as error:
+        raise CentreUnreachable(f"the answer of {args.centre} is not that of a centre: {error!r}") from error
+    if granted != {"gateway": gateway, "epoch": args.epoch, "key_id": signer.key_id.hex()}:
+        raise CentreUnreachable(f"the answer of {args.centre} is for another enrolment: {granted}")
+    write_public_key(args.keys / CENTRE_PUBLIC_KEY, centre)
+    record = {**granted, "bundle_sha256": open_bundle(octets).digest.hex()}
+    (args.keys / ENROLMENT_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    fingerprints = {"key": fingerprint(signer.public_key), "centre_key": fingerprint(centre.public_key)}
+    return {**record, **fingerprints, "keys": str(args.keys)}
+
+
+def _config(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa: ARG001 every command has this shape
+    """Derive the gateway's configuration from the site and its enrolment."""
+    gateway = GatewayId(check_identifier(args.gateway))
+    site = read_site(args.site_dir)
+    host, _, port = args.broker.rpartition(":")
+    if not host or not port.isdecimal():
+        raise CentreUnreachable(f"--broker {args.broker!r} is not of the form host:port")
+    keys = args.keys.resolve()
+    config = gateway_config(
+        site,
+        gateway,
+        epoch=_granted_epoch(keys / ENROLMENT_FILE, gateway),
+        boot=secrets.token_bytes(16),
+        state_dir=args.state.resolve(),
+        signing_key=keys / SIGNING_KEY,
+        centre_public_key=keys / CENTRE_PUBLIC_KEY,
+        broker=BrokerConfig(host, int(port), None, None),
+        clock=SYSTEM_CLOCK,
+        every_s=MARK_S,
+        group="billing",
+        places={},
+    )
+    args.out.write_text(config.to_toml(), encoding="utf-8")
+    return {"written": str(args.out), "ports": len(config.ports), "meters": len(config.meters)}
+
+
+def _show(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa: ARG001 every command has this shape
+    """Show what the centre knows of a gateway."""
+    return CentreClient(args.centre).gateway(GatewayId(check_identifier(args.gateway)))
+
+
+def _granted_epoch(path: Path, gateway: GatewayId) -> int:
+    """Give the epoch the centre granted to `gateway`; raises KeyFileInvalid."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["gateway"] != gateway:
+            raise KeyFileInvalid(path, f"is the enrolment of {record['gateway']}", "name that gateway, or its keys")
+        return int(record["epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise KeyFileInvalid(path, f"no enrolment there: {error!r}", "run metertree-provision enrol first") from error
+
+
+def _make_private_directory(path: Path) -> None:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise KeyFileInvalid(path, f"cannot be made: {error}", "name a directory for the keys") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="metertree-provision", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run in (("order", _order), ("enrol", _enrol), ("config", _config), ("show", _show)):
+        command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        command.set_defaults(run=run)
+        command.add_argument("--gateway", required=True, help="id of the gateway")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        if name != "config":
+            command.add_argument("--centre", required=True, metavar="URL", help="address of the centre, http(s)://...")
+        if name == "order":
+            command.add_argument("--token-file", required=True, type=Path, help="file with the centre's admin token")
+            command.add_argument("--site", required=True, help="id of the site")
+            command.add_argument("--engineer", required=True, help="who is sent")
+            command.add_argument("--days", type=int, default=ORDER_DAYS, help="days until the claim lapses (14)")
+        if name == "enrol":
+            command.add_argument(
+                "--claim", help="the claim; asked for if left out, which keeps it off the process list"
+            )
+            command.add_argument("--epoch", type=int, default=1, help="1; higher after loss of key or state")
+        if name in ("enrol", "config"):
+            command.add_argument("--keys", required=True, type=Path, help="directory of the gateway's keys")
+        if name == "config":
+            command.add_argument("--site-dir", required=True, type=Path, help="directory of the site's TOML files")
+            command.add_argument("--broker", required=True, help="host:port of the MQTT broker")
+            command.add_argument("--state", required=True, type=Path, help="directory for the outbox")
+            command.add_argument("--out", required=True, type=Path, help="file to write, such as gateway.toml")
+    return parser

@@ -1,0 +1,240 @@
+"""Enrolment of a gateway by a claim, both roles, without any I/O.
+
+Theory of operation. The back office opens an install order: it names one gateway and an engineer, lapses, and yields a
+claim, a secret of 130 bits that is shown once and kept only as its hash. At the site the gateway makes its key
+and signs a bundle: its id, public key, epoch and the claim. The bundle proves two things at once: whoever made it
+holds the private key (its own signature) and was sent by the back office (the claim). It may travel by any way, also as
+a file on a stick. The centre burns the claim and binds the key to the gateway from that epoch on.
+
+The same bundle may be presented again, and again gives the same answer, because an answer can be lost on the way; any
+other bundle with that claim is refused. A gateway that lost its state or its key enrols anew with a higher epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from metering.envelope import (
+    Algorithm,
+    EnvelopeMalformed,
+    Signer,
+    decode_canonical,
+    digest_of,
+    encode,
+    parse_sign1,
+    sign1,
+)
+from metering.errors import MeteringError
+from metering.identity import GatewayId, IdentifierInvalid, KeyId, SiteId, check_identifier
+from provisioning.keys import PublicKeyInvalid, key_id_of, public_verifier
+
+BUNDLE_FORMAT = "metertree-enrolment/1"
+"""Opens the payload, so that no other message the same key signs can be taken for a bundle."""
+EPOCH_MAX = 2**31 - 1
+
+# Crockford's base 32: no I, L, O, U, so nothing is misread from paper or over the telephone.
+_ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
+_SECRET_DIGITS = 26
+_CHECK_DIGITS = 2
+_GROUP = 4
+CLAIM_BITS = 5 * _SECRET_DIGITS
+
+
+class ClaimInvalid(MeteringError):
+    """A text is no claim: it was mistyped or cut short."""
+
+
+class OrderInvalid(MeteringError):
+    """An install order contradicts itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The secret of one install order, as printed: seven groups of four signs, the last two signs a check."""
+
+    text: str
+
+    @classmethod
+    def fresh(cls) -> Claim:
+        """Make a new claim of 130 random bits."""
+        return cls.of_number(secrets.randbits(CLAIM_BITS))
+
+    @classmethod
+    def of_number(cls, number: int) -> Claim:
+        """Give the claim that holds `number`, 0 <= number < 2^130."""
+        digits = "".join(_ALPHABET[number >> shift & 31] for shift in range(CLAIM_BITS - 5, -1, -5))
+        whole = digits + _check(digits)
+        return cls("-".join(whole[start : start + _GROUP] for start in range(0, len(whole), _GROUP)))
+
+    @classmethod
+    def parse(cls, text: str) -> Claim:
+        """Read a claim as a person types it: any case, any spacing, O for 0, I or L for 1. Raises ClaimInvalid."""
+        whole = text.strip().upper().translate(_MISREAD)
+        if len(whole) != _SECRET_DIGITS + _CHECK_DIGITS or not set(whole) <= set(_ALPHABET):
+            raise ClaimInvalid(f"a claim has {_SECRET_DIGITS + _CHECK_DIGITS} letters and digits in groups of {_GROUP}")
+        digits = whole[:_SECRET_DIGITS]
+        if whole[_SECRET_DIGITS:] != _check(digits):
+            raise ClaimInvalid("the claim's last two signs do not fit the rest: a sign was mistyped")
+        number = 0
+        for digit in digits:
+            number = number << 5 | _ALPHABET.index(digit)
+        return cls.of_number(number)
+
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of the text: what the centre keeps. A random secret of 130 bits needs no slow hash."""
+        return hashlib.sha256(self.text.encode()).digest()
+
+    def __repr__(self) -> str:
+        return "Claim(...)"
+
+
+def _check(digits: str) -> str:
+    """Two signs over all others: misses one mistyped claim in 1024, before anyone asks the centre."""
+    number = int.from_bytes(hashlib.sha256(digits.encode()).digest()[:2])
+    return _ALPHABET[number >> 5 & 31] + _ALPHABET[number & 31]
+
+
+@dataclass(frozen=True, slots=True)
+class InstallOrder:
+    """One permission to enrol one gateway.
+
+    order       id of the order
+    engineer    who was sent
+    expires_at  first instant at which the claim no longer serves
+    burned_at   when the claim was burned, by the bundle with digest `burned_by`; both None until then
+    """
+
+    order: str
+    site: SiteId
+    gateway: GatewayId
+    engineer: str
+    ordered_at: datetime
+    expires_at: datetime
+    claim_hash: bytes
+    burned_at: datetime | None
+    burned_by: bytes | None
+
+    def __post_init__(self) -> None:
+        check_identifier(self.site)
+        check_identifier(self.gateway)
+        if self.expires_at <= self.ordered_at:
+            raise OrderInvalid(f"an order of {self.ordered_at} cannot have lapsed at {self.expires_at}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """What a gateway presents; made by `seal_bundle`, proven whole and its own by `open_bundle`.
+
+    digest   SHA-256 of the sealed octets; may serve as the first link of the gateway's chain
+    """
+
+    gateway: GatewayId
+    epoch: int
+    algorithm: Algorithm
+    public_key: bytes
+    claim_hash: bytes
+    digest: bytes
+
+    @property
+    def key_id(self) -> KeyId:
+        """Id of the presented key."""
+        return key_id_of(self.public_key)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """The bundle is accepted: bind its key from its epoch on, and keep `order`, whose claim is burned now.
+
+    again   the same bundle was accepted before: there is nothing to keep, only to answer
+    """
+
+    bundle: Bundle
+    order: InstallOrder
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The bundle is not accepted; `reason` is a stable code, `mend` says what to do."""
+
+    reason: str
+    mend: str
+
+
+def open_order(
+    *, site: SiteId, gateway: GatewayId, engineer: str, ordered_at: datetime, expires_at: datetime, claim: Claim
+) -> InstallOrder:
+    """Make the install order that `claim` belongs to; raises OrderInvalid. Its id tells nothing about the claim."""
+    return InstallOrder(
+        order=f"order-{secrets.token_hex(6)}",
+        site=site,
+        gateway=gateway,
+        engineer=engineer,
+        ordered_at=ordered_at,
+        expires_at=expires_at,
+        claim_hash=claim.hash,
+        burned_at=None,
+        burned_by=None,
+    )
+
+
+def seal_bundle(gateway: GatewayId, *, epoch: int, claim: Claim, public_key: bytes, signer: Signer) -> bytes:
+    """Sign the bundle at the gateway; the same arguments give the same octets with an Ed25519 key.
+
+    public_key   raw public half of `signer`
+    """
+    content = [BUNDLE_FORMAT, gateway, epoch, int(signer.algorithm), public_key, claim.text]
+    return sign1(encode(content), signer)
+
+
+def open_bundle(octets: bytes) -> Bundle:
+    """Check that a bundle is whole and signed by the key it presents.
+
+    Raises EnvelopeMalformed or SignatureInvalid, and nothing else. Whether the key may speak is not decided here.
+    """
+    message = parse_sign1(octets)
+    content: Any = decode_canonical(message.payload)
+    if not isinstance(content, list | tuple) or len(content) != 6 or content[0] != BUNDLE_FORMAT:
+        raise EnvelopeMalformed(f"not a bundle of format {BUNDLE_FORMAT}")
+    _, gateway, epoch, algorithm, public_key, claim = content
+    if type(gateway) is not str or type(public_key) is not bytes or type(claim) is not str:
+        raise EnvelopeMalformed("gateway and claim must be texts, the public key octets")
+    if type(epoch) is not int or not 1 <= epoch <= EPOCH_MAX:
+        raise EnvelopeMalformed(f"epoch: expected an integer from 1 to {EPOCH_MAX}")
+    try:
+        check_identifier(gateway)
+        verifier = public_verifier(message.algorithm, public_key)
+        claim_hash = Claim.parse(claim).hash
+    except (IdentifierInvalid, PublicKeyInvalid, ClaimInvalid) as error:
+        raise EnvelopeMalformed(str(error)) from error
+    if algorithm != message.algorithm or verifier.key_id != message.key_id:
+        raise EnvelopeMalformed("the header names another key or algorithm than the bundle presents")
+    message.require(verifier)
+    return Bundle(GatewayId(gateway), epoch, message.algorithm, public_key, claim_hash, digest_of(octets))
+
+
+def decide(bundle: Bundle, order: InstallOrder | None, *, last_epoch: int, now: datetime) -> Enrolled | Refused:
+    """Decide at the centre about an opened bundle.
+
+    order        the install order with the bundle's claim hash, if there is one
+    last_epoch   highest epoch the gateway was ever enrolled with; 0 for a new one
+    """
+    if order is None or order.claim_hash != bundle.claim_hash:
+        return Refused("claim-unknown", "compare the claim with the install order, or ask for a new order")
+    if order.gateway != bundle.gateway:
+        return Refused("gateway-mismatch", "this claim was given for another gateway: use the claim of this one")
+    if order.burned_at is not None:
+        if order.burned_by == bundle.digest:
+            return Enrolled(bundle, order, again=True)
+        return Refused("claim-used", "this claim has served already: ask for a new order")
+    if now >= order.expires_at:
+        return Refused("order-expired", "the order has lapsed: ask for a new one")
+    if bundle.epoch <= last_epoch:
+        return Refused("epoch-used", f"enrol again with --epoch {last_epoch + 1}")
+    return Enrolled(bundle, replace(order, burned_at=now, burned_by=bundle.digest), again=False)
