@@ -56,7 +56,7 @@ class CheckedTable:
         """Note every key that nobody has read: a typing mistake must not pass for a left-out option."""
         for key in self._content:
             if key not in self._read:
-                known = ", ".join(sorted(self._read))
+                known = ", ".join(sorted(map(str, self._read)))
                 self.fault(key, f"unknown key {key!r}", f"known here: {known}")
 
     def all_keys(self) -> tuple[str, ...]:

@@ -79,7 +79,9 @@ def register_readings(profile: Profile, reading: MeterReading, mark: datetime | 
         raise ProfileMismatch(profile, reading.meter, f"there is no channel group {reading.group}")
     channels = profile.groups[reading.group].channels
     mantissas = reading.mantissas
-    if not mantissas and reading.quality not in _WITH_MANTISSAS:
+    if reading.quality not in _WITH_MANTISSAS:
+        if mantissas:
+            raise ProfileMismatch(profile, reading.meter, f"mantissas beside quality {reading.quality.name}")
         mantissas = (None,) * len(channels)
     if len(mantissas) != len(channels):
         raise ProfileMismatch(profile, reading.meter, f"{len(mantissas)} mantissas for {len(channels)} channels")

@@ -18,7 +18,7 @@ MANTISSA_LIMIT = 2**63
 """Envelopes carry mantissas as signed 64-bit integers."""
 
 
-class GroupUnknown(MeteringError):
+class NotInProfile(MeteringError):
     """A profile has no channel group of this name, or no link for this protocol."""
 
 
@@ -235,17 +235,17 @@ class Profile:
     vectors: tuple[Vector, ...] = field(default=())
 
     def group(self, name: str) -> Group:
-        """Find a channel group (`billing`, `status` ...); raises GroupUnknown."""
+        """Find a channel group (`billing`, `status` ...); raises NotInProfile."""
         for group in self.groups:
             if group.name == name:
                 return group
         known = ", ".join(group.name for group in self.groups)
-        raise GroupUnknown(f"profile {self.id} has no group {name!r}; it has {known}")
+        raise NotInProfile(f"profile {self.id} has no group {name!r}; it has {known}")
 
     def link(self, protocol: Protocol) -> Link:
-        """Give the link for `protocol`; raises GroupUnknown when the model does not speak it."""
+        """Give the link for `protocol`; raises NotInProfile when the model does not speak it."""
         if protocol not in self.links:
-            raise GroupUnknown(f"profile {self.id} does not speak {protocol}; it speaks {', '.join(self.links)}")
+            raise NotInProfile(f"profile {self.id} does not speak {protocol}; it speaks {', '.join(self.links)}")
         return self.links[protocol]
 
     def __eq__(self, other: object) -> bool:

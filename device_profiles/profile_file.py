@@ -2,7 +2,7 @@
 
 The canonical form is the deterministic CBOR of the file's content without `vectors`: comments, layout and the spelling
 of numbers do not change a profile's hash. The same checks run on both forms, so a profile that came with a statement is
-as sure as one from a file. The schema is explained in docs/profiles.md.
+as sure as one from a file. The decisions behind the schema are in docs/adr/0011.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from device_profiles.profile import (
     WordOrder,
 )
 from device_profiles.read_plan import REGISTERS_MAX, PlanImpossible, plan_reads
-from metering.envelope import decode_canonical, digest_of, encode
+from metering.envelope import EnvelopeMalformed, decode_canonical, digest_of, encode
 from metering.errors import DocumentError, MeteringError
 from metering.identity import IdentifierInvalid, check_identifier
 from metering.obis import ENERGY_IMPORT, Obis
@@ -62,8 +62,8 @@ def profile_from_toml(source: TomlSource) -> Profile:
 def profile_from_canonical(octets: bytes) -> Profile:
     """Rebuild a profile from its canonical form; raises EnvelopeMalformed or DocumentError."""
     content = decode_canonical(octets)
-    if not isinstance(content, dict):
-        content = {}
+    if not isinstance(content, dict) or _VECTORS in content:
+        raise EnvelopeMalformed("a canonical profile is one table without vectors")
     return profile_from_toml(TomlSource(path=f"profile {digest_of(octets).hex()[:16]}", content=content, lines={}))
 
 

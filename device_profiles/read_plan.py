@@ -50,7 +50,7 @@ ReadRequest = ModbusRead | Dlt645Read
 def plan_reads(profile: Profile, protocol: Protocol, group: Group) -> tuple[ReadRequest, ...]:
     """Give the reads for `group`, in the order in which the decoder wants their bodies.
 
-    Raises GroupUnknown when the model does not speak `protocol`, PlanImpossible when an atomic group does not fit.
+    Raises NotInProfile when the model does not speak `protocol`, PlanImpossible when an atomic group does not fit.
     """
     link = profile.link(protocol)
     reads: tuple[ReadRequest, ...]

@@ -26,6 +26,7 @@ READ = 0x11
 FROM_METER = 0x80
 REFUSED = 0x40
 MORE_FOLLOWS = 0x20
+BROADCAST = "9" * 12
 NO_SUCH_ITEM = 0x02
 
 START = 0x68
@@ -64,29 +65,30 @@ class Dlt645Frame:
 
 
 def check_address(text: str) -> str:
-    """Return `text` if it is an address of 12 decimal digits; raises AddressInvalid."""
-    if not _ADDRESS.match(text):
-        raise AddressInvalid(f"{text!r} is not a DL/T 645 address: write 12 digits, with leading zeros")
+    """Return `text` if it is one meter's address of 12 decimal digits; raises AddressInvalid."""
+    if not _ADDRESS.match(text) or text == BROADCAST:
+        raise AddressInvalid(f"{text!r} is not a DL/T 645 address: write 12 digits, with leading zeros, not all 9")
     return text
 
 
 def scan(octets: bytes) -> tuple[list[Dlt645Frame], bytes]:
-    """Give every whole frame in `octets`, and what is left of them after the last frame or noise.
+    """Give every whole frame in `octets`, and what is left from where the next one may have begun.
 
-    The rest is what a frame still arriving may begin with; it is empty when nothing can.
+    A whole frame wins over an earlier start that is still waiting for octets: that start was noise.
     """
     frames: list[Dlt645Frame] = []
+    begun: int | None = None
     at = 0
     while (at := octets.find(b"\x68", at)) >= 0:
         frame, end = frame_at(octets, at)
         if frame is not None:
             frames.append(frame)
-            at = end
-        elif end > len(octets):
-            return frames, octets[at:]
-        else:
-            at += 1
-    return frames, b""
+            begun, at = None, end
+            continue
+        if end > len(octets) and begun is None:
+            begun = at
+        at += 1
+    return frames, b"" if begun is None else octets[begun:]
 
 
 def build_request(address: str, read: Dlt645Read) -> bytes:
@@ -100,13 +102,12 @@ def octets_expected(read: Dlt645Read | None, received: bytes) -> int:
     Wake-up octets, noise and echoes are counted as received; `read` is not needed, frames carry their length.
     """
     del read
-    at, least = 0, _HEADER_OCTETS + _TRAILER_OCTETS
-    while (at := received.find(b"\x68", at)) >= 0:
-        frame, end = frame_at(received, at)
-        if (frame is not None and frame.control & FROM_METER) or end > len(received):
-            return end
-        at = end if frame is not None else at + 1
-    return len(received) + least
+    frames, rest = scan(received)
+    if any(frame.control & FROM_METER for frame in frames):
+        return len(received)
+    if rest:
+        return len(received) - len(rest) + frame_at(rest, 0)[1]
+    return len(received) + _HEADER_OCTETS + _TRAILER_OCTETS
 
 
 def parse_reply(address: str, read: Dlt645Read, frame: bytes) -> bytes:
@@ -117,7 +118,7 @@ def parse_reply(address: str, read: Dlt645Read, frame: bytes) -> bytes:
     found, rest = scan(frame)
     answers = [each for each in found if each.control & FROM_METER]
     if not answers:
-        if not found and (rest or frame.find(b"\x68") >= 0):
+        if not found and not rest and b"\x68" in frame:
             raise CrcError(f"no frame with a right checksum in {frame.hex()}")
         raise FrameError(f"no answer in {frame.hex()}")
     if len(answers) > 1:
@@ -127,6 +128,8 @@ def parse_reply(address: str, read: Dlt645Read, frame: bytes) -> bytes:
         raise AddressMismatch(f"answer from meter {answer.address}, asked was {address}")
     if answer.control == READ | FROM_METER | REFUSED:
         raise _refusal(answer)
+    if answer.control == READ | FROM_METER | MORE_FOLLOWS:
+        raise AnswerMismatch("the answer goes on in further frames; a profile must ask for shorter answers")
     if answer.control != READ | FROM_METER:
         raise AnswerMismatch(f"control {answer.control:#04x}; a whole answer to a read has {READ | FROM_METER:#04x}")
     if answer.field[:4] != read.di[::-1]:
@@ -154,7 +157,7 @@ def build_exception(address: str, read: Dlt645Read, code: int) -> bytes:
 
 
 def frame_at(octets: bytes, at: int) -> tuple[Dlt645Frame | None, int]:
-    """Try a frame whose first 68 is at `at`: the frame or None, and where it ends or would end.
+    """Try the frame whose first 68 is at `at`: the frame or None, and where it ends or would end.
 
     The end lies beyond `octets` while the frame may still be arriving, and within them when it is refuted.
     """
