@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from device_profiles.catalogue import Catalogue
+from device_profiles.profile import Side
 from ingest.demo.loads_file import Anchor, Play
 from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT, SLOT_S, Interval
@@ -48,13 +50,13 @@ class EnergyCourse:
 
 
 class PlayedMeter:
-    """The registers of one meter over the month, as it shows them (before ct x pt)."""
+    """The registers of one meter over the month, as it shows them: behind its transformers, unless it knows better."""
 
-    def __init__(self, meter: Meter, play: Play) -> None:
+    def __init__(self, meter: Meter, side: Side, play: Play) -> None:
         energy = play.energies[meter.node]
         anchor: Anchor = play.anchors[meter.id]
         self._span = meter.span
-        self._multiplier = meter.multiplier
+        self._multiplier = meter.multiplier if side is Side.SECONDARY else 1
         self._import = EnergyCourse(play.month, energy.import_wh.tolist())
         self._export = EnergyCourse(play.month, energy.export_wh.tolist())
         self._anchor_wh = anchor.register_wh
@@ -79,8 +81,10 @@ class PlayedMeter:
 class PlayedRegisters:
     """The registers of one gateway's meters as of that gateway's played instant; a RegisterSource."""
 
-    def __init__(self, play: Play, site: Site, gateway: GatewayId) -> None:
-        self._meters = {meter.id: PlayedMeter(meter, play) for meter in site.meters_of(gateway)}
+    def __init__(self, play: Play, site: Site, gateway: GatewayId, catalogue: Catalogue) -> None:
+        self._meters = {
+            meter.id: PlayedMeter(meter, catalogue.by_id(meter.profile).side, play) for meter in site.meters_of(gateway)
+        }
         self._end = play.played.end
         self._now = play.played.start - BEFORE_PLAY
 

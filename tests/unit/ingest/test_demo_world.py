@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from device_profiles.catalogue import Catalogue
 from device_profiles.profile import Protocol
 from ingest.demo.loads_file import Play, read_play
 from ingest.demo.measured_loads import Gap
@@ -37,6 +38,7 @@ SHANGHAI = SiteCalendar("Asia/Shanghai")
 JULY = SHANGHAI.month("2026-07")
 EXCHANGED_AT = JULY.start + timedelta(days=20, hours=10, minutes=7)
 MAIN, SHOP, SOLAR = NodeId("main"), NodeId("shop"), NodeId("solar")
+CATALOGUE = Catalogue.shipped()
 GW = GatewayId("gw-a")
 NAMES = Names("名", "name")
 
@@ -69,9 +71,7 @@ day = 2026-07-09
 
 def meter(name: str, node: NodeId, *, ct: int = 1, span: Span = ALWAYS) -> Meter:
     """A meter of the small site; what does not matter here is the same for all."""
-    return Meter(
-        MeterId(name), f"S-{name}", "eastron/sdm630", Protocol.MODBUS_TCP, PortId("tcp"), "1", node, span, ct, 1
-    )
+    return Meter(MeterId(name), f"S-{name}", "acrel/adl400", Protocol.MODBUS_TCP, PortId("tcp"), "1", node, span, ct, 1)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def read_loads(tmp_path: Path, site: Site) -> ReadLoads:
 @pytest.fixture
 def registers(read_loads: ReadLoads, site: Site) -> PlayedRegisters:
     """What the meters of the small site show."""
-    return PlayedRegisters(read_loads(), site, GW)
+    return PlayedRegisters(read_loads(), site, GW, CATALOGUE)
 
 
 def at(registers: PlayedRegisters, name: str, instant: datetime, obis: Obis = ENERGY_IMPORT) -> int | None:
@@ -199,7 +199,7 @@ def test_registers_without_an_entry_start_at_a_number_of_the_seed(read_loads: Re
 
 def test_a_world_that_starts_again_shows_the_same(read_loads: ReadLoads, site: Site) -> None:
     play = read_loads()
-    one, other = PlayedRegisters(play, site, GW), PlayedRegisters(play, site, GW)
+    one, other = PlayedRegisters(play, site, GW, CATALOGUE), PlayedRegisters(play, site, GW, CATALOGUE)
     for day in range(12):
         at(one, "m-main", JULY.start + timedelta(days=day))
     instant = JULY.start + timedelta(days=11)
@@ -236,7 +236,7 @@ def test_measured_columns_become_the_loads_of_their_nodes(read_loads: ReadLoads,
     play = read_loads(CSV_LOADS, csv=write_csv(tmp_path / "l.csv", range(4, 6)))
     assert play.period == "2026-07"
     assert play.gaps == {SHOP: (Gap(4, 2),)}
-    registers = PlayedRegisters(play, site, GW)
+    registers = PlayedRegisters(play, site, GW, CATALOGUE)
     start = at(registers, "m-shop", JULY.start)
     assert start is not None
     shown = [at(registers, "m-shop", JULY.start + mark * SLOT) for mark in range(8)]
