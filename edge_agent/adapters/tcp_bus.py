@@ -1,0 +1,95 @@
+"""A Modbus TCP endpoint and the units behind it, through pymodbus's synchronous client.
+
+The client's own retries are off: attempts and patience are the sweep's. Its one timeout is set for each request. After
+a failed transaction the connection is closed, so that no late answer can meet the next request.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import cast
+
+from pymodbus import FramerType
+from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
+from pymodbus.pdu import ExceptionResponse, ModbusPDU
+
+from device_profiles.framing.errors import ExceptionReply, FrameError
+from device_profiles.profile import Protocol
+from device_profiles.read_plan import ModbusRead, ReadRequest
+from edge_agent.ports import Answer, BusTimeout, PortLost
+from metering.clock import Clock
+from provisioning.site import TcpPort
+
+CONNECT_TIMEOUT_S = 3.0
+NETWORK_S = 0.5
+"""Allowance for the network and a serial line behind the endpoint, on top of a meter's turnaround [s]."""
+SILENT_BEHIND_GATEWAY = (10, 11)
+"""Exceptions of a gateway whose meter did not answer (Modbus application protocol 1.1b3, 7)."""
+
+# pymodbus logs each silent meter as an error with a dump of frames; the reading's quality says it already.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+
+class TcpBus:
+    """One Modbus TCP endpoint; one transaction at a time."""
+
+    def __init__(self, port: TcpPort, clock: Clock) -> None:
+        self._port = port
+        self._clock = clock
+        self._client = ModbusTcpClient(
+            port.host, port=port.port, framer=FramerType.SOCKET, timeout=CONNECT_TIMEOUT_S, retries=0
+        )
+
+    def open(self) -> None:
+        """Connect unless connected; raises PortLost."""
+        if self._client.socket is not None:
+            return
+        self._client.comm_params.timeout_connect = CONNECT_TIMEOUT_S
+        if not self._client.connect() or self._client.socket is None:  # type: ignore[no-untyped-call]
+            raise PortLost(f"{self._port.host}:{self._port.port} does not take connections")
+        self._client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    def ask(self, protocol: Protocol, address: str, request: ReadRequest, *, reply_s: float, late_s: float) -> Answer:
+        """Send one read and wait for its answer; see `Bus.ask`."""
+        if protocol is not Protocol.MODBUS_TCP or not isinstance(request, ModbusRead):
+            raise FrameError(f"{self._port.id} speaks Modbus TCP only, not {protocol}")
+        del late_s  # a closed connection has no late answers
+        started_at, started_s = self._clock.now(), time.monotonic()
+        reply = self._read(int(address), request, reply_s + NETWORK_S)
+        turnaround_s = time.monotonic() - started_s
+        if isinstance(reply, ExceptionResponse):
+            if reply.exception_code in SILENT_BEHIND_GATEWAY:
+                raise BusTimeout(f"the meter behind the gateway at unit {address} did not answer")
+            raise ExceptionReply(reply.exception_code, "Modbus exception")
+        registers = cast(list[int], reply.registers)
+        if len(registers) != request.count:
+            self.close()
+            raise FrameError(f"answer of {len(registers)} registers, asked were {request.count}")
+        body = b"".join(register.to_bytes(2, "big") for register in registers)
+        return Answer(body, started_at, self._clock.now(), turnaround_s)
+
+    def _read(self, unit_id: int, request: ModbusRead, timeout_s: float) -> ModbusPDU:
+        self.open()
+        self._client.comm_params.timeout_connect = timeout_s
+        read = self._client.read_holding_registers if request.function == 3 else self._client.read_input_registers
+        try:
+            return read(request.address, count=request.count, device_id=unit_id)
+        except ConnectionException as error:
+            self.close()
+            raise PortLost(f"{self._port.host}:{self._port.port}: {error}") from error
+        except ModbusIOException as error:
+            self.close()
+            raise BusTimeout(f"unit {unit_id} did not answer within {timeout_s:.3f} s") from error
+        except ModbusException as error:
+            self.close()
+            raise FrameError(f"unit {unit_id}: {error}") from error
+        except OSError as error:
+            self.close()
+            raise PortLost(f"{self._port.host}:{self._port.port}: {error}") from error

@@ -1,0 +1,136 @@
+"""`metertree-gateway`: run the gateway, look into its outbox, read its meters once."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from device_profiles.catalogue import Catalogue
+from device_profiles.decode import register_readings
+from edge_agent.adapters.sqlite_outbox import EpochExtent, read_extents
+from edge_agent.app import OUTBOX_FILE, Gateway, port_readers, sole_use_of
+from edge_agent.log_lines import start_logging
+from edge_agent.ports import OutboxDamaged
+from metering.clock import SystemClock
+from metering.errors import MeteringError
+from metering.reading import MeterReading, ReadQuality
+from provisioning.gateway_config import SYSTEM_CLOCK, GatewayConfig
+from provisioning.site import ALWAYS
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is 0 on success, 1 when a meter did not answer, 2 on a mistake explained."""
+    args = _parser().parse_args(arguments)
+    start_logging(logging.INFO if args.verbose else logging.WARNING)
+    try:
+        return int(args.run(args))
+    except MeteringError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="metertree-gateway", description="Read meters, sign, store and forward.")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--config", type=Path, required=True, help="the gateway's TOML file")
+    common.add_argument(
+        "--profiles", type=Path, action="append", default=[], help="directory of further meter profiles"
+    )
+    common.add_argument("--verbose", action="store_true", help="log ordinary events too")
+    commands = parser.add_subparsers(required=True)
+    run = commands.add_parser("run", parents=[common], help="read the meters at every mark until SIGTERM")
+    run.set_defaults(run=_run)
+    outbox = commands.add_parser("outbox", parents=[common], help="show what is stored and what is receipted")
+    outbox.add_argument("--json", action="store_true", help="print JSON")
+    outbox.set_defaults(run=_outbox)
+    probe = commands.add_parser("probe", parents=[common], help="read the meters once and print what they show")
+    probe.add_argument("--meter", help="this meter only")
+    probe.add_argument("--group", help="another channel group of the profiles, such as status")
+    probe.add_argument("--json", action="store_true", help="print JSON")
+    probe.set_defaults(run=_probe)
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    config = GatewayConfig.read(args.config)
+    with sole_use_of(config.state_dir):
+        Gateway(config, Catalogue.load(*args.profiles), stop).run()
+    return 0
+
+
+def _outbox(args: argparse.Namespace) -> int:
+    config = GatewayConfig.read(args.config)
+    path = config.state_dir / OUTBOX_FILE
+    if not path.exists():
+        raise OutboxDamaged(f"{path} does not exist yet: the gateway has not run")
+    epochs = [_to_document(extent) for extent in read_extents(path)]
+    if args.json:
+        print(json.dumps({"gateway": config.gateway, "epochs": epochs}))
+        return 0
+    print(f"{config.gateway}: {path}")
+    for epoch in epochs:
+        print("  " + "  ".join(f"{name} {part}" for name, part in epoch.items()))
+    return 0
+
+
+def _to_document(extent: EpochExtent) -> dict[str, Any]:
+    head = extent.head
+    return {
+        "epoch": head.epoch,
+        "last_seq": head.seq,
+        "last_mark": None if head.mark is None else head.mark.isoformat(),
+        "receipted_seq": extent.receipted_seq,
+        "waiting": head.seq - extent.receipted_seq,
+        "entries": extent.entries,
+        "octets": extent.octets,
+        "tombstones": extent.evicted,
+        "head": head.digest.hex(),
+    }
+
+
+def _probe(args: argparse.Namespace) -> int:
+    config = GatewayConfig.read(args.config)
+    meters = tuple(replace(meter, span=ALWAYS) for meter in config.meters if args.meter in (None, meter.id))
+    if not meters:
+        raise MeteringError(f"{args.config} has no meter {args.meter}")
+    wanted = {meter.port for meter in meters}
+    ports = tuple(replace(port, tolerance_s=0) for port in config.ports if port.id in wanted)
+    config = replace(config, clock=SYSTEM_CLOCK, meters=meters, ports=ports, group=args.group or config.group)
+    catalogue = Catalogue.load(*args.profiles)
+    readings: list[MeterReading] = []
+    for reader in port_readers(config, catalogue, threading.Event()):
+        readings.extend(reader.sweep(SystemClock().now()).readings)
+        reader.close()
+    shown = [_shown(catalogue, reading) for reading in readings]
+    if args.json:
+        print(json.dumps(shown, ensure_ascii=False))
+    else:
+        for meter in shown:
+            registers = "  ".join(f"{obis} {text}" for obis, text in meter["registers"].items())
+            print(f"{meter['meter']:<24} {meter['quality']:<10} {registers}")
+    answered = all(reading.quality in (ReadQuality.MEASURED, ReadQuality.LATE) for reading in readings)
+    return 0 if answered else 1
+
+
+def _shown(catalogue: Catalogue, reading: MeterReading) -> dict[str, Any]:
+    registers = register_readings(catalogue.by_hash(reading.profile_hash), reading, None)
+    return {
+        "meter": reading.meter,
+        "quality": ReadQuality.MEASURED.name if reading.quality is ReadQuality.LATE else reading.quality.name,
+        "registers": {str(each.obis): None if each.shown is None else str(each.shown) for each in registers},
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""The uplink's shell: one thread that obeys the state machine, between outbox, broker and the centre's receipts."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import random
+import threading
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from edge_agent.ports import Broker, BrokerEvent, BrokerUnreachable, Connected, Lost, Outbox, ReceiptArrived
+from edge_agent.uplink import Connect, GiveUp, Send, Uplink, Wait
+from metering.envelope import Verifier, digest_of
+from metering.errors import SenderError
+from metering.identity import GatewayId
+from metering.receipt import Receipt, open_receipt
+
+log = logging.getLogger(__name__)
+
+INBOX_MAX = 1024
+"""Events waiting for the uplink; more are dropped, since receipts are cumulative and batches stand in the outbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """The outbox of `epoch` holds batches up to `seq`."""
+
+    epoch: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the loop."""
+
+
+Event = BrokerEvent | Appended | Stop
+
+
+class UplinkLoop:
+    """Empties the outbox towards the centre, oldest epoch first.
+
+    epoch   the gateway's own epoch; batches of earlier ones go out before
+    """
+
+    def __init__(self, *, gateway: GatewayId, epoch: int, outbox: Outbox, centre: Verifier) -> None:
+        self._gateway = gateway
+        self._epoch = epoch
+        self._outbox = outbox
+        self._centre = centre
+        self._stopping = threading.Event()
+        self._inbox: queue.Queue[Event] = queue.Queue(INBOX_MAX)
+        self._heard_server_at = datetime.min.replace(tzinfo=UTC)
+        self._lane = self._next_lane()
+        self._uplink = Uplink(
+            receipted_seq=outbox.receipted(self._lane),
+            newest_seq=outbox.head(self._lane).seq,
+            jitter=lambda: random.uniform(0.5, 1.0),
+        )
+
+    def deliver(self, event: Event) -> None:
+        """Hand over an event from any thread, without waiting; a full inbox drops it."""
+        try:
+            self._inbox.put_nowait(event)
+        except queue.Full:
+            log.warning("uplink-inbox-full", extra={"dropped": type(event).__name__})
+
+    def stop(self) -> None:
+        """Ask the loop to end, from any thread."""
+        self._stopping.set()
+        self.deliver(Stop())
+
+    def run(self, broker: Broker) -> None:
+        """Work until `stop`; may be run again after an error."""
+        self._uplink.lost(time.monotonic())
+        try:
+            while not self._stopping.is_set():
+                self._take_step(broker)
+        finally:
+            broker.close()
+
+    def _take_step(self, broker: Broker) -> None:
+        match self._uplink.next_step(time.monotonic()):
+            case Connect():
+                self._connect(broker)
+            case GiveUp():
+                broker.close()
+                self._lose("the broker does not answer")
+            case Send(after_seq, limit):
+                self._send(broker, after_seq, limit)
+            case Wait(seconds):
+                self._receive(seconds)
+
+    def _connect(self, broker: Broker) -> None:
+        try:
+            broker.connect()
+        except BrokerUnreachable as error:
+            self._lose(str(error))
+
+    def _receive(self, seconds: float | None) -> None:
+        """Wait for an event and take it in."""
+        try:
+            event = self._inbox.get(timeout=seconds)
+        except queue.Empty:
+            return
+        match event:
+            case Stop():
+                pass
+            case Connected():
+                log.info("uplink-connected", extra={"receipted_seq": self._uplink.receipted_seq})
+                self._uplink.connected(time.monotonic())
+            case Lost(reason):
+                self._lose(reason)
+            case ReceiptArrived(octets):
+                self._receipt(octets)
+            case Appended(epoch, seq):
+                if epoch == self._lane:
+                    self._uplink.appended(seq)
+
+    def _lose(self, reason: str) -> None:
+        log.warning("uplink-lost", extra={"reason": reason})
+        self._uplink.lost(time.monotonic())
+
+    def _send(self, broker: Broker, after_seq: int, limit: int) -> None:
+        """Publish the next batches; what is no longer in the outbox, or only as a tombstone, is a hole."""
+        entries = self._outbox.after(self._lane, after_seq, limit)
+        present = [entry for entry in entries if not entry.evicted]
+        first_seq = present[0].seq if present else self._uplink.newest_seq + 1
+        if first_seq > after_seq + 1:
+            log.error("uplink-hole", extra={"epoch": self._lane, "first_seq": after_seq + 1, "last_seq": first_seq - 1})
+            self._uplink.evicted(first_seq - 1)
+        for entry in present:
+            try:
+                broker.publish(entry.octets)
+            except BrokerUnreachable as error:
+                return self._lose(str(error))
+            self._uplink.sent(entry.seq, time.monotonic())
+        return None
+
+    def _receipt(self, octets: bytes) -> None:
+        """Believe a receipt only if the centre signed it, for this gateway, about the chain that stands here."""
+        try:
+            receipt = open_receipt(octets, self._centre)
+        except SenderError as error:
+            log.warning("receipt-not-believed", extra={"reason": str(error)})
+            return
+        if receipt.gateway != self._gateway or receipt.epoch != self._lane:
+            return
+        if not self._fits_chain(receipt):
+            log.error("chain-diverged", extra={"epoch": receipt.epoch, "seq": receipt.contiguous_seq})
+            return
+        for seq, reason in receipt.refused:
+            log.error("batch-refused", extra={"epoch": receipt.epoch, "seq": seq, "reason": reason})
+        if receipt.contiguous_seq < self._uplink.receipted_seq and receipt.server_time > self._heard_server_at:
+            log.warning("centre-fell-back", extra={"seq": receipt.contiguous_seq})
+            self._uplink.recalled(receipt.contiguous_seq, time.monotonic())
+        self._heard_server_at = max(self._heard_server_at, receipt.server_time)
+        self._outbox.acknowledge(receipt.epoch, receipt.contiguous_seq)
+        self._uplink.receipted(receipt.contiguous_seq, (seq for seq, _ in receipt.refused), time.monotonic())
+        if self._uplink.is_done:
+            self._change_lane()
+
+    def _fits_chain(self, receipt: Receipt) -> bool:
+        """Say whether the centre's head is a batch of this chain; if not, this gateway was cloned or set back."""
+        if receipt.contiguous_seq == 0:
+            return True
+        found = self._outbox.after(receipt.epoch, receipt.contiguous_seq - 1, 1)
+        if not found or found[0].seq != receipt.contiguous_seq or found[0].evicted:
+            return receipt.contiguous_seq <= self._outbox.head(receipt.epoch).seq
+        return digest_of(found[0].octets) == receipt.head_hash
+
+    def _next_lane(self) -> int:
+        return min([*self._outbox.unfinished_epochs(), self._epoch])
+
+    def _change_lane(self) -> None:
+        lane = self._next_lane()
+        if lane != self._lane:
+            self._lane = lane
+            self._uplink.begin(receipted_seq=self._outbox.receipted(lane), newest_seq=self._outbox.head(lane).seq)
