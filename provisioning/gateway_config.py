@@ -139,12 +139,12 @@ def gateway_config(
     group: str,
     places: Mapping[PortId, str],
 ) -> GatewayConfig:
-    """Derive a gateway's configuration from its site.
+    """Derive a gateway's configuration from its site; raises NotInSite for a gateway that is not there.
 
     places   where a port is on this machine, if not where the site says: a device path, or `host:port`
     """
     ports: tuple[Port, ...] = tuple(
-        port.at(places[port.id]) if port.id in places else port for port in site.ports_of(gateway)
+        port.at(places[port.id]) if port.id in places else port for port in site.ports_of(site.gateway(gateway).id)
     )
     meters = tuple(
         FittedMeter(meter.id, meter.port, meter.profile, meter.protocol, meter.address, meter.span)

@@ -370,6 +370,11 @@ class Site:
         found: Party = self._find("parties", party)
         return found
 
+    def gateway(self, gateway: GatewayId) -> Gateway:
+        """Find a gateway; raises NotInSite."""
+        found: Gateway = self._find("gateways", gateway)
+        return found
+
     def port(self, port: PortId) -> Port:
         """Find a port; raises NotInSite."""
         found: Port = self._find("ports", port)

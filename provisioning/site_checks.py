@@ -59,12 +59,17 @@ def _references(draft: SiteDraft) -> Iterator[Fault]:
             yield from _unknown(entry, key, getattr(entry.item, key), target)
     for node in draft.nodes:
         for placement in node.item.placements:
-            yield from _unknown(node, "parent", placement.parent, draft.nodes)
+            yield from _unknown(node, _parent_key(node), placement.parent, draft.nodes)
 
 
 def _unknown(entry: Entry[Any], key: str, name: str, target: Table[Any]) -> Iterator[Fault]:
     if name not in target.written:
         yield entry.fault(key, f"{key} {name!r} is not among the {target.name}", near(name, target.written))
+
+
+def _parent_key(entry: Entry[Node]) -> str:
+    """Say by which of its two keys the parent of a node was written."""
+    return "parents" if (*entry.place, "parents") in entry.source.lines else "parent"
 
 
 def _tree(draft: SiteDraft) -> Iterator[Fault]:
@@ -76,14 +81,16 @@ def _tree(draft: SiteDraft) -> Iterator[Fault]:
     for entry in draft.nodes:
         node = entry.item
         if node.kind is NodeKind.MAIN and node.placements:
-            yield entry.fault("parent", f"main node {node.id} has a parent", "leave the parent out, or change the kind")
+            yield entry.fault(
+                _parent_key(entry), f"main node {node.id} has a parent", "leave the parent out, or change the kind"
+            )
         if node.kind is not NodeKind.MAIN and not node.placements:
             yield entry.fault("", f"node {node.id} has no parent", 'write parent = "..."; only main nodes have none')
         for placement in node.placements:
             parent = nodes.get(placement.parent)
             if parent is not None and parent.kind in (NodeKind.END, NodeKind.GENERATION):
                 mend = f"make {parent.id} a branch, or hang {node.id} below another node"
-                yield entry.fault("parent", f"parent {parent.id} is of kind {parent.kind}", mend)
+                yield entry.fault(_parent_key(entry), f"parent {parent.id} is of kind {parent.kind}", mend)
 
 
 def _placement_order(draft: SiteDraft) -> Iterator[Fault]:
@@ -108,7 +115,7 @@ def _cycles(draft: SiteDraft) -> Iterator[Fault]:
             way = _way_up(nodes, entry.item.id, instant)
             if way[-1] == entry.item.id and len(way) > 1:
                 mend = "give one of them a parent nearer to the main node"
-                yield entry.fault("parent", f"the tree runs in a circle: {' -> '.join(way)}", mend)
+                yield entry.fault(_parent_key(entry), f"the tree runs in a circle: {' -> '.join(way)}", mend)
                 break
 
 
