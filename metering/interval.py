@@ -123,6 +123,19 @@ class SiteCalendar:
         following = (first + timedelta(days=31)).replace(day=1)
         return Interval(self.midnight(first), self.midnight(following))
 
+    def period(self, label: str) -> Interval:
+        """Give an accounting period: a local month (`2026-07`) or local days, both included (`2026-07-01--2026-07-03`).
+
+        Raises CalendarInvalid. The double hyphen is ISO 8601's separator for places where a slash cannot stand.
+        """
+        first, separator, last = label.partition("--")
+        if not separator:
+            return self.month(label)
+        try:
+            return Interval(self.day(date.fromisoformat(first)).start, self.day(date.fromisoformat(last)).end)
+        except (ValueError, IntervalInvalid) as error:
+            raise CalendarInvalid(f"{label!r} is not a span of days of the form YYYY-MM-DD--YYYY-MM-DD") from error
+
     def days(self, interval: Interval) -> list[date]:
         """List the local days that `interval` touches, in order."""
         first = self.local(interval.start).date()

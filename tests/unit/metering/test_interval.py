@@ -94,6 +94,19 @@ def test_text_that_is_no_month_is_refused(period: str) -> None:
         SHANGHAI.month(period)
 
 
+def test_a_period_is_a_month_or_a_span_of_days_with_both_ends() -> None:
+    assert SHANGHAI.period("2026-07") == SHANGHAI.month("2026-07")
+    days = SHANGHAI.period("2026-07-01--2026-07-03")
+    assert (days.start, days.slot_count) == (SHANGHAI.month("2026-07").start, 3 * 96)
+    assert SHANGHAI.period("2026-07-05--2026-07-05") == SHANGHAI.day(date(2026, 7, 5))
+
+
+@pytest.mark.parametrize("label", ["2026-07-01--", "--", "2026-07-03--2026-07-01", "2026-07-01--2026-07-32", "a--b"])
+def test_a_period_that_is_no_span_of_days_is_refused(label: str) -> None:
+    with pytest.raises(CalendarInvalid, match="YYYY-MM-DD--YYYY-MM-DD"):
+        SHANGHAI.period(label)
+
+
 @pytest.mark.parametrize("zone", ["Mars/Olympus", "", "../etc/passwd"])
 def test_an_unknown_zone_is_refused(zone: str) -> None:
     with pytest.raises(CalendarInvalid, match="IANA"):
