@@ -14,7 +14,9 @@ CREATE TABLE install_orders (
     claim_hash bytea NOT NULL UNIQUE CHECK (octet_length(claim_hash) = 32),
     ordered_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL CHECK (expires_at > ordered_at),
-    burned_at timestamptz
+    burned_at timestamptz,
+    burned_by bytea,
+    CHECK ((burned_at IS NULL) = (burned_by IS NULL))
 );
 COMMENT ON TABLE install_orders IS 'Leave for one gateway to enrol once; only the hash of its claim is kept.';
 
@@ -24,7 +26,8 @@ CREATE TABLE gateways (
     epoch integer NOT NULL CHECK (epoch >= 1),
     enrolled_at timestamptz NOT NULL
 );
-COMMENT ON COLUMN gateways.epoch IS 'The newest enrolled epoch; envelopes of earlier ones are still accepted under their own key.';
+COMMENT ON COLUMN gateways.epoch IS
+    'The newest enrolled epoch; envelopes of earlier ones are still accepted under their own key.';
 
 CREATE TABLE gateway_keys (
     gateway text NOT NULL REFERENCES gateways,
@@ -36,8 +39,10 @@ CREATE TABLE gateway_keys (
     enrolled_at timestamptz NOT NULL,
     PRIMARY KEY (gateway, epoch)
 );
-COMMENT ON TABLE gateway_keys IS 'The one key that signs for a gateway in an epoch. algorithm: COSE number (-8 Ed25519, -7 ES256).';
-COMMENT ON COLUMN gateway_keys.bundle_hash IS 'SHA-256 of the enrolment bundle: what the envelope with seq 1 may name as its predecessor.';
+COMMENT ON TABLE gateway_keys IS
+    'The one key that signs for a gateway in an epoch. algorithm: COSE number (-8 Ed25519, -7 ES256).';
+COMMENT ON COLUMN gateway_keys.bundle_hash IS
+    'SHA-256 of the enrolment bundle: what the envelope with seq 1 may name as its predecessor.';
 
 CREATE TABLE site_versions (
     site text NOT NULL,
@@ -48,18 +53,8 @@ CREATE TABLE site_versions (
     imported_at timestamptz NOT NULL,
     PRIMARY KEY (site, version)
 );
-COMMENT ON TABLE site_versions IS 'Every imported site, whole; the highest version is in force. hash covers document and rules.';
-
-CREATE TABLE meter_bindings (
-    site text NOT NULL,
-    gateway text NOT NULL,
-    meter text NOT NULL,
-    bound_from timestamptz NOT NULL DEFAULT '-infinity',
-    bound_to timestamptz NOT NULL DEFAULT 'infinity' CHECK (bound_to > bound_from),
-    PRIMARY KEY (site, gateway, meter, bound_from)
-);
-CREATE INDEX meter_bindings_by_gateway ON meter_bindings (gateway);
-COMMENT ON TABLE meter_bindings IS 'Which gateway may report which meter, in [bound_from, bound_to]; drawn from the newest site version at import.';
+COMMENT ON TABLE site_versions IS
+    'Every imported site, whole; the highest version is in force. hash covers document and rules.';
 
 -- 2. What arrived ----------------------------------------------------------------------------------------------
 
@@ -74,7 +69,9 @@ CREATE TABLE ledger (
     PRIMARY KEY (gateway, epoch, seq)
 );
 COMMENT ON TABLE ledger IS 'One row per signed envelope: the only judge of what is new.';
-COMMENT ON COLUMN ledger.refused IS 'Reason why a rightly signed envelope stands in quarantine instead of in the books; the chain runs on across it.';
+COMMENT ON COLUMN ledger.refused IS
+    'Reason why a rightly signed envelope stands in quarantine instead of in the books; the chain runs on '
+    'across it.';
 
 CREATE TABLE chain_heads (
     gateway text NOT NULL,
@@ -88,7 +85,8 @@ CREATE TABLE chain_heads (
     received_at timestamptz NOT NULL,
     PRIMARY KEY (gateway, epoch)
 );
-COMMENT ON TABLE chain_heads IS 'Up to which seq an epoch is complete, and what came last; a gap is open while highest_seq > contiguous_seq.';
+COMMENT ON TABLE chain_heads IS
+    'Up to which seq an epoch is complete, and what came last; a gap is open while highest_seq > contiguous_seq.';
 
 CREATE TABLE envelopes (
     gateway text NOT NULL,
@@ -98,12 +96,14 @@ CREATE TABLE envelopes (
     octets bytea NOT NULL
 );
 CREATE INDEX envelopes_by_seq ON envelopes (gateway, epoch, seq);
-COMMENT ON TABLE envelopes IS 'The sealed octets as received: the evidence behind every reading. received_at equals that of the ledger row.';
+COMMENT ON TABLE envelopes IS
+    'The sealed octets as received: the evidence behind every reading. received_at equals that of the ledger row.';
 
 CREATE TABLE readings (
     meter text NOT NULL,
     due_at timestamptz NOT NULL,
     aligned boolean NOT NULL,
+    started_at timestamptz NOT NULL,
     read_at timestamptz NOT NULL,
     quality smallint NOT NULL,
     profile_hash bytea NOT NULL,
@@ -114,7 +114,11 @@ CREATE TABLE readings (
     seq bigint NOT NULL
 );
 CREATE INDEX readings_by_meter ON readings (meter, due_at);
-COMMENT ON TABLE readings IS 'One row per meter and sweep, as the meter showed it; profile_hash and group_index bind the order of mantissas.';
+COMMENT ON TABLE readings IS
+    'One row per meter and sweep, as the meter showed it; profile_hash and group_index bind the order of '
+    'mantissas.';
+COMMENT ON COLUMN readings.read_at IS
+    'Last octet of the answer; started_at: first octet of the request (gateway clock).';
 COMMENT ON COLUMN readings.due_at IS 'The quarter hour the sweep was aligned to; for an unaligned sweep read_at.';
 
 CREATE TABLE quarantine (
@@ -134,8 +138,10 @@ CREATE TABLE quarantine (
     UNIQUE (digest, reason, topic)
 );
 CREATE INDEX quarantine_by_seq ON quarantine (gateway, epoch, seq) WHERE proven;
+CREATE INDEX quarantine_unproven ON quarantine (quarantined) WHERE NOT proven;
 COMMENT ON TABLE quarantine IS 'What could not be accepted, with the reason; a repeat is counted, not stored again.';
-COMMENT ON COLUMN quarantine.proven IS 'Whether the signature held, so that gateway, epoch and seq are more than a claim.';
+COMMENT ON COLUMN quarantine.proven IS
+    'Whether the signature held, so that gateway, epoch and seq are more than a claim.';
 
 CREATE TABLE alarms (
     alarm bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -147,7 +153,8 @@ CREATE TABLE alarms (
     detail jsonb NOT NULL,
     UNIQUE NULLS NOT DISTINCT (kind, gateway, epoch, seq)
 );
-COMMENT ON TABLE alarms IS 'What a person must look at, e.g. equivocation: two contents under one seq, the mark of a cloned gateway.';
+COMMENT ON TABLE alarms IS
+    'What a person must look at, e.g. equivocation: two contents under one seq, the mark of a cloned gateway.';
 
 -- 3. What was made of it ---------------------------------------------------------------------------------------
 
@@ -157,7 +164,9 @@ CREATE TABLE unsettled_days (
     arrivals bigint NOT NULL,
     PRIMARY KEY (meter, day)
 );
-COMMENT ON TABLE unsettled_days IS 'UTC days of due_at with readings that came after the last settlement. A settlement deletes a row only if arrivals is still what it saw.';
+COMMENT ON TABLE unsettled_days IS
+    'UTC days of due_at with readings that came after the last settlement. A settlement deletes a row only if '
+    'arrivals is still what it saw.';
 
 CREATE TABLE settled_days (
     site text NOT NULL,
@@ -172,7 +181,9 @@ CREATE TABLE settled_days (
     PRIMARY KEY (site, node, obis, day),
     CHECK (cardinality(energy) = cardinality(quality))
 );
-COMMENT ON TABLE settled_days IS 'Energy of a node by slot of 15 minutes [Wh], one row per local day: 96 slots, or 92 and 100 when clocks change.';
+COMMENT ON TABLE settled_days IS
+    'Energy of a node by slot of 15 minutes [Wh], one row per local day: 96 slots, or 92 and 100 when clocks '
+    'change.';
 
 CREATE TABLE allocation_runs (
     run text PRIMARY KEY,
@@ -188,7 +199,8 @@ CREATE TABLE allocation_runs (
     FOREIGN KEY (site, site_version) REFERENCES site_versions
 );
 CREATE INDEX allocation_runs_by_period ON allocation_runs (site, period, created_at);
-COMMENT ON TABLE allocation_runs IS 'Immutable; run is the SHA-256 of inputs, rules and engine version, in hex. A correction is another run.';
+COMMENT ON TABLE allocation_runs IS
+    'Immutable; run is the SHA-256 of inputs, rules and engine version, in hex. A correction is another run.';
 
 CREATE TABLE run_lines (
     run text NOT NULL REFERENCES allocation_runs,
@@ -214,4 +226,6 @@ CREATE TABLE statements (
     issued_at timestamptz NOT NULL,
     UNIQUE (run, party)
 );
-COMMENT ON TABLE statements IS 'octets: the signed statement. bundle: the file a stranger verifies. token_hash: opens the page without a login.';
+COMMENT ON TABLE statements IS
+    'octets: the signed statement. bundle: the file a stranger verifies. token_hash: opens the page without a '
+    'login.';

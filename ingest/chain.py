@@ -1,0 +1,107 @@
+"""One chain of envelopes while a group is entered: what is new, what fits, how far it is complete. Pure.
+
+A chain counts seq from 1 and each envelope names the digest of the one before. Predecessors may come late; a gap stays
+visible as `contiguous_seq`. A refused envelope keeps its place: the chain runs on across it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+
+from ingest.ports import ChainAdvance, ChainState, LedgerEntry
+from ingest.verify import Reason, Rejected
+from metering.envelope import Sealed
+
+GENESIS = bytes(32)
+"""What the first envelope may name as its predecessor, beside the enrolment bundle."""
+STEP = 1000
+"""How many stored envelopes behind a closed gap are fetched at once."""
+
+Following = Callable[[int, int], Sequence[tuple[int, bytes]]]
+"""(seq, most) -> seq and digest of stored envelopes above seq."""
+
+
+def neighbours(seqs: Collection[int]) -> set[int]:
+    """Give `seqs` and the seqs on both sides of each: what `Chain` must know of the ledger."""
+    return {near for seq in seqs for near in (seq - 1, seq, seq + 1) if near >= 1}
+
+
+class Chain:
+    """The chain of one gateway epoch, from its stored state through one group."""
+
+    def __init__(self, state: ChainState, *, bundle_hash: bytes) -> None:
+        self._state = state
+        self._bundle_hash = bundle_hash
+        self._entries = dict(state.entries)
+        self._highest_seq = state.highest_seq
+        self._newest_mark: datetime | None = None
+        self._envelopes = 0
+        self._repeats = 0
+
+    def is_repeat(self, sealed: Sealed) -> bool:
+        """Say whether the ledger has this very envelope."""
+        entry = self._entries.get(sealed.envelope.seq)
+        return entry is not None and entry.digest == sealed.digest
+
+    def fault(self, sealed: Sealed) -> Rejected | None:
+        """Say why this envelope does not fit the chain, or None if it does."""
+        envelope = sealed.envelope
+        held = self._entries.get(envelope.seq)
+        if held is not None:
+            problem = f"seq {envelope.seq} is held with digest {held.digest.hex()}, this one has {sealed.digest.hex()}"
+            return Rejected(Reason.SEQUENCE_REPLAYED, problem, sealed)
+        if not self._follows(sealed):
+            problem = f"seq {envelope.seq} names {envelope.previous_hash.hex()}, which is not the digest before it"
+            return Rejected(Reason.CHAIN_BROKEN, problem, sealed)
+        after = self._entries.get(envelope.seq + 1)
+        if after is not None and after.previous_hash != sealed.digest:
+            return Rejected(Reason.CHAIN_BROKEN, f"seq {envelope.seq + 1} is held and names another digest", sealed)
+        return None
+
+    def enter(self, sealed: Sealed, *, refused: bool) -> None:
+        """Take `sealed` into the chain."""
+        envelope = sealed.envelope
+        self._entries[envelope.seq] = LedgerEntry(sealed.digest, envelope.previous_hash)
+        self._highest_seq = max(self._highest_seq, envelope.seq)
+        if not refused:
+            self._envelopes += 1
+            if envelope.mark is not None:
+                self._newest_mark = max(envelope.mark, self._newest_mark or envelope.mark)
+
+    def count_repeat(self) -> None:
+        """Note that an envelope came once more."""
+        self._repeats += 1
+
+    def advance(self, following: Following, received_at: datetime) -> ChainAdvance:
+        """Give the state after the group; `following` is asked only where a gap was closed."""
+        seq, head = self._state.contiguous_seq, self._state.head_hash
+        while seq < self._highest_seq:
+            entry = self._entries.get(seq + 1)
+            if entry is not None:
+                seq, head = seq + 1, entry.digest
+                continue
+            stored = _contiguous(seq, following(seq, STEP))
+            if not stored:
+                break
+            seq, head = stored[-1]
+        return ChainAdvance(
+            contiguous_seq=seq,
+            head_hash=head,
+            highest_seq=self._highest_seq,
+            newest_mark=self._newest_mark,
+            envelopes=self._envelopes,
+            repeats=self._repeats,
+            received_at=received_at,
+        )
+
+    def _follows(self, sealed: Sealed) -> bool:
+        envelope = sealed.envelope
+        if envelope.seq == 1:
+            return envelope.previous_hash in (GENESIS, self._bundle_hash)
+        before = self._entries.get(envelope.seq - 1)
+        return before is None or before.digest == envelope.previous_hash
+
+
+def _contiguous(seq: int, stored: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    return [item for step, item in enumerate(stored, start=1) if item[0] == seq + step]

@@ -1,0 +1,272 @@
+"""SPINE: receive -> open -> verify -> deduplicate -> store -> receipt.
+
+Envelopes are taken in groups, and a group is one transaction: its ledger rows, readings, quarantine and chain heads
+are committed together or not at all. Only then are receipts signed and the broker's deliveries acknowledged, so a kill
+at any moment costs a repeat, never a reading. The ledger tells repeats from news, whatever the broker does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from threading import Event
+
+from ingest.chain import Chain, neighbours
+from ingest.ports import (
+    Arrival,
+    ChainAdvance,
+    Consumer,
+    Entry,
+    GatewayEpoch,
+    IntakeGroup,
+    IntakeStore,
+    Quarantined,
+    StoreRefused,
+    StoreUnreachable,
+)
+from ingest.verify import Proven, Reason, Rejected, admit_content, prove, read_claim
+from metering.clock import Clock
+from metering.envelope import Sealed, Signer, digest_of
+from metering.receipt import Receipt, seal_receipt
+from metering.topics import receipt_topic
+
+GROUP_MAX = 256
+"""Envelopes per transaction: enough to share one disk flush, few enough to commit within a broker's patience."""
+WAIT_S = 0.5
+BACKOFF_S = 0.1
+BACKOFF_S_MAX = 5.0
+EQUIVOCATION = "equivocation"
+"""Alarm: two contents under one seq, as from a cloned gateway."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class IntakeCounters:
+    """What intake has done since it started; `rejected` by reason."""
+
+    received: int = 0
+    accepted: int = 0
+    readings: int = 0
+    repeated: int = 0
+    groups: int = 0
+    receipts: int = 0
+    retries: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class _Entered:
+    """The outcome of one group: what to count, and the receipts to send."""
+
+    receipts: list[Receipt] = field(default_factory=list)
+    counters: IntakeCounters = field(default_factory=IntakeCounters)
+
+
+class Intake:
+    """Takes envelopes from a consumer into a store. One thread calls `run`; workers may share the partitions.
+
+    profiles   hashes of the profiles whose readings can be decoded here
+    on_commit  called after each commit that brought new readings
+    """
+
+    def __init__(
+        self,
+        *,
+        consumer: Consumer,
+        store: IntakeStore,
+        signer: Signer,
+        clock: Clock,
+        profiles: Collection[bytes],
+        on_commit: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._consumer = consumer
+        self._store = store
+        self._signer = signer
+        self._clock = clock
+        self._profiles = frozenset(profiles)
+        self._on_commit = on_commit
+        self.counters = IntakeCounters()
+
+    def run(self, stop: Event) -> None:
+        """Take group after group until `stop` is set; while the store is away, hold the group and try again."""
+        while not stop.is_set():
+            arrivals = self._consumer.receive(GROUP_MAX, WAIT_S)
+            if arrivals:
+                self._take_patiently(arrivals, stop)
+
+    def take(self, arrivals: Sequence[Arrival]) -> None:
+        """Enter one group, send receipts, acknowledge. Raises StoreUnreachable, and nothing has changed then."""
+        try:
+            self._commit(arrivals)
+        except StoreRefused as refusal:
+            self._divide(arrivals, refusal)
+        self._consumer.acknowledge(arrivals)
+
+    def _take_patiently(self, arrivals: Sequence[Arrival], stop: Event) -> None:
+        patience_s = BACKOFF_S
+        while True:
+            try:
+                self.take(arrivals)
+                return
+            except StoreUnreachable as error:
+                self.counters.retries += 1
+                _log.warning("intake.store_unreachable wait_s=%s: %s", patience_s, error)
+            if stop.wait(patience_s):
+                return
+            patience_s = min(2 * patience_s, BACKOFF_S_MAX)
+
+    def _commit(self, arrivals: Sequence[Arrival]) -> None:
+        received_at = self._clock.now()
+        verdicts = list(zip(arrivals, self._proofs(arrivals), strict=True))
+        proven = sorted(
+            ((arrival, verdict) for arrival, verdict in verdicts if isinstance(verdict, Proven)),
+            key=lambda item: (item[1].owner, item[1].sealed.envelope.seq),
+        )
+        rejected = [(arrival, verdict) for arrival, verdict in verdicts if isinstance(verdict, Rejected)]
+        with self._store.group() as group:
+            entered = _GroupEntry(group, self._profiles, received_at).enter(proven, rejected)
+        self._count(entered.counters, len(arrivals))
+        self._send(entered.receipts)
+        if entered.counters.accepted:
+            self._on_commit()
+
+    def _proofs(self, arrivals: Sequence[Arrival]) -> list[Proven | Rejected]:
+        claims = [read_claim(arrival.topic, arrival.octets) for arrival in arrivals]
+        made = [claim for claim in claims if not isinstance(claim, Rejected)]
+        keys = self._store.keys({claim.message.key_id for claim in made}, {claim.gateway for claim in made})
+        return [claim if isinstance(claim, Rejected) else prove(claim, keys) for claim in claims]
+
+    def _divide(self, arrivals: Sequence[Arrival], refusal: StoreRefused) -> None:
+        """Find the one envelope that the store will not take, so that it alone goes to quarantine."""
+        if len(arrivals) > 1:
+            for arrival in arrivals:
+                try:
+                    self._commit([arrival])
+                except StoreRefused as own:
+                    self._divide([arrival], own)
+            return
+        _log.error("intake.not_storable topic=%s: %s", arrivals[0].topic, refusal)
+        received_at = self._clock.now()
+        rejected = Rejected(Reason.NOT_STORABLE, str(refusal))
+        with self._store.group() as group:
+            entered = _GroupEntry(group, self._profiles, received_at).enter([], [(arrivals[0], rejected)])
+        self._count(entered.counters, 1)
+
+    def _send(self, receipts: Iterable[Receipt]) -> None:
+        for receipt in receipts:
+            self._consumer.publish(receipt_topic(receipt.gateway), seal_receipt(receipt, self._signer))
+            self.counters.receipts += 1
+
+    def _count(self, entered: IntakeCounters, received: int) -> None:
+        total = self.counters
+        total.received += received
+        total.accepted += entered.accepted
+        total.readings += entered.readings
+        total.repeated += entered.repeated
+        total.rejected.update(entered.rejected)
+        total.groups += 1
+
+
+class _GroupEntry:
+    """One group on its way into one transaction of the store."""
+
+    def __init__(self, group: IntakeGroup, profiles: Collection[bytes], received_at: datetime) -> None:
+        self._group = group
+        self._profiles = profiles
+        self._received_at = received_at
+        self._entries: list[Entry] = []
+        self._quarantined: list[Quarantined] = []
+        self._entered = _Entered()
+
+    def enter(self, proven: Sequence[tuple[Arrival, Proven]], rejected: Sequence[tuple[Arrival, Rejected]]) -> _Entered:
+        """Write everything; `proven` must be in order of chain and seq."""
+        for arrival, rejection in rejected:
+            self._quarantine(arrival, rejection)
+        chains = self._lock([one for _, one in proven])
+        wiring = self._group.wiring({owner.gateway for owner in chains})
+        for arrival, one in proven:
+            chain = chains[one.owner]
+            if chain.is_repeat(one.sealed):
+                chain.count_repeat()
+                self._entered.counters.repeated += 1
+                continue
+            fault = chain.fault(one.sealed) or admit_content(one.sealed, wiring[one.owner.gateway], self._profiles)
+            if fault is None:
+                self._accept(chain, one.sealed)
+            else:
+                self._refuse(chain, arrival, one, fault)
+        self._group.enter(self._entries)
+        self._group.quarantine(self._quarantined)
+        self._advance(chains)
+        return self._entered
+
+    def _lock(self, proven: Sequence[Proven]) -> dict[GatewayEpoch, Chain]:
+        seqs: dict[GatewayEpoch, set[int]] = {}
+        bundles: dict[GatewayEpoch, bytes] = {}
+        for one in proven:
+            seqs.setdefault(one.owner, set()).add(one.sealed.envelope.seq)
+            bundles[one.owner] = one.key.bundle_hash
+        states = self._group.lock_chains({owner: neighbours(wanted) for owner, wanted in seqs.items()})
+        return {owner: Chain(state, bundle_hash=bundles[owner]) for owner, state in states.items()}
+
+    def _accept(self, chain: Chain, sealed: Sealed) -> None:
+        chain.enter(sealed, refused=False)
+        self._entries.append(Entry(sealed, self._received_at, refused=None))
+        self._entered.counters.accepted += 1
+        self._entered.counters.readings += len(sealed.envelope.readings)
+
+    def _refuse(self, chain: Chain, arrival: Arrival, owner: GatewayEpoch, fault: Rejected, sealed: Sealed) -> None:
+        """Keep a rightly signed envelope in quarantine; unless its seq is taken, it holds its place in the chain."""
+        if fault.reason is Reason.SEQUENCE_REPLAYED:
+            digest = sealed.digest.hex()
+            self._group.raise_alarm(
+                "equivocation",
+                owner,
+                sealed.envelope.seq,
+                {"digest": digest, "detail": fault.detail},
+                self._received_at,
+            )
+        else:
+            chain.enter(sealed, refused=True)
+            self._entries.append(Entry(sealed, self._received_at, refused=fault.reason))
+        self._quarantine(arrival, fault)
+
+    def _quarantine(self, arrival: Arrival, fault: Rejected) -> None:
+        envelope = None if fault.sealed is None else fault.sealed.envelope
+        claim = None if envelope is None else (GatewayEpoch(envelope.gateway, envelope.epoch), envelope.seq)
+        self._quarantined.append(
+            Quarantined(
+                octets=arrival.octets,
+                digest=digest_of(arrival.octets),
+                topic=arrival.topic,
+                reason=fault.reason,
+                detail=fault.detail,
+                proven=envelope is not None,
+                received_at=self._received_at,
+                claim=claim,
+            )
+        )
+        self._entered.counters.rejected[fault.reason] += 1
+
+    def _advance(self, chains: Mapping[GatewayEpoch, Chain]) -> None:
+        advances: dict[GatewayEpoch, ChainAdvance] = {}
+        for owner, chain in chains.items():
+            advances[owner] = chain.advance(partial(self._group.following, owner), self._received_at)
+        self._group.advance(advances)
+        refused = self._group.refused(advances)
+        for owner, advance in advances.items():
+            self._entered.receipts.append(
+                Receipt(
+                    gateway=owner.gateway,
+                    epoch=owner.epoch,
+                    contiguous_seq=advance.contiguous_seq,
+                    head_hash=advance.head_hash,
+                    server_time=self._received_at,
+                    refused=refused.get(owner, ()),
+                )
+            )

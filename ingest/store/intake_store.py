@@ -1,0 +1,250 @@
+"""The store behind intake: one group of envelopes in one PostgreSQL transaction.
+
+The rows of `chain_heads` are the locks: a group holds those of its chains from its first look at the ledger to its
+commit, so two workers never judge the same chain at once, and the ledger's key is only the last line of defence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from ingest.ports import (
+    ChainAdvance,
+    ChainState,
+    Entry,
+    GatewayEpoch,
+    GatewayKey,
+    IntakeGroup,
+    LedgerEntry,
+    Quarantined,
+    StoreRefused,
+    StoreUnreachable,
+)
+from ingest.store import gateways, sites
+from ingest.store.database import Connection, Database, DatabaseUnreachable, load_queries
+from metering.identity import GatewayId, KeyId, MeterId, SiteId
+from metering.reading import MeterReading
+from provisioning.site import Span
+
+UNPROVEN_MAX = 2000
+"""Unproven messages kept in quarantine: at 256 KiB each at most 0.5 GiB of disk for an attacker."""
+REFUSED_MAX = 100
+"""Refusals named in a receipt: 3 KiB, so that a receipt stays one packet or two."""
+
+_LEDGER_TYPES = ("text", "int4", "int8", "bytea", "bytea", "timestamptz", "text")
+_ENVELOPE_TYPES = ("text", "int4", "int8", "timestamptz", "bytea")
+_READING_TYPES = (
+    *("text", "timestamptz", "bool", "timestamptz", "timestamptz", "int2", "bytea", "int2", "int8[]"),
+    *("text", "int4", "int8"),
+)
+
+Wiring = Mapping[MeterId, Span]
+
+
+class PostgresIntakeStore:
+    """The books of intake in PostgreSQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._wirings = _Wirings()
+
+    def keys(self, key_ids: Collection[KeyId], gateway_ids: Collection[GatewayId]) -> Sequence[GatewayKey]:
+        """Give every registered key with one of `key_ids` or of one of `gateway_ids`; raises StoreUnreachable."""
+        with _wrapped_errors(), self._database.transaction() as connection:
+            return gateways.keys(connection, key_ids, gateway_ids)
+
+    @contextmanager
+    def group(self) -> Iterator[IntakeGroup]:
+        """Open a transaction; leaving it raises StoreUnreachable or StoreRefused if it was not committed."""
+        with _wrapped_errors(), self._database.transaction() as connection:
+            yield PostgresGroup(connection, self._wirings)
+
+
+class PostgresGroup:
+    """One transaction of intake."""
+
+    def __init__(self, connection: Connection, wirings: _Wirings) -> None:
+        self._connection = connection
+        self._queries = load_queries("intake")
+        self._wirings = wirings
+
+    def lock_chains(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> Mapping[GatewayEpoch, ChainState]:
+        """Give the chains as stored, with the entries at `seqs`, and hold them until the commit."""
+        if not seqs:
+            return {}
+        chains = _columns(seqs)
+        self._execute("begin_chains", chains)
+        heads = self._execute("lock_chains", chains)
+        entries = self._entries(seqs)
+        return {
+            owner: ChainState(contiguous_seq, bytes(head_hash), highest_seq, entries[owner])
+            for gateway, epoch, contiguous_seq, head_hash, highest_seq in heads
+            for owner in (GatewayEpoch(GatewayId(gateway), epoch),)
+        }
+
+    def wiring(self, gateway_ids: Collection[GatewayId]) -> Mapping[GatewayId, Wiring]:
+        """Say which meters each gateway may report, and when, by the newest version of its site."""
+        rows = self._execute("sites_of_gateways", {"gateways": list(gateway_ids)}) if gateway_ids else ()
+        found: dict[GatewayId, Wiring] = {gateway: {} for gateway in gateway_ids}
+        for gateway, site, version in rows:
+            if version is not None:
+                found[GatewayId(gateway)] = self._wirings.of(
+                    self._connection, GatewayId(gateway), SiteId(site), version
+                )
+        return found
+
+    def following(self, chain: GatewayEpoch, seq: int, most: int) -> Sequence[tuple[int, bytes]]:
+        """List seq and digest of the next stored envelopes above `seq`, in order, at most `most`."""
+        wanted = {"gateway": chain.gateway, "epoch": chain.epoch, "seq": seq, "most": most}
+        return [(found, bytes(digest)) for found, digest in self._execute("following", wanted)]
+
+    def enter(self, entries: Sequence[Entry]) -> None:
+        """Write ledger rows; for those not refused also octets and readings, and mark their days as unsettled."""
+        accepted = [entry for entry in entries if entry.refused is None]
+        self._copy("copy_ledger", _LEDGER_TYPES, (_ledger_row(entry) for entry in entries))
+        self._copy("copy_envelopes", _ENVELOPE_TYPES, (_envelope_row(entry) for entry in accepted))
+        self._copy("copy_readings", _READING_TYPES, (row for entry in accepted for row in _reading_rows(entry)))
+        days = sorted({day for entry in accepted for day in _days(entry)})
+        if days:
+            columns = {"meters": [meter for meter, _ in days], "days": [day for _, day in days]}
+            self._execute("add_unsettled_days", columns)
+
+    def quarantine(self, refusals: Sequence[Quarantined]) -> None:
+        """Keep what could not be accepted; a repeat is counted. Unproven ones are bounded, the oldest go first."""
+        for refusal in sorted(refusals, key=lambda refusal: (refusal.digest, refusal.reason, refusal.topic)):
+            self._execute("quarantine", _quarantine_row(refusal))
+        if any(not refusal.proven for refusal in refusals):
+            self._execute("bound_unproven", {"most": UNPROVEN_MAX})
+
+    def raise_alarm(self, kind: str, chain: GatewayEpoch, seq: int, detail: Mapping[str, str], at: datetime) -> None:
+        """Note what a person must look at; the same alarm twice is one."""
+        row = {"raised_at": at, "kind": kind, "gateway": chain.gateway, "epoch": chain.epoch, "seq": seq}
+        self._execute("raise_alarm", row | {"detail": Jsonb(dict(detail))})
+
+    def advance(self, chains: Mapping[GatewayEpoch, ChainAdvance]) -> None:
+        """Write new heads."""
+        for owner, chain in chains.items():
+            row = {name: getattr(chain, name) for name in ChainAdvance.__slots__}
+            self._execute("advance_chain", row | {"gateway": owner.gateway, "epoch": owner.epoch})
+
+    def refused(self, chains: Collection[GatewayEpoch]) -> Mapping[GatewayEpoch, tuple[tuple[int, str], ...]]:
+        """Give the newest refused seqs of each chain with their reasons, at most 100, by seq."""
+        found: dict[GatewayEpoch, list[tuple[int, str]]] = {}
+        if chains:
+            for gateway, epoch, seq, reason in self._execute("refused", {**_columns(chains), "most": REFUSED_MAX}):
+                found.setdefault(GatewayEpoch(GatewayId(gateway), epoch), []).append((seq, reason))
+        return {owner: tuple(items) for owner, items in found.items()}
+
+    def _entries(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> dict[GatewayEpoch, dict[int, LedgerEntry]]:
+        wanted = [(owner.gateway, owner.epoch, seq) for owner, each in seqs.items() for seq in each]
+        names = ("gateways", "epochs", "seqs")
+        columns = {name: [place[index] for place in wanted] for index, name in enumerate(names)}
+        found: dict[GatewayEpoch, dict[int, LedgerEntry]] = {owner: {} for owner in seqs}
+        for gateway, epoch, seq, digest, previous_hash in self._execute("ledger_entries", columns):
+            owner = GatewayEpoch(GatewayId(gateway), epoch)
+            found[owner][seq] = LedgerEntry(bytes(digest), bytes(previous_hash))
+        return found
+
+    def _execute(self, query: str, arguments: Mapping[str, Any]) -> psycopg.Cursor[tuple[Any, ...]]:
+        return self._connection.execute(self._queries[query], arguments)
+
+    def _copy(self, query: str, types: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        with self._connection.cursor() as cursor, cursor.copy(self._queries[query]) as copy:
+            copy.set_types(types)
+            for row in rows:
+                copy.write_row(row)
+
+
+class _Wirings:
+    """Which gateway reads which meters, kept per version of a site: a version never changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[SiteId, int], dict[GatewayId, Wiring]] = {}
+
+    def of(self, connection: Connection, gateway: GatewayId, site: SiteId, version: int) -> Wiring:
+        """Give the wiring of one gateway in one version of its site."""
+        if (site, version) not in self._known:
+            document = sites.site_version(connection, site, version).site
+            self._known = {place: wiring for place, wiring in self._known.items() if place[0] != site}
+            self._known[site, version] = {
+                one.id: {meter.id: meter.span for meter in document.meters_of(one.id)} for one in document.gateways
+            }
+        return self._known[site, version].get(gateway, {})
+
+
+@contextmanager
+def _wrapped_errors() -> Iterator[None]:
+    """Say in the words of the port what PostgreSQL said."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnreachable) as error:
+        raise StoreUnreachable(str(error).strip()) from error
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise StoreRefused(str(error).strip()) from error
+
+
+def _columns(chains: Collection[GatewayEpoch]) -> dict[str, list[Any]]:
+    ordered = sorted(chains)
+    return {"gateways": [owner.gateway for owner in ordered], "epochs": [owner.epoch for owner in ordered]}
+
+
+def _ledger_row(entry: Entry) -> tuple[Any, ...]:
+    envelope = entry.sealed.envelope
+    place = (envelope.gateway, envelope.epoch, envelope.seq)
+    return (*place, entry.sealed.digest, envelope.previous_hash, entry.received_at, entry.refused)
+
+
+def _envelope_row(entry: Entry) -> tuple[Any, ...]:
+    envelope = entry.sealed.envelope
+    return (envelope.gateway, envelope.epoch, envelope.seq, entry.received_at, entry.sealed.octets)
+
+
+def _reading_rows(entry: Entry) -> Iterator[tuple[Any, ...]]:
+    envelope = entry.sealed.envelope
+    for reading in envelope.readings:
+        yield (
+            reading.meter,
+            _due_at(envelope.mark, reading),
+            envelope.mark is not None,
+            reading.started_at,
+            reading.ended_at,
+            int(reading.quality),
+            reading.profile_hash,
+            reading.group,
+            list(reading.mantissas),
+            envelope.gateway,
+            envelope.epoch,
+            envelope.seq,
+        )
+
+
+def _days(entry: Entry) -> Iterator[tuple[MeterId, date]]:
+    envelope = entry.sealed.envelope
+    for reading in envelope.readings:
+        yield reading.meter, _due_at(envelope.mark, reading).astimezone(UTC).date()
+
+
+def _due_at(mark: datetime | None, reading: MeterReading) -> datetime:
+    return reading.ended_at if mark is None else mark
+
+
+def _quarantine_row(refusal: Quarantined) -> dict[str, Any]:
+    owner, seq = refusal.claim if refusal.claim is not None else (None, None)
+    return {
+        "digest": refusal.digest,
+        "reason": refusal.reason,
+        "detail": refusal.detail.replace("\0", "\\0"),
+        "proven": refusal.proven,
+        "topic": refusal.topic.replace("\0", "\\0"),
+        "gateway": None if owner is None else owner.gateway,
+        "epoch": None if owner is None else owner.epoch,
+        "seq": seq,
+        "octets": refusal.octets,
+        "received_at": refusal.received_at,
+    }

@@ -1,0 +1,83 @@
+-- name: sites_of_gateways
+-- The version of the site that is in force for each gateway, so that its document is read only when it changed.
+SELECT gateways.gateway, gateways.site, max(site_versions.version)
+FROM gateways LEFT JOIN site_versions USING (site)
+WHERE gateways.gateway = ANY (%(gateways)s)
+GROUP BY gateways.gateway, gateways.site;
+
+-- name: begin_chains
+INSERT INTO chain_heads (gateway, epoch, contiguous_seq, head_hash, highest_seq, received_at)
+SELECT gateway, epoch, 0, decode(repeat('00', 32), 'hex'), 0, '-infinity'
+FROM unnest(%(gateways)s::text[], %(epochs)s::int[]) AS wanted (gateway, epoch)
+ORDER BY gateway, epoch
+ON CONFLICT (gateway, epoch) DO NOTHING;
+
+-- name: lock_chains
+-- In one order everywhere, so that two workers with the same chains wait for each other and never deadlock.
+SELECT gateway, epoch, contiguous_seq, head_hash, highest_seq
+FROM chain_heads
+JOIN unnest(%(gateways)s::text[], %(epochs)s::int[]) AS wanted (gateway, epoch) USING (gateway, epoch)
+ORDER BY gateway, epoch
+FOR UPDATE OF chain_heads;
+
+-- name: ledger_entries
+SELECT gateway, epoch, seq, digest, previous_hash
+FROM ledger
+JOIN unnest(%(gateways)s::text[], %(epochs)s::int[], %(seqs)s::bigint[]) AS wanted (gateway, epoch, seq)
+    USING (gateway, epoch, seq);
+
+-- name: following
+SELECT seq, digest FROM ledger
+WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND seq > %(seq)s
+ORDER BY seq LIMIT %(most)s;
+
+-- name: copy_ledger
+COPY ledger (gateway, epoch, seq, digest, previous_hash, received_at, refused) FROM STDIN (FORMAT BINARY);
+
+-- name: copy_envelopes
+COPY envelopes (gateway, epoch, seq, received_at, octets) FROM STDIN (FORMAT BINARY);
+
+-- name: copy_readings
+COPY readings (meter, due_at, aligned, started_at, read_at, quality, profile_hash, group_index, mantissas,
+    gateway, epoch, seq) FROM STDIN (FORMAT BINARY);
+
+-- name: add_unsettled_days
+INSERT INTO unsettled_days (meter, day, arrivals)
+SELECT meter, day, 1 FROM unnest(%(meters)s::text[], %(days)s::date[]) AS arrived (meter, day)
+ORDER BY meter, day
+ON CONFLICT (meter, day) DO UPDATE SET arrivals = unsettled_days.arrivals + 1;
+
+-- name: quarantine
+INSERT INTO quarantine (digest, reason, detail, proven, topic, gateway, epoch, seq, octets,
+    first_received_at, last_received_at)
+VALUES (%(digest)s, %(reason)s, %(detail)s, %(proven)s, %(topic)s, %(gateway)s, %(epoch)s, %(seq)s, %(octets)s,
+    %(received_at)s, %(received_at)s)
+ON CONFLICT (digest, reason, topic) DO UPDATE
+SET times = quarantine.times + 1, last_received_at = excluded.last_received_at, detail = excluded.detail;
+
+-- name: bound_unproven
+-- Anyone who reaches the broker can send rubbish: of what no key has proven only the newest is kept.
+DELETE FROM quarantine WHERE NOT proven AND quarantined <= (
+    SELECT quarantined FROM quarantine WHERE NOT proven ORDER BY quarantined DESC OFFSET %(most)s LIMIT 1);
+
+-- name: raise_alarm
+INSERT INTO alarms (raised_at, kind, gateway, epoch, seq, detail)
+VALUES (%(raised_at)s, %(kind)s, %(gateway)s, %(epoch)s, %(seq)s, %(detail)s)
+ON CONFLICT DO NOTHING;
+
+-- name: advance_chain
+UPDATE chain_heads
+SET contiguous_seq = %(contiguous_seq)s, head_hash = %(head_hash)s, highest_seq = %(highest_seq)s,
+    newest_mark = greatest(newest_mark, %(newest_mark)s), envelopes = envelopes + %(envelopes)s,
+    repeats = repeats + %(repeats)s, received_at = %(received_at)s
+WHERE gateway = %(gateway)s AND epoch = %(epoch)s;
+
+-- name: refused
+SELECT gateway, epoch, seq, reason
+FROM unnest(%(gateways)s::text[], %(epochs)s::int[]) AS wanted (gateway, epoch)
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (seq) seq, reason FROM quarantine
+    WHERE proven AND quarantine.gateway = wanted.gateway AND quarantine.epoch = wanted.epoch
+    ORDER BY seq DESC, quarantined DESC LIMIT %(most)s
+) AS newest
+ORDER BY gateway, epoch, seq;

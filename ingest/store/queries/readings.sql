@@ -1,0 +1,26 @@
+-- name: readings_due
+-- Whatever was read of these meters for the marks from first to last, both included, with where it is sealed.
+SELECT readings.meter, readings.profile_hash, readings.group_index, readings.started_at, readings.read_at,
+    readings.quality, readings.mantissas, CASE WHEN readings.aligned THEN readings.due_at END,
+    readings.gateway, readings.epoch, readings.seq, ledger.digest
+FROM readings JOIN ledger USING (gateway, epoch, seq)
+WHERE readings.meter = ANY (%(meters)s) AND readings.due_at BETWEEN %(first)s AND %(last)s
+ORDER BY readings.due_at, readings.meter, readings.gateway, readings.epoch, readings.seq;
+
+-- name: envelope_octets
+-- The ledger's received_at leads to the one chunk that holds the octets.
+SELECT envelopes.gateway, envelopes.epoch, envelopes.seq, envelopes.octets
+FROM unnest(%(gateways)s::text[], %(epochs)s::int[], %(seqs)s::bigint[]) AS wanted (gateway, epoch, seq)
+JOIN ledger USING (gateway, epoch, seq)
+JOIN envelopes USING (gateway, epoch, seq, received_at);
+
+-- name: counts
+SELECT (SELECT coalesce(sum(envelopes), 0)::bigint FROM chain_heads), (SELECT count(*) FROM quarantine),
+    (SELECT count(*) FROM alarms);
+
+-- name: quarantined
+SELECT reason, detail, proven, topic, gateway, epoch, seq, first_received_at, last_received_at, times, octets
+FROM quarantine ORDER BY quarantined DESC LIMIT %(most)s;
+
+-- name: alarms
+SELECT kind, gateway, epoch, seq, raised_at, detail FROM alarms ORDER BY alarm DESC LIMIT %(most)s;

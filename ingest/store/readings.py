@@ -1,0 +1,106 @@
+"""What arrived, read back: readings for settlement, sealed octets as evidence, quarantine and alarms for people."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from allocation_engine.evidence import EnvelopeRef
+from ingest.metering_points import StoredReading
+from ingest.store.database import Connection, load_queries
+from metering.identity import GatewayId, MeterId
+from metering.reading import MeterReading, ReadQuality
+
+EnvelopePlace = tuple[GatewayId, int, int]
+"""Gateway, epoch, seq."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedEnvelope:
+    """One message that was not accepted; place is None where it could not be read or was never proven."""
+
+    reason: str
+    detail: str
+    proven: bool
+    topic: str
+    place: EnvelopePlace | None
+    first_received_at: datetime
+    last_received_at: datetime
+    times: int
+    octets: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """Something a person must look at."""
+
+    kind: str
+    gateway: GatewayId | None
+    epoch: int | None
+    seq: int | None
+    raised_at: datetime
+    detail: Mapping[str, str]
+
+
+def readings_due(
+    connection: Connection, meters: Sequence[MeterId], first: datetime, last: datetime
+) -> tuple[StoredReading, ...]:
+    """Give what was read of `meters` for the marks from `first` to `last`, both included, in order of mark and meter.
+
+    A sweep that was repeated under two seqs gives both; frames stay in the sealed octets.
+    """
+    wanted = {"meters": list(meters), "first": first, "last": last}
+    return tuple(_reading_from_row(row) for row in connection.execute(load_queries("readings")["readings_due"], wanted))
+
+
+def envelope_octets(connection: Connection, places: Collection[EnvelopePlace]) -> dict[EnvelopePlace, bytes]:
+    """Give the sealed octets of accepted envelopes; places that are not in the books are left out."""
+    ordered = sorted(places)
+    wanted = {
+        "gateways": [gateway for gateway, _, _ in ordered],
+        "epochs": [epoch for _, epoch, _ in ordered],
+        "seqs": [seq for _, _, seq in ordered],
+    }
+    rows = connection.execute(load_queries("readings")["envelope_octets"], wanted)
+    return {(GatewayId(gateway), epoch, seq): bytes(octets) for gateway, epoch, seq, octets in rows}
+
+
+def quarantined(connection: Connection, most: int) -> tuple[QuarantinedEnvelope, ...]:
+    """Give the newest quarantined messages, at most `most`."""
+    return tuple(
+        QuarantinedEnvelope(
+            reason=reason,
+            detail=detail,
+            proven=proven,
+            topic=topic,
+            place=None if gateway is None else (GatewayId(gateway), epoch, seq),
+            first_received_at=first,
+            last_received_at=last,
+            times=times,
+            octets=bytes(octets),
+        )
+        for reason, detail, proven, topic, gateway, epoch, seq, first, last, times, octets in connection.execute(
+            load_queries("readings")["quarantined"], {"most": most}
+        )
+    )
+
+
+def alarms(connection: Connection, most: int) -> tuple[Alarm, ...]:
+    """Give the newest alarms, at most `most`."""
+    return tuple(Alarm(*row) for row in connection.execute(load_queries("readings")["alarms"], {"most": most}))
+
+
+def _reading_from_row(row: tuple[Any, ...]) -> StoredReading:
+    meter, profile_hash, group, started_at, read_at, quality, mantissas, mark, gateway, epoch, seq, digest = row
+    reading = MeterReading(
+        meter=MeterId(meter),
+        profile_hash=bytes(profile_hash),
+        group=group,
+        started_at=started_at,
+        ended_at=read_at,
+        quality=ReadQuality(quality),
+        mantissas=tuple(mantissas),
+    )
+    return StoredReading(reading, mark, EnvelopeRef(GatewayId(gateway), epoch, seq, bytes(digest)))
