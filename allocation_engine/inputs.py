@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -149,6 +149,14 @@ class PeriodInputs:
     def mark(self, index: int) -> datetime:
         """Give the instant at which slot `index` starts; `slot_count` gives the end of the period."""
         return self.period.start + index * SLOT
+
+    def day_spans(self) -> list[tuple[date, int, int]]:
+        """Give each local day with its slots `first` <= slot < `end` of the period."""
+        spans = []
+        for day in self.calendar.days(self.period):
+            whole = self.calendar.day(day)
+            spans.append((day, slot_of(self.period, whole.start), slot_of(self.period, whole.end)))
+        return spans
 
     @property
     def hash(self) -> bytes:

@@ -98,7 +98,7 @@ class SlotException:
 
 @dataclass(frozen=True, slots=True)
 class SettledSpan:
-    """Energy [Wh] and quality of each slot of a span; energy is 0, and means nothing, where quality is MISSING or HELD."""
+    """Energy [Wh] and quality of each slot of a span; energy is a meaningless 0 where quality is MISSING or HELD."""
 
     energy_wh: tuple[int, ...]
     quality: tuple[SlotQuality, ...]

@@ -45,7 +45,9 @@ class Fallback(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OwnUseRule:
-    """Each unit's own meter to whoever occupied the unit, slot by slot; vacancy to the owner."""
+    """The own meter of each of `units` to whoever occupied the unit, slot by slot; vacancy to the owner."""
+
+    units: tuple[UnitId, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,16 @@ class AreaRule:
 class PassThroughRule:
     """A formula says which part of the cost is passed on; the residual bearer pays the rest.
 
-    formula    linear in `main_delta`, the cost of the path in one grain span
-    floors     stage one: each floor with its units, which share the floor's part by area x occupied slots
-    clamp      least and most part of the cost that may be passed on, within 0 to 1
-    residual   who pays what is not passed on
+    formula        linear in `main_delta`, the cost of the path in one grain span
+    floors         stage one: each floor with its units, which share the floor's part by area x occupied slots
+    passed_on_max  most of the cost that may be passed on, above 0 and at most 1; below 0 nothing is
+    residual       who pays what is not passed on
     """
 
     formula: Formula
     floors: tuple[tuple[str, tuple[UnitId, ...]], ...]
     grain: Grain
-    clamp: tuple[Fraction, Fraction]
+    passed_on_max: Fraction
     residual: PartyId
 
 
@@ -89,6 +91,7 @@ class Pool:
     """One shared amount.
 
     path         nodes whose energy is the pool; empty for own use, whose paths are the units' own meters
+    deduct       nodes below the path whose energy is taken off, because it is charged elsewhere
     valid_from   local days on which the rule holds; `valid_to` is no longer included, None while it holds
     review_by    from this local day on, a run warns that the rule is overdue for review
     agreement    what a negotiated pool rests on
@@ -98,6 +101,7 @@ class Pool:
     names: tuple[tuple[str, str], ...]
     pool_class: PoolClass
     path: tuple[NodeId, ...]
+    deduct: tuple[NodeId, ...]
     measure: Measure
     rule: Rule
     valid_from: date

@@ -25,12 +25,14 @@ class LineKind(StrEnum):
 class MeteredTrace:
     """How a metered line came about: registers over spans, priced by band, rounded once.
 
-    spans          slots [first, end) in which the party occupied the unit
-    cost_nano      sum over bands of energy x rate [10^-9 currency units], rounded half away from zero to the amount
+    nodes, deduct      whose energy counts, and whose is taken off
+    spans              slots [first, end) in which the party occupied the unit
+    cost_nano          sum over bands of energy x rate [10^-9 currency units]; rounded half away from zero
     slots_by_quality   how many node-slots of each quality the energy rests on
     """
 
     nodes: tuple[NodeId, ...]
+    deduct: tuple[NodeId, ...]
     measure: str
     spans: tuple[tuple[int, int], ...]
     cost_nano: int
@@ -108,6 +110,7 @@ class PoolResult:
     names: tuple[tuple[str, str], ...]
     pool_class: PoolClass
     path: tuple[NodeId, ...]
+    deduct: tuple[NodeId, ...]
     band_energy_wh: tuple[int, ...]
     cost_nano: int
     cost_minor: int

@@ -1,0 +1,99 @@
+"""Dividing an amount by weights so that the parts add up to it: largest remainder, ties by stable id.
+
+Every part is less than one minor unit away from its exact share. A negative amount is divided by its magnitude, so that
+a credit is the mirror of a charge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from math import floor, gcd, lcm
+
+import numpy as np
+
+from allocation_engine.errors import AllWeightsZero, NotConserved, OutOfRange
+from allocation_engine.kernels import MAGNITUDE_BITS, split_amount
+
+WEIGHT_BITS = 61
+"""Sums of integer weights stay below 2^61; finer fractions are cut there, once, for everybody alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a divided amount: |amount| x weight = floor x total + remainder, plus 1 if `extra`."""
+
+    amount: int
+    weight: int
+    remainder: int
+    extra: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Apportionment:
+    """All parts by id, and what decided who got the odd units.
+
+    extra_count    how many parts got 1 more than their floor
+    cut_remainder  the smallest remainder among those; 0 if there are none
+    """
+
+    amount: int
+    total_weight: int
+    extra_count: int
+    cut_remainder: int
+    parts: dict[str, Part]
+
+
+def apportion(amount: int, weights: Mapping[str, int]) -> Apportionment:
+    """Divide `amount` by integer `weights` (none negative) given by stable id.
+
+    Raises      AllWeightsZero if there is something to divide and no weight; OutOfRange beyond 62 bits
+    Invariant   the parts add up to `amount`; their order in `weights` changes nothing
+    """
+    ids = sorted(weights)
+    total = sum(weights.values())
+    if abs(amount) >= 2**MAGNITUDE_BITS or total >= 2**MAGNITUDE_BITS or min(weights.values(), default=0) < 0:
+        raise OutOfRange(f"cannot divide {amount} by weights that add up to {total}, exactly and in 62 bits")
+    if total == 0:
+        if amount:
+            raise AllWeightsZero(f"{amount} minor units to divide and all weights are 0")
+        return Apportionment(0, 0, 0, 0, {one: Part(0, 0, 0, extra=False) for one in ids})
+    array = np.array([weights[one] for one in ids], np.int64)
+    quotients, remainders = split_amount(abs(amount), array, total)
+    extra_count = abs(amount) - int(quotients.sum())
+    ranking = np.argsort(-remainders, kind="stable")[:extra_count]
+    extra = {int(index) for index in ranking}
+    sign = -1 if amount < 0 else 1
+    parts = {
+        one: Part(sign * (int(quotients[i]) + (i in extra)), weights[one], int(remainders[i]), i in extra)
+        for i, one in enumerate(ids)
+    }
+    if sum(part.amount for part in parts.values()) != amount:
+        raise NotConserved(f"{amount} was divided into parts that add up to something else")
+    cut = int(remainders[ranking[-1]]) if extra else 0
+    return Apportionment(amount, total, extra_count, cut, parts)
+
+
+def integer_weights(weights: Mapping[str, Fraction]) -> dict[str, int]:
+    """Turn exact weights into integers in the same proportion.
+
+    They are exact as long as their sum stays below 2^61; beyond that all are cut at that bit, so a part moves by less
+    than 2^-60 of the amount.
+    """
+    scale = lcm(*(weight.denominator for weight in weights.values()))
+    scaled = {one: weight.numerator * (scale // weight.denominator) for one, weight in weights.items()}
+    shared = gcd(*scaled.values()) or 1
+    excess = max((sum(scaled.values()) // shared).bit_length() - WEIGHT_BITS, 0)
+    return {one: weight // shared >> excess for one, weight in scaled.items()}
+
+
+def round_together(exact: Mapping[str, Fraction]) -> dict[str, int]:
+    """Round fractions of any sign whose sum is whole to integers with the same sum, each by less than 1."""
+    total = sum(exact.values(), Fraction(0))
+    if total.denominator != 1:
+        raise NotConserved(f"parts add up to {total}, which is not whole")
+    floors = {one: floor(part) for one, part in exact.items()}
+    odd = total.numerator - sum(floors.values())
+    ranked = sorted(exact, key=lambda one: (floors[one] - exact[one], one))
+    return {one: floors[one] + (one in set(ranked[:odd])) for one in exact}

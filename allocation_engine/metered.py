@@ -1,0 +1,118 @@
+"""Exclusive pools: somebody's own registers, to the slot; and which readings prove them.
+
+Each (unit, party) line is priced and rounded on its own, once. So a tenant can recompute his line from his own readings
+alone, and no line shows anything about who had the unit before (ADR 0032). The pool's cost is the sum of its lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+import numpy as np
+
+from allocation_engine.balance import count_qualities
+from allocation_engine.errors import PeriodNotReady
+from allocation_engine.inputs import PeriodInputs
+from allocation_engine.intervals import SlotQuality
+from allocation_engine.money import to_minor
+from allocation_engine.pools import DirectRule, Measure, OwnUseRule, Pool
+from allocation_engine.pricing import PricedPeriod, spread
+from allocation_engine.rules import Rules
+from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult
+from allocation_engine.tariff import PricedSlots
+from metering.identity import NodeId, UnitId
+from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
+
+
+def split_metered(pool: Pool, priced: PricedPeriod) -> tuple[PoolResult, tuple[Line, ...]]:
+    """Price an own-use or direct pool; raises PeriodNotReady for a unit without a meter."""
+    units = tuple(_metered_units(pool, priced.inputs))
+    lines = tuple(line for unit, nodes in units for line in _lines(pool, priced, unit, nodes))
+    cost_minor = sum(line.amount_minor for line in lines)
+    result = PoolResult(
+        id=pool.id,
+        names=pool.names,
+        pool_class=pool.pool_class,
+        path=tuple(node for _, nodes in units for node in nodes),
+        deduct=pool.deduct,
+        band_energy_wh=tuple(sum(column) for column in zip(*(line.band_energy_wh for line in lines), strict=True)),
+        cost_nano=sum(line.trace.cost_nano for line in lines if isinstance(line.trace, MeteredTrace)),
+        cost_minor=cost_minor,
+        charged_minor=cost_minor,
+        days=(),
+        fallback=None,
+    )
+    return result, lines
+
+
+def evidence_needed(inputs: PeriodInputs, rules: Rules) -> dict[tuple[NodeId, Obis], tuple[datetime, ...]]:
+    """Say at which marks which registers of which nodes prove the metered lines of the period.
+
+    Give each list to `pick_readings` and put the result into `PeriodInputs.evidence`.
+    """
+    changes = set(rules.tariff.price(inputs.calendar, inputs.period).changes())
+    needed: dict[tuple[NodeId, Obis], set[int]] = {}
+    for pool in rules.pools:
+        for unit, nodes in _metered_units(pool, inputs):
+            for occupancy in inputs.occupancies_of(unit):
+                for node in (*nodes, *pool.deduct):
+                    marks = span_marks(inputs, node, changes, occupancy.first, occupancy.end)
+                    for obis in registers_of(pool.measure):
+                        needed.setdefault((node, obis), set()).update(marks)
+    return {key: tuple(inputs.mark(index) for index in sorted(marks)) for key, marks in sorted(needed.items())}
+
+
+def span_marks(inputs: PeriodInputs, node: NodeId, changes: Iterable[int], first: int, end: int) -> set[int]:
+    """Give the mark numbers at which `node` must be known to price it from slot `first` to `end`.
+
+    Both ends, each change of band between them, and both ends of each slot that is not plainly measured.
+    """
+    marks = {first, end} | {change for change in changes if first < change < end}
+    quality = inputs.quality[inputs.row(node), first:end]
+    for slot in np.flatnonzero(quality != SlotQuality.MEASURED):
+        marks |= {first + int(slot), first + int(slot) + 1}
+    return marks
+
+
+def registers_of(measure: Measure) -> tuple[Obis, ...]:
+    """Give the registers whose difference makes `measure`."""
+    return (ENERGY_IMPORT,) if measure is Measure.IMPORT else (ENERGY_IMPORT, ENERGY_EXPORT)
+
+
+def changes_of(priced: PricedPeriod) -> tuple[int, ...]:
+    """Give the slots at which another band starts."""
+    return PricedSlots(priced.bands, tuple(int(band) for band in priced.band_of_slot)).changes()
+
+
+def _metered_units(pool: Pool, inputs: PeriodInputs) -> Iterator[tuple[UnitId, tuple[NodeId, ...]]]:
+    match pool.rule:
+        case OwnUseRule(units):
+            for unit in sorted(units):
+                node = inputs.unit(unit).node
+                if node is None:
+                    raise PeriodNotReady((f"pool {pool.id}: unit {unit} has no meter of its own",))
+                yield unit, (node,)
+        case DirectRule(unit):
+            yield unit, pool.path
+
+
+def _lines(pool: Pool, priced: PricedPeriod, unit: UnitId, nodes: tuple[NodeId, ...]) -> Iterator[Line]:
+    occupants = priced.occupants(unit)
+    spans = [(group, one.first, one.end) for group, ones in enumerate(occupants.values()) for one in ones]
+    energy_wh = priced.energy(nodes, pool.deduct, pool.measure)
+    group_of_slot = spread(spans, priced.inputs.slot_count)
+    by_band = priced.by_band(energy_wh, group_of_slot, len(occupants))
+    quality = priced.quality((*nodes, *pool.deduct))
+    for group, (party, ones) in enumerate(occupants.items()):
+        cost_nano = priced.cost_nano(by_band[group])
+        trace = MeteredTrace(
+            nodes=nodes,
+            deduct=pool.deduct,
+            measure=str(pool.measure),
+            spans=tuple((one.first, one.end) for one in ones),
+            cost_nano=cost_nano,
+            slots_by_quality=count_qualities(quality[:, group_of_slot == group]),
+        )
+        amount_minor = to_minor(cost_nano, priced.currency)
+        yield Line(pool.id, party, unit, LineKind.METERED, by_band[group], amount_minor, trace)

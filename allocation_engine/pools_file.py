@@ -1,0 +1,167 @@
+"""The form of `pools.toml`: the daily series formulas may use, and the pools with their rules.
+
+A rule that cannot be shown to conserve is refused here, when it is saved, not when a period is closed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from fractions import Fraction
+from typing import cast
+
+from allocation_engine.formula import AREA, COST, PLAIN, Formula, FormulaInvalid, Number, parse_formula
+from allocation_engine.pools import (
+    AreaRule,
+    DirectRule,
+    Fallback,
+    Grain,
+    Measure,
+    OwnUseRule,
+    PassThroughRule,
+    Pool,
+    PoolClass,
+    Rule,
+)
+from allocation_engine.rule_table import RuleTable
+from allocation_engine.rules import SiteNames
+from metering.identity import NodeId, PartyId, PoolId, UnitId
+
+
+class _RuleName(StrEnum):
+    OWN_USE = "own-use"
+    DIRECT = "direct"
+    AREA = "area"
+    FORMULA = "formula"
+
+
+class _Reading(StrEnum):
+    """Of the two readings a formula may have, the one this engine knows: it says which part is passed on."""
+
+    PASS_THROUGH = "pass-through"
+
+
+_GROUNDS = {
+    PoolClass.MUST: (_RuleName.AREA,),
+    PoolClass.NEGOTIATED: (_RuleName.AREA, _RuleName.FORMULA),
+    PoolClass.EXCLUSIVE: (_RuleName.OWN_USE, _RuleName.DIRECT),
+}
+_NO_FORMULA = Formula("0", Number(Fraction(0)))
+
+
+def read_pools(root: RuleTable, names: SiteNames, daily: set[str]) -> tuple[Pool, ...]:
+    """Read all pools; `daily` are the names of the series formulas may use."""
+    pools: list[Pool] = []
+    charged: dict[NodeId, PoolId] = {}
+    for table in root.tables("pools"):
+        pool = _pool(table, names, daily)
+        if any(pool.id == other.id for other in pools):
+            table.fault("id", f"two pools are called {pool.id!r}", "give each pool its own id")
+        for node in _charged_nodes(pool, names):
+            if node in charged:
+                table.fault("path", f"node {node} is charged by pool {charged[node]} too", "charge each node once")
+            charged[node] = pool.id
+        pools.append(pool)
+    return tuple(pools)
+
+
+def _pool(table: RuleTable, names: SiteNames, daily: set[str]) -> Pool:
+    pool_class = table.choice("class", PoolClass)
+    rule_name = table.choice("rule", _RuleName)
+    if rule_name not in _GROUNDS[pool_class]:
+        fitting = " or ".join(_GROUNDS[pool_class])
+        table.fault("rule", f"a pool of class {pool_class} cannot be split by rule {rule_name}", f"use {fitting}")
+    has_path = rule_name is not _RuleName.OWN_USE
+    valid_from, valid_to = table.day("from"), table.optional_day("to")
+    if valid_to is not None and valid_to <= valid_from:
+        table.fault("to", "the end is not after the start", "`to` is the first day on which the pool no longer holds")
+    if pool_class is PoolClass.NEGOTIATED and not table.has("agreement"):
+        table.fault("agreement", "a negotiated pool rests on an agreement", 'name it: agreement = "..."')
+    return Pool(
+        id=PoolId(table.identifier("id")),
+        names=table.names("names"),
+        pool_class=pool_class,
+        path=_nodes(table, "path", names) if has_path else (),
+        deduct=_nodes(table, "deduct", names) if has_path and table.has("deduct") else (),
+        measure=table.choice("measure", Measure),
+        rule=_rule(table, rule_name, names, daily),
+        valid_from=valid_from,
+        valid_to=valid_to,
+        review_by=table.optional_day("review_by"),
+        agreement=table.optional_text("agreement"),
+    )
+
+
+def _rule(table: RuleTable, name: _RuleName, names: SiteNames, daily: set[str]) -> Rule:
+    match name:
+        case _RuleName.OWN_USE:
+            return OwnUseRule(_units(table, "units", names))
+        case _RuleName.DIRECT:
+            return DirectRule(UnitId(table.one_id("unit", "unit", names.units)))
+        case _RuleName.AREA:
+            fallback = table.choice("fallback", Fallback) if table.has("fallback") else None
+            return AreaRule(_units(table, "units", names), table.choice("grain", Grain), fallback)
+        case _RuleName.FORMULA:
+            return _pass_through(table, names, daily)
+
+
+def _pass_through(table: RuleTable, names: SiteNames, daily: set[str]) -> PassThroughRule:
+    table.choice("reading", _Reading)
+    grain = table.choice("grain", Grain)
+    formula = _formula(table, daily)
+    if grain is Grain.PERIOD and formula.inputs & daily:
+        table.fault("grain", f"{', '.join(sorted(formula.inputs & daily))} changes daily", 'use grain = "day"')
+    if formula is not _NO_FORMULA and "main_delta" not in formula.inputs:
+        table.fault("formula", "the formula does not say what is passed on", "multiply by main_delta")
+    floors_table = table.table("floors")
+    floors = tuple((floor, _units(floors_table, floor, names)) for floor in sorted(floors_table.keys))
+    listed = [unit for _, units in floors for unit in units]
+    if not listed or len(set(listed)) != len(listed):
+        table.fault("floors", "each unit must stand on one floor, and at least one floor be named", "list units once")
+    return PassThroughRule(
+        formula=formula,
+        floors=floors,
+        grain=grain,
+        passed_on_max=_clamp(table),
+        residual=PartyId(table.one_id("residual", "party", names.parties)),
+    )
+
+
+def _formula(table: RuleTable, daily: set[str]) -> Formula:
+    text = table.text("formula")
+    inputs = {"main_delta": COST, "floor_area": AREA, "total_area": AREA} | dict.fromkeys(daily, PLAIN)
+    try:
+        return parse_formula(text, inputs, COST) if text else _NO_FORMULA
+    except FormulaInvalid as error:
+        table.fault("formula", str(error), "only numbers, named inputs, + - * / min max and brackets are known")
+        return _NO_FORMULA
+
+
+def _clamp(table: RuleTable) -> Fraction:
+    """Read `["0", "1"]`: the least and the most part that may be passed on. More than all would not conserve."""
+    content = table.raw("clamp")
+    try:
+        least, most = (Fraction(one) for one in content if isinstance(one, str))
+        if least == 0 < most <= 1:
+            return most
+    except (TypeError, ValueError, ZeroDivisionError):
+        pass
+    if content is not None:
+        mend = 'write clamp = ["0", "1"]: from nothing to at most everything'
+        table.fault("clamp", f"clamp is {content!r}; lines and residual would not add up to the cost", mend)
+    return Fraction(1)
+
+
+def _units(table: RuleTable, key: str, names: SiteNames) -> tuple[UnitId, ...]:
+    if table.has(key) and table.raw(key) == "all":
+        return tuple(sorted(names.units))
+    return tuple(UnitId(one) for one in table.ids(key, "unit", names.units))
+
+
+def _nodes(table: RuleTable, key: str, names: SiteNames) -> tuple[NodeId, ...]:
+    return tuple(NodeId(one) for one in table.ids(key, "node", names.nodes))
+
+
+def _charged_nodes(pool: Pool, names: SiteNames) -> tuple[NodeId, ...]:
+    if isinstance(pool.rule, OwnUseRule):
+        return tuple(cast(NodeId, names.units[unit]) for unit in pool.rule.units if names.units[unit] is not None)
+    return pool.path

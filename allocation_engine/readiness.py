@@ -1,0 +1,76 @@
+"""What stands in the way of closing a period: unknown energy, rules that do not hold, energy charged twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from allocation_engine.errors import PeriodNotReady
+from allocation_engine.inputs import PeriodInputs
+from allocation_engine.intervals import SlotQuality
+from allocation_engine.pools import OwnUseRule, Pool
+from allocation_engine.pricing import spread
+from allocation_engine.rules import Rules
+from metering.identity import NodeId
+
+
+def require_ready(inputs: PeriodInputs, rules: Rules) -> None:
+    """Raise PeriodNotReady with every reason that is found."""
+    reasons = (*_unsettled(inputs), *_lapsed(inputs, rules), *_charged_twice(inputs, rules))
+    if reasons:
+        raise PeriodNotReady(reasons)
+
+
+def _unsettled(inputs: PeriodInputs) -> Iterator[str]:
+    """Name every node of the tree with slots whose energy is not known."""
+    for row, node in enumerate(inputs.nodes):
+        in_tree = spread([(0, span.first, span.end) for span in node.parents], inputs.slot_count) == 0
+        for quality in (SlotQuality.HELD, SlotQuality.MISSING):
+            slots = np.flatnonzero((inputs.quality[row] == quality) & in_tree)
+            if slots.size:
+                since = inputs.calendar.local(inputs.mark(int(slots[0]))).isoformat(timespec="minutes")
+                told = [one for at, one in inputs.exceptions if at == node.id and one.quality == quality]
+                why = "; ".join(dict.fromkeys(f"{one.reason}: {one.basis}" for one in told)) or "no reason recorded"
+                yield f"{node.id}: {slots.size} slots {quality.name.lower()} from {since} on ({why})"
+
+
+def _lapsed(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
+    days = inputs.calendar.days(inputs.period)
+    for pool in rules.pools:
+        if pool.valid_from > days[0] or (pool.valid_to is not None and pool.valid_to <= days[-1]):
+            until = f" to {pool.valid_to}" if pool.valid_to else ""
+            yield f"pool {pool.id} holds from {pool.valid_from}{until}, not for all of {days[0]} to {days[-1]}"
+
+
+def _charged_twice(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
+    """Name every node whose energy is in two pools, itself or inside a node above it."""
+    parents = {node.id: {span.parent for span in node.parents} for node in inputs.nodes}
+    charged: dict[NodeId, Pool] = {}
+    for pool in rules.pools:
+        for node in _path(pool, inputs):
+            if node in charged:
+                yield f"node {node} is charged by pool {charged[node].id} and by pool {pool.id}"
+            charged[node] = pool
+    for node, pool in charged.items():
+        for above in _ancestors(node, parents):
+            other = charged.get(above)
+            if other is not None and not ({node, *_ancestors(node, parents)} & set(other.deduct)):
+                yield f"node {node} of pool {pool.id} lies below {above} of pool {other.id}; deduct it there"
+
+
+def _path(pool: Pool, inputs: PeriodInputs) -> tuple[NodeId, ...]:
+    if isinstance(pool.rule, OwnUseRule):
+        return tuple(node for unit in pool.rule.units if (node := inputs.unit(unit).node) is not None)
+    return pool.path
+
+
+def _ancestors(node: NodeId, parents: dict[NodeId, set[NodeId | None]]) -> set[NodeId]:
+    found: set[NodeId] = set()
+    open_nodes = [node]
+    while open_nodes:
+        for parent in parents.get(open_nodes.pop(), set()):
+            if parent is not None and parent not in found:
+                found.add(parent)
+                open_nodes.append(parent)
+    return found

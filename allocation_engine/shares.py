@@ -1,0 +1,228 @@
+"""Must and negotiated pools: a common cost, split by exact weights within each grain span, rounded once.
+
+The cost of each span (a day, or the whole period) is divided into exact parts that add up to 1, the residual included.
+A line's weight is the sum over spans of cost x part; the pool's cost, rounded once, is apportioned by these weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+
+from allocation_engine.apportion import Apportionment, apportion, integer_weights, round_together
+from allocation_engine.errors import AllWeightsZero, PeriodNotReady
+from allocation_engine.money import to_minor
+from allocation_engine.pools import AreaRule, Fallback, Grain, PassThroughRule, Pool
+from allocation_engine.pricing import PricedPeriod, spread
+from allocation_engine.rules import Rules
+from allocation_engine.run import DayShare, Line, LineKind, PoolResult, ShareTrace
+from metering.identity import PartyId, PoolId, UnitId
+
+RESIDUAL = "residual"
+NONE = Fraction(0)
+ONE = Fraction(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Who takes part: a party in a unit, with its occupied slots per grain span; or the residual bearer (unit None)."""
+
+    party: PartyId
+    unit: UnitId | None
+    area_cm2: int
+    slots: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        return f"{self.unit or RESIDUAL}/{self.party}"
+
+
+Parts = dict[str, Fraction]
+"""Part of one span's cost by share id; they add up to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """The shares of a pool and their parts per grain span, with what drove them."""
+
+    shares: dict[str, _Share]
+    parts: list[Parts]
+    inputs: list[tuple[tuple[str, str, date], ...]]
+    fallback: str | None
+
+
+def split_shared(pool: Pool, priced: PricedPeriod, rules: Rules) -> tuple[PoolResult, tuple[Line, ...]]:
+    """Split an area or pass-through pool; raises AllWeightsZero, PeriodNotReady, SeriesIncomplete."""
+    rule = pool.rule
+    if not isinstance(rule, AreaRule | PassThroughRule):
+        raise TypeError(f"{pool.id} is no shared pool")
+    spans = _grain_spans(rule, priced)
+    energy_wh = priced.energy(pool.path, pool.deduct, pool.measure)
+    cells = spread([(i, first, end) for i, (_, first, end) in enumerate(spans)], priced.inputs.slot_count)
+    by_band = priced.by_band(energy_wh, cells, len(spans))
+    costs_nano = [priced.cost_nano(band_energy_wh) for band_energy_wh in by_band]
+    _require_one_sign(pool, costs_nano)
+    if isinstance(rule, AreaRule):
+        split = _split_by_area(pool.id, rule, priced, spans, costs_nano)
+    else:
+        split = _split_by_formula(rule, priced, rules, spans)
+    cost_minor = to_minor(sum(costs_nano), priced.currency)
+    weights = {one: _dot(split, one, [abs(cost) for cost in costs_nano]) for one in split.shares}
+    parts = apportion(cost_minor, integer_weights(weights))
+    energy = [
+        round_together({one: _dot(split, one, column) for one in split.shares}) for column in zip(*by_band, strict=True)
+    ]
+    lines = tuple(_line(pool, split.shares[one], parts, [band[one] for band in energy]) for one in _ordered(split))
+    result = PoolResult(
+        id=pool.id,
+        names=pool.names,
+        pool_class=pool.pool_class,
+        path=pool.path,
+        deduct=pool.deduct,
+        band_energy_wh=tuple(sum(column) for column in zip(*by_band, strict=True)),
+        cost_nano=sum(costs_nano),
+        cost_minor=cost_minor,
+        charged_minor=sum(line.amount_minor for line in lines if line.kind is LineKind.SHARE),
+        days=_days(spans, costs_nano, split) if isinstance(rule, PassThroughRule) else (),
+        fallback=split.fallback,
+    )
+    return result, lines
+
+
+def _grain_spans(rule: AreaRule | PassThroughRule, priced: PricedPeriod) -> list[tuple[date, int, int]]:
+    days = priced.inputs.day_spans()
+    return days if rule.grain is Grain.DAY else [(days[0][0], 0, priced.inputs.slot_count)]
+
+
+def _require_one_sign(pool: Pool, costs_nano: Sequence[int]) -> None:
+    if min(costs_nano) < 0 < max(costs_nano):
+        problem = f"pool {pool.id}: some days are a cost and some a credit, so days cannot be weighed"
+        raise PeriodNotReady((f'{problem}; use grain = "period"',))
+
+
+def _split_by_area(
+    pool: PoolId,
+    rule: AreaRule,
+    priced: PricedPeriod,
+    spans: Sequence[tuple[date, int, int]],
+    costs_nano: Sequence[int],
+) -> _Split:
+    shares = _shares(priced, rule.units, spans)
+    owner = _Share(priced.inputs.owner, None, 0, ())
+    parts: list[Parts] = []
+    fell_back = 0
+    for cell, cost_nano in enumerate(costs_nano):
+        part = _by_area(shares.values(), cell)
+        if part is None:
+            fell_back += 1
+            if rule.fallback is Fallback.EQUAL and any(share.slots[cell] for share in shares.values()):
+                part = _by_slots(shares, cell)
+            elif rule.fallback is None and cost_nano:
+                raise AllWeightsZero(f"pool {pool}: all weights are 0 on {spans[cell][0]} and it has no fallback")
+            else:
+                part = {owner.id: ONE}
+        parts.append(part)
+    if any(owner.id in part for part in parts):
+        shares[owner.id] = owner
+    note = (
+        f"all weights were 0 in {fell_back} spans; fallback: {rule.fallback}" if fell_back and rule.fallback else None
+    )
+    return _Split(shares, parts, [() for _ in spans], note)
+
+
+def _split_by_formula(
+    rule: PassThroughRule, priced: PricedPeriod, rules: Rules, spans: Sequence[tuple[date, int, int]]
+) -> _Split:
+    inputs = priced.inputs
+    floors = [_shares(priced, units, spans) for _, units in rule.floors]
+    areas = [Fraction(sum(inputs.unit(unit).area_cm2 for unit in units)) for _, units in rule.floors]
+    residual = _Share(rule.residual, None, 0, ())
+    names = sorted(rule.formula.inputs & {one.name for one in rules.series})
+    parts: list[Parts] = []
+    driven: list[tuple[tuple[str, str, date], ...]] = []
+    for cell, (day, _, _) in enumerate(spans):
+        numbers = {name: rules.series_named(name).on(day) for name in names}
+        given = {name: one.number for name, one in numbers.items()} | {
+            "main_delta": ONE,
+            "total_area": sum(areas, NONE),
+        }
+        wanted = [max(rule.formula.evaluate(given | {"floor_area": area}), NONE) for area in areas]
+        scale = min(ONE, rule.passed_on_max / sum(wanted)) if any(wanted) else ONE
+        part: Parts = {}
+        for shares, wish in zip(floors, wanted, strict=True):
+            part |= {one: wish * scale * inner for one, inner in (_by_area(shares.values(), cell) or {}).items()}
+        parts.append(part | {residual.id: ONE - sum(part.values(), NONE)})
+        driven.append(tuple((name, _decimal(one.number), one.observed_on) for name, one in numbers.items()))
+    everyone = {one: share for shares in floors for one, share in shares.items()} | {residual.id: residual}
+    return _Split(everyone, parts, driven, None)
+
+
+def _shares(priced: PricedPeriod, units: Sequence[UnitId], spans: Sequence[tuple[date, int, int]]) -> dict[str, _Share]:
+    shares = {}
+    for unit in sorted(units):
+        for party, ones in priced.occupants(unit).items():
+            slots = tuple(
+                sum(max(0, min(one.end, end) - max(one.first, first)) for one in ones) for _, first, end in spans
+            )
+            share = _Share(party, unit, priced.inputs.unit(unit).area_cm2, slots)
+            shares[share.id] = share
+    return shares
+
+
+def _by_area(shares: Collection[_Share], cell: int) -> Parts | None:
+    total = sum(share.area_cm2 * share.slots[cell] for share in shares)
+    if total == 0:
+        return None
+    return {share.id: Fraction(share.area_cm2 * share.slots[cell], total) for share in shares}
+
+
+def _by_slots(shares: Mapping[str, _Share], cell: int) -> Parts:
+    total = sum(share.slots[cell] for share in shares.values())
+    return {one: Fraction(share.slots[cell], total) for one, share in shares.items()}
+
+
+def _dot(split: _Split, one: str, amounts: Sequence[int]) -> Fraction:
+    return sum(
+        (part[one] * amount for part, amount in zip(split.parts, amounts, strict=True) if one in part), Fraction(0)
+    )
+
+
+def _ordered(split: _Split) -> list[str]:
+    return sorted(split.shares, key=lambda one: (split.shares[one].unit is None, one))
+
+
+def _line(pool: Pool, share: _Share, parts: Apportionment, band_energy_wh: Sequence[int]) -> Line:
+    part = parts.parts[share.id]
+    trace = ShareTrace(
+        line_id=share.id,
+        weight=part.weight,
+        total_weight=parts.total_weight,
+        remainder=part.remainder,
+        extra=part.extra,
+        extra_count=parts.extra_count,
+        cut_remainder=parts.cut_remainder,
+        area_cm2=share.area_cm2,
+        slots=sum(share.slots),
+    )
+    kind = LineKind.RESIDUAL if share.unit is None else LineKind.SHARE
+    return Line(pool.id, share.party, share.unit, kind, tuple(band_energy_wh), part.amount, trace)
+
+
+def _days(spans: Sequence[tuple[date, int, int]], costs_nano: Sequence[int], split: _Split) -> tuple[DayShare, ...]:
+    days = []
+    for (day, _, _), cost_nano, part, inputs in zip(spans, costs_nano, split.parts, split.inputs, strict=True):
+        passed_on = sum((part[one] for one in part if split.shares[one].unit is not None), NONE)
+        days.append(DayShare(day, cost_nano, inputs, (passed_on.numerator, passed_on.denominator)))
+    return tuple(days)
+
+
+def _decimal(number: Fraction) -> str:
+    """Write a number that came from decimal text as decimal text again."""
+    scale = 0
+    while 10**scale % number.denominator:
+        scale += 1
+    digits = str(abs(number.numerator) * (10**scale // number.denominator)).rjust(scale + 1, "0")
+    text = f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
+    return f"-{text}" if number < 0 else text
