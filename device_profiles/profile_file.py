@@ -260,7 +260,11 @@ def _mantissa_limit(source: Source) -> int | None:
 def _check_groups(root: CheckedTable, profile: Profile) -> None:
     names = [group.name for group in profile.groups]
     if names[:1] != [_BILLING]:
-        root.fault("groups", "the first group is not `billing`", "put the energy registers first, as group `billing`")
+        root.fault(
+            ("groups", 0, "name"),
+            "the first group is not `billing`",
+            "put the energy registers first, as group `billing`",
+        )
     for group in profile.groups:
         if group.name in names[: group.index]:
             root.fault(("groups", group.index, "name"), f"group {group.name!r} stands twice", "give each its own name")

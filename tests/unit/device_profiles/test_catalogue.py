@@ -1,0 +1,81 @@
+"""The catalogue: shipped and own profiles, by model and by content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from device_profiles.catalogue import SHIPPED_DIR, Catalogue, ProfileUnknown
+from device_profiles.profile import Protocol
+from metering.errors import DocumentError
+from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT
+
+SHIPPED = ["acrel/adl400", "chint/dtsu666", "dlt645/three-phase", "eastron/sdm630"]
+SDM630 = (SHIPPED_DIR / "eastron" / "sdm630.toml").read_text(encoding="utf-8")
+
+
+def test_the_first_profiles_are_shipped_and_found_by_id_and_hash() -> None:
+    catalogue = Catalogue.shipped()
+    assert [profile.id for profile in catalogue.profiles] == SHIPPED
+    for profile in catalogue.profiles:
+        assert catalogue.by_id(profile.id) is profile
+        assert catalogue.by_hash(profile.hash) is profile
+
+
+def test_a_file_stands_where_its_id_says() -> None:
+    for path in SHIPPED_DIR.rglob("*.toml"):
+        assert path.relative_to(SHIPPED_DIR).with_suffix("").as_posix() in SHIPPED
+
+
+def test_every_profile_bills_import_then_export() -> None:
+    for profile in Catalogue.shipped().profiles:
+        channels = profile.group("billing").channels
+        assert [channel.obis for channel in channels] == [ENERGY_IMPORT, ENERGY_EXPORT]
+        assert profile.group("billing").index == 0
+
+
+def test_the_three_modbus_meters_also_speak_tcp() -> None:
+    for profile_id in ("eastron/sdm630", "chint/dtsu666", "acrel/adl400"):
+        assert set(Catalogue.shipped().by_id(profile_id).links) == {Protocol.MODBUS_RTU, Protocol.MODBUS_TCP}
+
+
+def test_an_unknown_id_or_hash_is_refused() -> None:
+    with pytest.raises(ProfileUnknown, match="known: acrel/adl400"):
+        Catalogue.shipped().by_id("eastron/sdm120")
+    with pytest.raises(ProfileUnknown, match="0000"):
+        Catalogue.shipped().by_hash(bytes(32))
+
+
+def test_own_profiles_join_the_shipped_ones(tmp_path: Path) -> None:
+    (tmp_path / "own.toml").write_text(SDM630.replace("eastron/sdm630", "own/meter"), encoding="utf-8")
+    catalogue = Catalogue.load(tmp_path)
+    assert catalogue.by_id("own/meter").groups == catalogue.by_id("eastron/sdm630").groups
+    assert len(catalogue.profiles) == len(SHIPPED) + 1
+
+
+def test_the_newest_revision_is_given_by_id_and_every_one_by_hash(tmp_path: Path) -> None:
+    (tmp_path / "newer.toml").write_text(SDM630.replace("rev = 1", "rev = 2"), encoding="utf-8")
+    catalogue = Catalogue.load(tmp_path)
+    first = Catalogue.shipped().by_id("eastron/sdm630")
+    assert catalogue.by_id("eastron/sdm630").rev == 2
+    assert catalogue.by_hash(first.hash).rev == 1
+
+
+def test_a_published_revision_may_not_change(tmp_path: Path) -> None:
+    (tmp_path / "changed.toml").write_text(SDM630.replace("0x0048", "0x004C"), encoding="utf-8")
+    with pytest.raises(DocumentError, match="raise rev with each change"):
+        Catalogue.load(tmp_path)
+
+
+def test_the_same_file_twice_is_no_conflict(tmp_path: Path) -> None:
+    (tmp_path / "copy.toml").write_text("# a copy\n" + SDM630, encoding="utf-8")
+    assert len(Catalogue.load(tmp_path).profiles) == len(SHIPPED)
+
+
+def test_faults_of_several_files_are_named_together(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.toml").write_text(SDM630.replace("rev = 1", "rev = 0"), encoding="utf-8")
+    with pytest.raises(DocumentError) as caught:
+        Catalogue.load(tmp_path)
+    assert [Path(fault.path).name for fault in caught.value.faults] == ["a.toml", "b.toml"]
