@@ -18,10 +18,22 @@ _log = logging.getLogger(__name__)
 
 
 class Problem(MeteringError):
-    """An answer that is not what the caller asked for: HTTP status, short title, what happened, how to mend it."""
+    """An answer that is not what the caller asked for: HTTP status, what happened, how to mend it.
 
-    def __init__(self, status: int, detail: str, mend: str = "", *, headers: dict[str, str] | None = None) -> None:
+    reason   stable code for programs, where there is more than one cause
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        mend: str = "",
+        *,
+        reason: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
+        self.reason = reason
         self.status = status
         self.detail = detail
         self.mend = mend
@@ -42,8 +54,7 @@ def problem_response(problem: Problem, instance: str, **members: Any) -> JSONRes
         "detail": problem.detail,
         "instance": instance,
     }
-    if problem.mend:
-        content["mend"] = problem.mend
+    content |= {key: text for key, text in (("mend", problem.mend), ("reason", problem.reason)) if text}
     return JSONResponse(content | members, status_code=problem.status, media_type=MEDIA_TYPE, headers=problem.headers)
 
 

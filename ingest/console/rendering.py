@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from allocation_engine.money import minor_digits
 from metering.interval import SiteCalendar
 
-_SIGNS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£"}
+_SIGNS = {"CNY": "¥", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 
 
 def grouped(number: int, decimals: int) -> str:
@@ -30,7 +31,7 @@ def kwh_short(energy_wh: int) -> str:
 
 def money(amount_minor: int, currency: str) -> str:
     """Write an amount in minor units (fen, cents) with the sign of its currency (ISO 4217)."""
-    text = grouped(amount_minor, 2)
+    text = grouped(amount_minor, minor_digits(currency))
     sign = _SIGNS.get(currency, currency + " ")
     return f"−{sign}{text[1:]}" if amount_minor < 0 else f"{sign}{text}"
 

@@ -25,3 +25,37 @@ SELECT node, obis, day, energy, quality, exceptions
 FROM settled_days
 WHERE site = %(site)s AND day BETWEEN %(first)s AND %(last)s
 ORDER BY node, obis, day;
+
+-- name: settled_hashes
+SELECT obis, day, inputs_hash FROM settled_days
+WHERE site = %(site)s AND node = %(node)s AND day = ANY (%(days)s);
+
+-- name: forget_settled_days
+DELETE FROM settled_days WHERE site = %(site)s;
+
+-- name: known_before
+-- The newest mark before an instant at which one of the meters showed the register; places say where it stands in mantissas.
+SELECT max(nearest.due_at)
+FROM unnest(%(meters)s::text[]) AS fitted (meter)
+CROSS JOIN LATERAL (
+    SELECT due_at FROM readings
+    WHERE readings.meter = fitted.meter AND due_at < %(instant)s AND aligned AND quality = 0
+      AND EXISTS (
+          SELECT FROM unnest(%(profiles)s::bytea[], %(groups)s::smallint[], %(positions)s::int[]) AS place (profile, grp, position)
+          WHERE place.profile = profile_hash AND place.grp = group_index AND mantissas[place.position] IS NOT NULL
+      )
+    ORDER BY due_at DESC LIMIT 1
+) AS nearest;
+
+-- name: known_after
+SELECT min(nearest.due_at)
+FROM unnest(%(meters)s::text[]) AS fitted (meter)
+CROSS JOIN LATERAL (
+    SELECT due_at FROM readings
+    WHERE readings.meter = fitted.meter AND due_at > %(instant)s AND aligned AND quality = 0
+      AND EXISTS (
+          SELECT FROM unnest(%(profiles)s::bytea[], %(groups)s::smallint[], %(positions)s::int[]) AS place (profile, grp, position)
+          WHERE place.profile = profile_hash AND place.grp = group_index AND mantissas[place.position] IS NOT NULL
+      )
+    ORDER BY due_at LIMIT 1
+) AS nearest;

@@ -1,0 +1,146 @@
+"""`/v1/allocation-runs`: close a period, list runs, read one with its lines and its balance."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from ingest.api.admission import AdminToken
+from ingest.api.metrics import Metrics
+from ingest.api.problems import not_found
+from ingest.closing import Closing
+from ingest.store.database import Connection, Database
+from ingest.store.runs import LIST_MAX, RunHead, StoredRun, find_run, list_lines, list_runs
+from ingest.store.statements import numbers_of_run
+from metering.errors import MeteringError
+from metering.identity import SiteId
+
+PATH = "/v1/allocation-runs"
+_FIND = f"GET {PATH} lists the runs"
+
+
+class RunRequest(BaseModel):
+    """Asks to close a period of a site: a month, or days with both ends included. `booked_at` is the time the result carries: no clock is read for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    site: str = Field(examples=["park"])
+    period: str = Field(examples=["2026-07", "2026-07-01--2026-07-03"])
+    booked_at: AwareDatetime = Field(examples=["2026-08-01T09:00:00+08:00"])
+
+
+class RunRoutes:
+    """The handlers, over one store."""
+
+    def __init__(self, database: Database, closing: Closing, metrics: Metrics) -> None:
+        self._database = database
+        self._closing = closing
+        self._metrics = metrics
+
+    def router(self, admin: AdminToken) -> APIRouter:
+        """Give the routes; `admin` guards the one that writes."""
+        router = APIRouter(prefix=PATH, tags=["allocation runs"])
+        router.add_api_route("", self.close, methods=["POST"], dependencies=[Depends(admin)], status_code=201)
+        router.add_api_route("", self.list, methods=["GET"])
+        router.add_api_route("/{run}", self.read, methods=["GET"])
+        router.add_api_route("/{run}/lines", self.lines, methods=["GET"])
+        router.add_api_route("/{run}/balance", self.balance, methods=["GET"])
+        return router
+
+    def close(self, request: RunRequest, response: Response) -> dict[str, Any]:
+        """Close a period. The same facts and rules give the same run: 201 the first time, 200 after."""
+        try:
+            stored, is_new = self._closing.close(SiteId(request.site), request.period, booked_at=request.booked_at)
+        except MeteringError:
+            self._metrics.runs.labels("refused").inc()
+            raise
+        self._metrics.runs.labels("computed" if is_new else "repeated").inc()
+        response.status_code = HTTPStatus.CREATED if is_new else HTTPStatus.OK
+        response.headers["Location"] = f"{PATH}/{stored.head.run}"
+        with self._database.transaction() as connection:
+            return _summary(connection, stored)
+
+    def list(
+        self, site: str | None = None, period: str | None = None, limit: int = Query(20, ge=1, le=LIST_MAX)
+    ) -> dict[str, Any]:
+        """List runs, newest first."""
+        with self._database.transaction() as connection:
+            return {"runs": [_head(head) for head in list_runs(connection, site=site, period=period, most=limit)]}
+
+    def read(self, run: str) -> dict[str, Any]:
+        """Give the whole run: rules it was made by, balance, pools, lines with their traces, statements."""
+        with self._database.transaction() as connection:
+            stored = _require(connection, run)
+            return {**_summary(connection, stored), "document": stored.document}
+
+    def lines(self, run: str, party: str | None = None, pool: str | None = None) -> dict[str, Any]:
+        """Give the lines, of one party or pool if asked; energies in the order of `bands`."""
+        with self._database.transaction() as connection:
+            stored = _require(connection, run)
+            lines = list_lines(connection, run, party=party, pool=pool)
+        return {
+            "run": run,
+            "currency": stored.document["currency"],
+            "bands": stored.document["bands"],
+            "lines": [
+                {
+                    "line": line.line,
+                    "pool": line.pool,
+                    "party": line.party,
+                    "unit": line.unit,
+                    "band_energy_wh": line.energy,
+                    "amount_minor": line.amount_minor,
+                    "trace": line.trace,
+                }
+                for line in lines
+            ],
+        }
+
+    def balance(self, run: str) -> dict[str, Any]:
+        """Give energy and loss of every node, the cases, and what was not plainly measured."""
+        with self._database.transaction() as connection:
+            document = _require(connection, run).document
+        shown = ("balance", "cases", "exceptions", "reconciliation")
+        return {"run": run, **{key: document[key] for key in shown}}
+
+
+def _require(connection: Connection, run: str) -> StoredRun:
+    stored = find_run(connection, run)
+    if stored is None:
+        raise not_found(f"run {run}", _FIND)
+    return stored
+
+
+def _head(head: RunHead) -> dict[str, Any]:
+    return {
+        "run": head.run,
+        "site": head.site,
+        "period": head.period,
+        "state": str(head.state),
+        "booked_at": head.booked_at.isoformat(),
+        "site_version": head.site_version,
+        "href": f"{PATH}/{head.run}",
+    }
+
+
+def _summary(connection: Connection, stored: StoredRun) -> dict[str, Any]:
+    document = stored.document
+    totals: dict[str, int] = {}
+    for line in document["lines"]:
+        totals[line["party"]] = totals.get(line["party"], 0) + line["amount_minor"]
+    return {
+        **_head(stored.head),
+        "approvable": document["approvable"],
+        "currency": document["currency"],
+        "pools": [
+            {key: pool[key] for key in ("id", "pool_class", "cost_minor", "charged_minor")}
+            for pool in document["pools"]
+        ],
+        "statements": [
+            {"number": number, "party": party, "total_minor": totals[party], "href": f"/v1/statements/{number}"}
+            for number, party in numbers_of_run(connection, stored.head.run)
+        ],
+    }

@@ -1,0 +1,166 @@
+"""Closes a period: settled days and rules in, one immutable run with its signed statements out.
+
+Idempotent by content: the run's id is the hash of everything it depends on, so asking again gives the stored run and
+writes nothing. Run and statements are stored in one transaction, under the site's lock. The only time in them is
+`booked_at`, which the caller states: a result never depends on when it was computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from allocation_engine.bundle import pack_bundle
+from allocation_engine.close_period import close_period
+from allocation_engine.evidence import PointEvidence, pick_readings
+from allocation_engine.inputs import PeriodInputs
+from allocation_engine.metered import evidence_needed
+from allocation_engine.rules import Rules
+from allocation_engine.rules_file import rules_from_document
+from allocation_engine.run import Run
+from allocation_engine.statement import GatewayKey, Statement, seal_statement
+from device_profiles.catalogue import Catalogue
+from ingest.metering_points import MeteringPoint, metering_points
+from ingest.period_inputs import period_inputs, site_names
+from ingest.settlement import Settlement, Shelf, around, settle_node
+from ingest.store.database import Connection
+from ingest.store.gateways import keys
+from ingest.store.readings import envelope_octets
+from ingest.store.runs import StoredRun, add_run, count_runs, find_run
+from ingest.store.settled import settled_days
+from ingest.store.sites import lock_site, require_site
+from ingest.store.statements import StoredStatement, add_statement
+from metering.envelope import Signer, Verifier, parse_sealed
+from metering.errors import BooksError
+from metering.identity import SiteId
+from metering.interval import Interval
+from provisioning.keys import PublicVerifier
+from provisioning.site import Site
+
+
+class BookingTimeNaive(BooksError):
+    """`booked_at` carries no time zone, so nobody could say when the run was booked."""
+
+
+class EvidenceMissing(BooksError):
+    """A reading is in the books and the envelope it was sealed in is not: the store is damaged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """Computes runs and stores them. `signer` is the centre's key."""
+
+    settlement: Settlement
+    signer: Signer
+
+    def close(self, site: SiteId, period: str, *, booked_at: datetime) -> tuple[StoredRun, bool]:
+        """Close `period` (`2026-07`, or `2026-07-01--2026-07-03`) of a site; give the run and whether it is new.
+
+        Raises SiteUnknown, CalendarInvalid, PeriodNotReady and the other books' errors; nothing is stored then.
+        """
+        if booked_at.tzinfo is None:
+            raise BookingTimeNaive("booked_at carries no time zone; write it as 2026-08-01T09:00:00+08:00")
+        self.settlement.settle_site(site)
+        with self.settlement.database.transaction() as connection:
+            lock_site(connection, site)
+            version = require_site(connection, site)
+            for node in version.site.nodes:
+                settle_node(connection, version.site, self.settlement.catalogue, node.id)
+            rules = rules_from_document(version.rules, site_names(version.site))
+            inputs = gather(connection, version.site, rules, self.settlement.catalogue, period)
+            run = close_period(inputs, rules)
+            stored = find_run(connection, run.id)
+            if stored is not None:
+                return stored, False
+            stored = add_run(connection, run, _document(run, inputs), site_version=version.version, booked_at=booked_at)
+            for statement in self._statements(connection, run, inputs, rules, booked_at):
+                add_statement(connection, statement)
+            return stored, True
+
+    def _statements(
+        self, connection: Connection, run: Run, inputs: PeriodInputs, rules: Rules, booked_at: datetime
+    ) -> Iterator[StoredStatement]:
+        version = count_runs(connection, run.site, run.label)
+        gateway_keys = _gateway_keys(connection, inputs)
+        for party in run.parties:
+            statement = seal_statement(
+                run,
+                inputs,
+                rules,
+                party,
+                booked_at=booked_at,
+                version=version,
+                gateway_keys=gateway_keys,
+                signer=self.signer,
+            )
+            bundle = _bundle(connection, statement, self.settlement.catalogue)
+            yield StoredStatement(statement.number, run.id, party, statement.octets, bundle, booked_at)
+
+
+def gather(connection: Connection, site: Site, rules: Rules, catalogue: Catalogue, label: str) -> PeriodInputs:
+    """Read the facts of a period from the store, with the readings that prove its metered lines."""
+    period = site.calendar.period(label)
+    days = site.calendar.days(period)
+    points = metering_points(site, catalogue)
+    bare = period_inputs(site, label, points, settled_days(connection, site.id, days[0], days[-1]), ())
+    needed = evidence_needed(bare, rules)
+    evidence = tuple(
+        _evidence(connection, site, catalogue, period, point, needed[point.node, point.obis])
+        for point in points
+        if (point.node, point.obis) in needed
+    )
+    return replace(bare, evidence=evidence)
+
+
+def _evidence(
+    connection: Connection,
+    site: Site,
+    catalogue: Catalogue,
+    period: Interval,
+    point: MeteringPoint,
+    marks: Iterable[datetime],
+) -> PointEvidence:
+    meters = tuple(meter.id for meter in site.meters_at(point.node))
+    shelf = Shelf(connection, catalogue, meters, (point.obis,))
+    known = around(shelf.registers(shelf.widen(period))[point.obis], period)
+    return PointEvidence(point.node, point.obis, point.installations, pick_readings(marks, known))
+
+
+def _document(run: Run, inputs: PeriodInputs) -> dict[str, Any]:
+    """Give what is stored of a run: itself, and the exceptions of its period."""
+    exceptions = [{"node": node, **exception.to_document()} for node, exception in inputs.exceptions]
+    return {**run.to_document(), "exceptions": exceptions}
+
+
+def _gateway_keys(connection: Connection, inputs: PeriodInputs) -> tuple[GatewayKey, ...]:
+    """Give the registered keys of every gateway that sealed a piece of evidence."""
+    references = (reading.envelope for point in inputs.evidence for reading in point.readings)
+    sealed_by = {(ref.gateway, ref.epoch) for ref in references if ref is not None}
+    registered = keys(connection, (), {gateway for gateway, _ in sealed_by})
+    return tuple(
+        GatewayKey(key.owner.gateway, key.owner.epoch, key.key_id, key.verifier.algorithm, _public_key(key.verifier))
+        for key in registered
+        if (key.owner.gateway, key.owner.epoch) in sealed_by
+    )
+
+
+def _public_key(verifier: Verifier) -> bytes:
+    if not isinstance(verifier, PublicVerifier):
+        raise TypeError(f"the registry gave a {type(verifier).__name__}, which does not keep its raw public key")
+    return verifier.public_key
+
+
+def _bundle(connection: Connection, statement: Statement, catalogue: Catalogue) -> bytes:
+    """Pack a statement with the envelopes it names and the profiles those need to be read; raises EvidenceMissing."""
+    octets = envelope_octets(connection, {(ref.gateway, ref.epoch, ref.seq) for ref in statement.evidence})
+    evidence = []
+    for ref in sorted(statement.evidence):
+        sealed = octets.get((ref.gateway, ref.epoch, ref.seq))
+        if sealed is None:
+            raise EvidenceMissing(f"the envelope {ref.gateway} epoch {ref.epoch} seq {ref.seq} is not in the store")
+        evidence.append(sealed)
+    named = {reading.profile_hash for sealed in evidence for reading in parse_sealed(sealed).envelope.readings}
+    profiles = [catalogue.by_hash(profile).canonical for profile in sorted(named)]
+    return pack_bundle(statement.octets, evidence, profiles)

@@ -1,0 +1,137 @@
+"""The console's routes: the newest run on the first page, each run on its own, in the language of the reader."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib import resources
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ingest.console.rendering import local_time
+from ingest.console.view import RunReader
+from ingest.console.words import Language, choose_language, words
+from ingest.store.database import Connection, Database
+from ingest.store.gateways import GatewayState, gateway_states
+from ingest.store.runs import StoredRun, find_run, list_runs
+from ingest.store.sites import newest_versions, site_version
+from ingest.store.statements import numbers_of_run
+from metering.interval import SiteCalendar
+
+REFRESH_S = 5
+"""How often a page that waits for its first run looks again."""
+_SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_STYLE = resources.files(__package__).joinpath("static", "console.css").read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayRow:
+    """One gateway on the page."""
+
+    gateway: str
+    last_mark: str
+    contiguous_seq: int
+    envelopes: int
+    quarantined: int
+
+
+class Console:
+    """Renders pages from the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._templates = Environment(
+            loader=PackageLoader("ingest.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._style_version = hashlib.sha256(_STYLE).hexdigest()[:12]
+
+    def router(self) -> APIRouter:
+        """Give the routes."""
+        router = APIRouter(include_in_schema=False)
+        router.add_api_route("/", self.first_page, methods=["GET"], response_class=HTMLResponse)
+        router.add_api_route("/runs/{run}", self.run_page, methods=["GET"], response_class=HTMLResponse)
+        router.add_api_route("/static/console.css", _style, methods=["GET"])
+        return router
+
+    def first_page(self, request: Request, lang: str | None = None) -> Response:
+        """Show the newest run, or what is being waited for."""
+        language = choose_language(lang, request.headers.get("Accept-Language"))
+        with self._database.transaction() as connection:
+            newest = list_runs(connection, site=None, period=None, most=1)
+            stored = find_run(connection, newest[0].run) if newest else None
+            if stored is not None:
+                return self._run(connection, stored, language)
+            sites = newest_versions(connection)
+            site = sites[0].site if sites else None
+            gateways = _gateways(gateway_states(connection), SiteCalendar("UTC") if site is None else site.calendar)
+        return self._page(
+            "waiting.html",
+            language,
+            site_name=site.names.of(language) if site else "",
+            refresh_s=REFRESH_S,
+            gateways=gateways,
+        )
+
+    def run_page(self, request: Request, run: str, lang: str | None = None) -> Response:
+        """Show one run."""
+        language = choose_language(lang, request.headers.get("Accept-Language"))
+        with self._database.transaction() as connection:
+            stored = find_run(connection, run)
+            if stored is None:
+                return self._page("missing.html", language, HTTPStatus.NOT_FOUND, site_name="", refresh_s=None)
+            return self._run(connection, stored, language)
+
+    def _run(self, connection: Connection, stored: StoredRun, language: Language) -> Response:
+        head = stored.head
+        site = site_version(connection, head.site, head.site_version).site
+        statements = numbers_of_run(connection, head.run)
+        view = RunReader(site, stored.document, language).read(booked_at=head.booked_at, statements=statements)
+        return self._page(
+            "run.html",
+            language,
+            site_name=site.names.of(language),
+            refresh_s=None,
+            view=view,
+            gateways=_gateways(gateway_states(connection), site.calendar),
+        )
+
+    def _page(
+        self, template: str, language: Language, status: HTTPStatus = HTTPStatus.OK, **content: Any
+    ) -> HTMLResponse:
+        text = self._templates.get_template(template).render(
+            language=language, word=words(language), style_version=self._style_version, **content
+        )
+        return HTMLResponse(text, status, headers=_SECURITY | {"Content-Language": language.tag})
+
+
+def _style() -> Response:
+    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+    return Response(_STYLE, media_type="text/css", headers=headers)
+
+
+def _gateways(progress: Sequence[GatewayState], calendar: SiteCalendar) -> tuple[GatewayRow, ...]:
+    return tuple(
+        GatewayRow(
+            gateway=row.gateway,
+            last_mark="–" if row.newest_mark is None else local_time(row.newest_mark, calendar),
+            contiguous_seq=row.contiguous_seq,
+            envelopes=row.envelopes,
+            quarantined=row.refused,
+        )
+        for row in progress
+    )

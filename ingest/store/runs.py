@@ -1,0 +1,116 @@
+"""Allocation runs as stored: immutable documents with their lines. A correction is another run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from allocation_engine.run import Run
+from ingest.store.database import Connection, load_queries
+from metering.identity import SiteId
+
+LIST_MAX = 200
+"""Most runs in one list: 16 years of months of one site."""
+
+
+class RunState(StrEnum):
+    """Where a run stands. Approval and release come with a later version; a run is never edited."""
+
+    COMPUTED = "computed"
+    BLOCKED = "blocked"
+    """Computed, with open cases: not approvable without a recorded reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunHead:
+    """What a list of runs shows."""
+
+    run: str
+    site: SiteId
+    period: str
+    state: RunState
+    booked_at: datetime
+    site_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run with its whole document: `Run.to_document()` and, beside it, the exceptions of its period."""
+
+    head: RunHead
+    document: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLine:
+    """One line of a run: energy [Wh] per band and amount in minor units."""
+
+    line: int
+    pool: str
+    party: str
+    unit: str | None
+    energy: list[int]
+    amount_minor: int
+    trace: Mapping[str, Any]
+
+
+def add_run(
+    connection: Connection, run: Run, document: Mapping[str, Any], *, site_version: int, booked_at: datetime
+) -> StoredRun:
+    """Store a run and its lines and give it as stored; call inside a transaction."""
+    queries = load_queries("runs")
+    state = RunState.COMPUTED if run.approvable else RunState.BLOCKED
+    connection.execute(
+        queries["add_run"],
+        {
+            "run": run.id,
+            "site": run.site,
+            "period": run.label,
+            "state": state,
+            "booked_at": booked_at,
+            "site_version": site_version,
+            "inputs_hash": run.inputs_hash,
+            "engine_version": run.engine_version,
+            "document": Jsonb(document),
+        },
+    )
+    with connection.cursor() as cursor, cursor.copy(queries["add_lines"]) as copy:
+        for number, line in enumerate(document["lines"]):
+            energy, trace = Jsonb(line["band_energy_wh"]), Jsonb(line["trace"])
+            row = (run.id, number, line["pool"], line["party"], line["unit"], energy, line["amount_minor"], trace)
+            copy.write_row(row)
+    return StoredRun(RunHead(run.id, run.site, run.label, state, booked_at, site_version), document)
+
+
+def find_run(connection: Connection, run: str) -> StoredRun | None:
+    """Give a run, or None if there is none with this id."""
+    row = connection.execute(load_queries("runs")["run"], {"run": run}).fetchone()
+    return None if row is None else StoredRun(_head(row[:6]), row[6])
+
+
+def list_runs(connection: Connection, *, site: str | None, period: str | None, most: int) -> tuple[RunHead, ...]:
+    """List runs, newest first, of one site and period if given; at most `most` (bounded by LIST_MAX)."""
+    wanted = {"site": site, "period": period, "most": min(most, LIST_MAX)}
+    return tuple(_head(row) for row in connection.execute(load_queries("runs")["run_heads"], wanted))
+
+
+def count_runs(connection: Connection, site: SiteId, period: str) -> int:
+    """Count the runs of a site's period."""
+    row = connection.execute(load_queries("runs")["count_runs"], {"site": site, "period": period}).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def list_lines(connection: Connection, run: str, *, party: str | None, pool: str | None) -> tuple[StoredLine, ...]:
+    """List the lines of a run in the order of the run, of one party and pool if given."""
+    wanted = {"run": run, "party": party, "pool": pool}
+    return tuple(StoredLine(*row) for row in connection.execute(load_queries("runs")["lines"], wanted))
+
+
+def _head(row: tuple[Any, ...]) -> RunHead:
+    run, site, period, state, booked_at, site_version = row
+    return RunHead(run, SiteId(site), period, RunState(state), booked_at, site_version)

@@ -1,0 +1,135 @@
+"""Settled days, and which days wait for settlement. A settled day is a projection: readings can make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from allocation_engine.intervals import SlotException
+from ingest.metering_points import RegisterPlace
+from ingest.store.database import Connection, load_queries
+from metering.identity import MeterId, NodeId, SiteId
+from metering.obis import Obis
+
+
+@dataclass(frozen=True, slots=True)
+class UnsettledDay:
+    """A UTC day of a meter with readings that no settlement has seen; `arrivals` rises with each batch of them."""
+
+    meter: MeterId
+    day: date
+    arrivals: int
+
+
+@dataclass(frozen=True, slots=True)
+class SettledDay:
+    """One node, quantity and local day: energy [Wh] and SlotQuality per 15-minute slot, and what was not normal."""
+
+    node: NodeId
+    obis: Obis
+    day: date
+    energy_wh: tuple[int, ...]
+    quality: tuple[int, ...]
+    exceptions: tuple[SlotException, ...]
+
+
+def known_before(
+    connection: Connection, meters: Sequence[MeterId], places: Sequence[RegisterPlace], instant: datetime
+) -> datetime | None:
+    """Give the newest mark before `instant` at which a meter of the list showed the register; None if none did."""
+    return _nearest(connection, "known_before", meters, places, instant)
+
+
+def known_after(
+    connection: Connection, meters: Sequence[MeterId], places: Sequence[RegisterPlace], instant: datetime
+) -> datetime | None:
+    """Give the oldest mark after `instant` at which a meter of the list showed the register; None if none did."""
+    return _nearest(connection, "known_after", meters, places, instant)
+
+
+def _nearest(
+    connection: Connection, query: str, meters: Sequence[MeterId], places: Sequence[RegisterPlace], instant: datetime
+) -> datetime | None:
+    wanted = {
+        "meters": list(meters),
+        "profiles": [place.profile_hash for place in places],
+        "groups": [place.group for place in places],
+        "positions": [place.position + 1 for place in places],
+        "instant": instant,
+    }
+    row = connection.execute(load_queries("settled")[query], wanted).fetchone()
+    found: datetime | None = None if row is None else row[0]
+    return found
+
+
+def unsettled_days(connection: Connection, meters: Sequence[MeterId]) -> tuple[UnsettledDay, ...]:
+    """List the days of `meters` that wait for settlement."""
+    rows = connection.execute(load_queries("settled")["unsettled_days"], {"meters": list(meters)})
+    return tuple(UnsettledDay(MeterId(meter), day, arrivals) for meter, day, arrivals in rows)
+
+
+def count_unsettled_days(connection: Connection) -> int:
+    """Count the meter days of all sites that wait for settlement."""
+    row = connection.execute(load_queries("settled")["count_unsettled_days"]).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def forget_unsettled_days(connection: Connection, days: Sequence[UnsettledDay]) -> None:
+    """Strike settled days off the list, but for those on which something arrived since they were listed."""
+    columns = {
+        "meters": [day.meter for day in days],
+        "days": [day.day for day in days],
+        "arrivals": [day.arrivals for day in days],
+    }
+    connection.execute(load_queries("settled")["forget_unsettled_days"], columns)
+
+
+def settled_hashes(connection: Connection, site: SiteId, node: NodeId, days: Iterable[date]) -> dict[Any, bytes]:
+    """Give the hash of what each (obis, day) of a node was settled from, where it was."""
+    wanted = {"site": site, "node": node, "days": list(days)}
+    rows = connection.execute(load_queries("settled")["settled_hashes"], wanted)
+    return {(Obis.parse(obis), day): bytes(inputs_hash) for obis, day, inputs_hash in rows}
+
+
+def put_settled_day(connection: Connection, site: SiteId, settled: SettledDay, inputs_hash: bytes) -> None:
+    """Store a settled day in place of an earlier settlement of it."""
+    connection.execute(
+        load_queries("settled")["put_settled_day"],
+        {
+            "site": site,
+            "node": settled.node,
+            "obis": str(settled.obis),
+            "day": settled.day,
+            "energy": list(settled.energy_wh),
+            "quality": list(settled.quality),
+            "exceptions": Jsonb([exception.to_document() for exception in settled.exceptions]),
+            "inputs_hash": inputs_hash,
+        },
+    )
+
+
+def forget_settled_days(connection: Connection, site: SiteId) -> None:
+    """Drop every settled day of a site, because its meters are wired differently from now on."""
+    connection.execute(load_queries("settled")["forget_settled_days"], {"site": site})
+
+
+def settled_days(connection: Connection, site: SiteId, first: date, last: date) -> tuple[SettledDay, ...]:
+    """Give the settled days of a site from local day `first` to `last`, both included, by node, quantity, day."""
+    wanted = {"site": site, "first": first, "last": last}
+    return tuple(
+        SettledDay(
+            node=NodeId(node),
+            obis=Obis.parse(obis),
+            day=day,
+            energy_wh=tuple(energy),
+            quality=tuple(quality),
+            exceptions=tuple(SlotException.from_document(document) for document in exceptions),
+        )
+        for node, obis, day, energy, quality, exceptions in connection.execute(
+            load_queries("settled")["settled_days"], wanted
+        )
+    )
