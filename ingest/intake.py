@@ -220,20 +220,14 @@ class _GroupEntry:
         self._entered.counters.accepted += 1
         self._entered.counters.readings += len(sealed.envelope.readings)
 
-    def _refuse(self, chain: Chain, arrival: Arrival, owner: GatewayEpoch, fault: Rejected, sealed: Sealed) -> None:
+    def _refuse(self, chain: Chain, arrival: Arrival, one: Proven, fault: Rejected) -> None:
         """Keep a rightly signed envelope in quarantine; unless its seq is taken, it holds its place in the chain."""
         if fault.reason is Reason.SEQUENCE_REPLAYED:
-            digest = sealed.digest.hex()
-            self._group.raise_alarm(
-                "equivocation",
-                owner,
-                sealed.envelope.seq,
-                {"digest": digest, "detail": fault.detail},
-                self._received_at,
-            )
+            detail = {"digest": one.sealed.digest.hex(), "detail": fault.detail}
+            self._group.raise_alarm(EQUIVOCATION, one.owner, one.sealed.envelope.seq, detail, self._received_at)
         else:
-            chain.enter(sealed, refused=True)
-            self._entries.append(Entry(sealed, self._received_at, refused=fault.reason))
+            chain.enter(one.sealed, refused=True)
+            self._entries.append(Entry(one.sealed, self._received_at, refused=fault.reason))
         self._quarantine(arrival, fault)
 
     def _quarantine(self, arrival: Arrival, fault: Rejected) -> None:
