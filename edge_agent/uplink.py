@@ -120,13 +120,12 @@ class Uplink:
 
     def receipted(self, seq: int, refused: Iterable[int], now: float) -> None:
         """A proven receipt covers everything up to `seq` and names the seqs it refused."""
-        self._holes.update(refused)
+        self._holes = {hole for hole in self._holes.union(refused) if hole > max(seq, self.receipted_seq)}
         if seq <= self.receipted_seq:
             return
         self.receipted_seq = seq
         self._passed_seq = max(self._passed_seq, seq)
         self._sent_seq = max(self._sent_seq, seq)
-        self._holes = {hole for hole in self._holes if hole > seq}
         self._heard_at = now
         self._silence_s = SILENCE_S
 

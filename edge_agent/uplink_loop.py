@@ -53,6 +53,7 @@ class UplinkLoop:
         self._stopping = threading.Event()
         self._inbox: queue.Queue[Event] = queue.Queue(INBOX_MAX)
         self._heard_server_at = datetime.min.replace(tzinfo=UTC)
+        self._refused: set[tuple[int, str]] = set()
         self._lane = self._next_lane()
         self._uplink = Uplink(
             receipted_seq=outbox.receipted(self._lane),
@@ -127,7 +128,8 @@ class UplinkLoop:
         """Publish the next batches; what is no longer in the outbox, or only as a tombstone, is a hole."""
         entries = self._outbox.after(self._lane, after_seq, limit)
         present = [entry for entry in entries if not entry.evicted]
-        first_seq = present[0].seq if present else self._uplink.newest_seq + 1
+        gone_seq = entries[-1].seq if entries else self._uplink.newest_seq
+        first_seq = present[0].seq if present else gone_seq + 1
         if first_seq > after_seq + 1:
             log.error("uplink-hole", extra={"epoch": self._lane, "first_seq": after_seq + 1, "last_seq": first_seq - 1})
             self._uplink.evicted(first_seq - 1)
@@ -151,8 +153,9 @@ class UplinkLoop:
         if not self._fits_chain(receipt):
             log.error("chain-diverged", extra={"epoch": receipt.epoch, "seq": receipt.contiguous_seq})
             return
-        for seq, reason in receipt.refused:
+        for seq, reason in set(receipt.refused) - self._refused:
             log.error("batch-refused", extra={"epoch": receipt.epoch, "seq": seq, "reason": reason})
+        self._refused = set(receipt.refused)
         if receipt.contiguous_seq < self._uplink.receipted_seq and receipt.server_time > self._heard_server_at:
             log.warning("centre-fell-back", extra={"seq": receipt.contiguous_seq})
             self._uplink.recalled(receipt.contiguous_seq, time.monotonic())

@@ -14,6 +14,7 @@ A server that is away is waited for, and asked again. One that does not answer l
 from __future__ import annotations
 
 import json
+import logging
 import select
 import socket
 import threading
@@ -23,6 +24,8 @@ from edge_agent.ports import Stopped
 from metering.clock import ClockQuality, ClockState
 from metering.errors import MeteringError
 from metering.identity import GatewayId
+
+log = logging.getLogger(__name__)
 
 RECONNECT_S = 0.1
 """Pause between attempts to reach the time server [s]; it is on this machine and away only while it restarts."""
@@ -76,7 +79,8 @@ class PlayedClock:
                 raise Stopped("told to stop")
             try:
                 return self._exchange(line)
-            except OSError:
+            except OSError as error:
+                log.info("time-server-away", extra={"reason": str(error)})
                 self.close()
                 self._stop.wait(RECONNECT_S)
 
