@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class CentreClient:
         except urllib.error.HTTPError as error:
             with error:
                 raise self._refusal(error.code, error.read(ANSWER_OCTETS_MAX)) from error
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise CentreUnreachable(f"no centre answers at {self._url}: {error}") from error
 
     def _document(self, octets: bytes) -> Mapping[str, Any]:

@@ -227,20 +227,32 @@ def _write_once(path: Path, content: bytes, mode: int) -> bool:
     A key that is torn or lost by a power cut would cost a visit, so the content is synced before it gets its name.
     """
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write_synced(draft, content, mode)
         os.link(draft, path)
+        _sync_directory(path.parent)
     except FileExistsError:
         return False
+    except OSError as error:
+        raise KeyFileInvalid(
+            path, f"cannot be written: {error}", "give a writable directory with space left"
+        ) from error
     finally:
-        draft.unlink()
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        draft.unlink(missing_ok=True)
     return True
+
+
+def _write_synced(path: Path, content: bytes, mode: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -7,9 +7,9 @@ any mistake is then `broken` and nothing is built from it.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -26,6 +26,9 @@ T = TypeVar("T")
 
 _EPOCH_START = datetime(1970, 1, 1, tzinfo=UTC)
 _MISSING: Any = object()
+# Written out, with bounds that no real area or register reaches: 10^8 m2 in 10^-4 m2, 10^12 in 10^-6.
+_AREA = re.compile(r"([0-9]{1,8})(?:\.([0-9]{1,4}))?\Z")
+_SHOWN = re.compile(r"([0-9]{1,12})(?:\.([0-9]{1,6}))? (\S+)\Z")
 NO_NAME = "unnamed"
 """Stands in for an identifier that is missing or malformed."""
 CM2_PER_M2 = 10_000
@@ -159,7 +162,7 @@ class TableReader:
             moment = None
         if isinstance(moment, date) and not isinstance(moment, datetime):
             moment = datetime(moment.year, moment.month, moment.day, tzinfo=None)  # noqa: DTZ001
-        if not isinstance(moment, datetime):
+        if not isinstance(moment, datetime) or not 1990 <= moment.year <= 2199:
             self.fault(key, f"{key} is {content!r}", "write a local time such as 2026-07-17T14:00:00")
             return None
         return moment.astimezone(UTC) if moment.tzinfo is not None else self._from_local(key, moment)
@@ -175,12 +178,9 @@ class TableReader:
         content = self._get(key, 'an area in m2 such as "120.50"')
         if content is _MISSING:
             return 1
-        try:
-            exact = Decimal(content) * CM2_PER_M2 if type(content) in (str, int) else Decimal("NaN")
-            if exact.is_finite() and exact > 0 and exact == exact.to_integral_value():
-                return int(exact)
-        except InvalidOperation:
-            pass
+        written = _AREA.match(str(content)) if type(content) in (str, int) else None
+        if written and (area_cm2 := int(written[1]) * CM2_PER_M2 + int((written[2] or "").ljust(4, "0"))) > 0:
+            return area_cm2
         self.fault(key, f"{key} is {content!r}", 'write m2 above 0 as text with at most 4 decimals, such as "120.50"')
         return 1
 
@@ -188,14 +188,17 @@ class TableReader:
         """Read what an energy register showed, with its unit: "5230.17 kWh"."""
         content = self._get(key, 'a register reading such as "5230.17 kWh"')
         if content is not _MISSING:
+            written = _SHOWN.match(content) if isinstance(content, str) else None
             try:
-                number, symbol = str(content).split()
-                unit = Unit.from_symbol(symbol)
-                sign, digits, exponent = Decimal(number).as_tuple()
-                if sign == 0 and isinstance(exponent, int) and unit.base_symbol in ("Wh", "varh"):
-                    return Shown(int("".join(map(str, digits))), exponent, unit)
-            except (ValueError, InvalidOperation, MeteringError):
-                pass
+                if written:
+                    whole, decimals, symbol = written.groups(default="")
+                    shown = Shown(int(whole + decimals), -len(decimals), Unit.from_symbol(symbol))
+                    shown.to_base()
+                    if shown.unit.base_symbol in ("Wh", "varh"):
+                        return shown
+            except MeteringError as error:
+                self.fault(key, str(error), "write what the register showed, with its unit")
+                return Shown(0, 0, Unit.WH)
             self.fault(key, f"{key} is {content!r}", 'write what the register showed, with its unit: "5230.17 kWh"')
         return Shown(0, 0, Unit.WH)
 
