@@ -6,11 +6,13 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from ingest.store.database import DatabaseUnreachable
 from metering.errors import BooksError, DocumentError, MeteringError, SenderError
 
 MEDIA_TYPE = "application/problem+json"
@@ -63,6 +65,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(MeteringError, _on_metering_error)
     app.add_exception_handler(RequestValidationError, _on_invalid_request)
     app.add_exception_handler(HTTPException, _on_http_exception)
+    for away in (DatabaseUnreachable, psycopg.OperationalError):
+        app.add_exception_handler(away, _on_database_away)
     app.add_exception_handler(Exception, _on_fault_of_ours)
 
 
@@ -92,6 +96,14 @@ def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     headers = dict(error.headers) if error.headers else None
     return problem_response(Problem(error.status_code, str(error.detail), headers=headers), request.url.path)
+
+
+def _on_database_away(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("api.database_away path=%s: %s", request.url.path, error)
+    problem = Problem(
+        HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer", "try again", headers={"Retry-After": "5"}
+    )
+    return problem_response(problem, request.url.path)
 
 
 def _on_fault_of_ours(request: Request, error: Exception) -> JSONResponse:

@@ -23,7 +23,10 @@ _FIND = f"GET {PATH} lists the runs"
 
 
 class RunRequest(BaseModel):
-    """Asks to close a period of a site: a month, or days with both ends included. `booked_at` is the time the result carries: no clock is read for it."""
+    """Asks to close a period of a site: a month, or days with both ends included.
+
+    `booked_at` is the time the result carries: no clock is read for it.
+    """
 
     model_config = ConfigDict(extra="forbid")
 

@@ -224,7 +224,7 @@ class RunReader:
         charged = sum(line["amount_minor"] for line in shares)
         residual = sum(line["amount_minor"] for line in residuals)
         return PoolCard(
-            name=dict(pool["names"]).get(self._language, pool["id"]),
+            name=str(dict(pool["names"]).get(self._language, pool["id"])),
             class_name=self._word[f"class-{pool['pool_class']}"],
             rule=" + ".join(self._node(node) for node in pool["path"]),
             cost=self._money(pool["cost_minor"]),

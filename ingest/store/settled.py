@@ -72,12 +72,6 @@ def unsettled_days(connection: Connection, meters: Sequence[MeterId]) -> tuple[U
     return tuple(UnsettledDay(MeterId(meter), day, arrivals) for meter, day, arrivals in rows)
 
 
-def count_unsettled_days(connection: Connection) -> int:
-    """Count the meter days of all sites that wait for settlement."""
-    row = connection.execute(load_queries("settled")["count_unsettled_days"]).fetchone()
-    return 0 if row is None else int(row[0])
-
-
 def forget_unsettled_days(connection: Connection, days: Sequence[UnsettledDay]) -> None:
     """Strike settled days off the list, but for those on which something arrived since they were listed."""
     columns = {

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Connection, load_queries
+from ingest.store.settled import forget_settled_days
 from metering.envelope import encode
 from metering.errors import BooksError
 from metering.identity import SiteId
@@ -44,7 +45,7 @@ def import_site(
 ) -> tuple[SiteVersion, bool]:
     """Store a site as its newest version and say whether anything was new; call inside a transaction.
 
-    A new version binds meters to gateways anew and marks every day its meters were read on as unsettled.
+    If it wires meters otherwise than the version before, everything settled is dropped and settled again from readings.
     """
     queries = load_queries("sites")
     document = site.to_document()
@@ -65,8 +66,15 @@ def import_site(
             "imported_at": imported_at,
         },
     )
-    connection.execute(queries["mark_read_days_unsettled"], {"meters": [meter.id for meter in site.meters]})
+    if newest is None or _wiring(newest.site) != _wiring(site):
+        forget_settled_days(connection, site.id)
+        connection.execute(queries["mark_read_days_unsettled"], {"meters": [meter.id for meter in site.meters]})
     return version, True
+
+
+def _wiring(site: Site) -> tuple[Any, ...]:
+    """Give the parts of a site that settled days depend on."""
+    return (site.calendar, site.meters, site.exchanges)
 
 
 def lock_site(connection: Connection, site: SiteId) -> None:

@@ -2,14 +2,19 @@
 -- Days with readings that came after the last settlement, with what makes a later arrival visible.
 SELECT meter, day, arrivals FROM unsettled_days WHERE meter = ANY (%(meters)s) ORDER BY meter, day;
 
--- name: count_unsettled_days
-SELECT count(*) FROM unsettled_days;
-
 -- name: forget_unsettled_days
 -- Only what has not changed since it was seen: a reading that arrived meanwhile keeps its day unsettled.
-DELETE FROM unsettled_days AS unsettled
-USING unnest(%(meters)s::text[], %(days)s::date[], %(arrivals)s::bigint[]) AS seen (meter, day, arrivals)
-WHERE unsettled.meter = seen.meter AND unsettled.day = seen.day AND unsettled.arrivals = seen.arrivals;
+-- Rows are locked in the order in which the intake writes them, so that the two never wait for each other in a ring.
+WITH unchanged AS (
+    SELECT meter, day
+    FROM unsettled_days
+    JOIN unnest(%(meters)s::text[], %(days)s::date[], %(arrivals)s::bigint[]) AS seen (meter, day, arrivals)
+        USING (meter, day, arrivals)
+    ORDER BY meter, day
+    FOR UPDATE OF unsettled_days
+)
+DELETE FROM unsettled_days USING unchanged
+WHERE unsettled_days.meter = unchanged.meter AND unsettled_days.day = unchanged.day;
 
 -- name: put_settled_day
 -- Writes nothing when the same inputs were settled before.

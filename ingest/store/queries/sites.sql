@@ -23,4 +23,5 @@ VALUES (%(site)s, %(version)s, %(hash)s, %(document)s, %(rules)s, %(imported_at)
 INSERT INTO unsettled_days (meter, day, arrivals)
 SELECT DISTINCT meter, (due_at AT TIME ZONE 'UTC')::date, 1
 FROM readings WHERE meter = ANY (%(meters)s)
+ORDER BY 1, 2
 ON CONFLICT (meter, day) DO UPDATE SET arrivals = unsettled_days.arrivals + 1;

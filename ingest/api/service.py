@@ -1,0 +1,60 @@
+"""The web application: every route, every error a problem document, every answer counted."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from fastapi import FastAPI, Request, Response
+
+from ingest.api import problems
+from ingest.api.admission import AdminToken
+from ingest.api.gateways import GatewayRoutes
+from ingest.api.health import Check, health_router
+from ingest.api.metrics import Metrics
+from ingest.api.runs import RunRoutes
+from ingest.api.statements import StatementRoutes
+from ingest.closing import Closing
+from ingest.console.pages import Console
+from ingest.store.database import Database
+from metering.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class WebParts:
+    """What the web application is built from. `centre_key` is the raw public key of this centre."""
+
+    database: Database
+    closing: Closing
+    clock: Clock
+    centre_key: bytes
+    admin_token: str
+    checks: Mapping[str, Check]
+    metrics: Metrics
+
+
+def create_app(parts: WebParts) -> FastAPI:
+    """Build the web application. It has no interactive pages: those would load scripts from elsewhere."""
+    app = FastAPI(title="Metertree", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
+    problems.install(app)
+    app.middleware("http")(_counting(parts.metrics))
+    admin = AdminToken(parts.admin_token)
+    app.include_router(health_router(parts.checks, parts.metrics))
+    app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
+    app.include_router(StatementRoutes(parts.database).router())
+    app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
+    app.include_router(Console(parts.database).router())
+    return app
+
+
+def _counting(
+    metrics: Metrics,
+) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
+    async def count(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await answer(request)
+        route = request.scope.get("route")
+        # The pattern, not the path: paths are without number, and a metric per path would fill the memory.
+        metrics.requests.labels(getattr(route, "path", "none"), response.status_code).inc()
+        return response
+
+    return count

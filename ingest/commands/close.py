@@ -1,0 +1,52 @@
+"""`metertree close`: compute the allocation run of a period."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime
+from pathlib import Path
+
+from ingest.commands import Subparsers
+from ingest.config import CENTRE_KEY, DSN, PROFILES, Settings, add_settings
+
+
+def register(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "close",
+        help="compute the allocation run of a period, with its signed statements",
+        description="Compute the allocation run of a period. The same facts and rules give the same run, stored once.",
+    )
+    parser.add_argument("site", help="id of the site")
+    parser.add_argument("period", help="month (2026-07), or first and last day (2026-07-01--2026-07-15)")
+    parser.add_argument(
+        "--booked-at",
+        required=True,
+        type=datetime.fromisoformat,
+        metavar="TIME",
+        help="booking time the result carries, with its zone: 2026-08-01T09:00:00+08:00",
+    )
+    add_settings(parser, DSN, CENTRE_KEY, PROFILES)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Close the period and print the run's id."""
+    from device_profiles.catalogue import Catalogue
+    from ingest.closing import Closing
+    from ingest.commands.run import show_run
+    from ingest.settlement import Settlement
+    from ingest.store.database import Database
+    from metering.identity import SiteId
+    from provisioning.keys import FileSigner
+
+    settings = Settings(args)
+    folder = settings.text(PROFILES)
+    catalogue = Catalogue.load(*([Path(folder)] if folder else []))
+    signer = FileSigner.read(Path(settings.text(CENTRE_KEY)))
+    with Database(settings.text(DSN), connections=2) as database:
+        closing = Closing(Settlement(database, catalogue), signer)
+        stored, is_new = closing.close(SiteId(args.site), args.period, booked_at=args.booked_at)
+        print("new run" if is_new else "this run was stored before; nothing was added")
+        show_run(database, stored)
+    return 0

@@ -1,0 +1,93 @@
+"""`metertree site`: check, import and show the description of a site."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.commands import Subparsers
+from ingest.config import DSN, PROFILES, Settings, add_settings
+from ingest.console.rendering import area_m2
+from metering.clock import SystemClock
+from metering.identity import NodeId
+
+if TYPE_CHECKING:
+    from allocation_engine.rules import Rules
+    from device_profiles.catalogue import Catalogue
+    from provisioning.site import Site
+
+
+def register(subparsers: Subparsers) -> None:
+    """Add the command and its three verbs."""
+    parser = subparsers.add_parser(
+        "site",
+        help="check, import or show the description of a site",
+        description="A site is a folder of TOML files; examples/park is one to copy.",
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for name, run_verb, text in (
+        ("check", _check, "find every mistake in the files, with file and line"),
+        ("import", _import, "check, then store the site as its newest version"),
+        ("show", _show, "check, then print the tree with meters, units and leases"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        verb.add_argument("directory", type=Path, metavar="DIR", help="folder with site.toml, gateways.toml, ...")
+        add_settings(verb, PROFILES, *([DSN] if name == "import" else []))
+        verb.set_defaults(run=run_verb)
+
+
+def _check(args: argparse.Namespace) -> int:
+    site, rules = _read(args)
+    print(
+        f"{args.directory}: site {site.id} is sound: {len(site.nodes)} nodes, {len(site.meters)} meters, "
+        f"{len(site.units)} units, {len(site.leases)} leases, {len(rules.pools)} pools"
+    )
+    return 0
+
+
+def _import(args: argparse.Namespace) -> int:
+    from ingest.store.database import Database
+    from ingest.store.sites import import_site
+
+    site, rules = _read(args)
+    with Database(Settings(args).text(DSN), connections=1) as database, database.transaction() as connection:
+        version, is_new = import_site(connection, site, rules.document, imported_at=SystemClock().now())
+    verdict = "imported as" if is_new else "is unchanged since"
+    print(f"site {site.id} {verdict} version {version.version} ({version.hash.hex()[:16]})")
+    return 0
+
+
+def _show(args: argparse.Namespace) -> int:
+    site, rules = _read(args)
+    print(
+        f"{site.id}  {site.names.en} / {site.names.zh}  {site.calendar.zone}  {site.currency}  {site.hash.hex()[:16]}"
+    )
+    for line in _tree(site, None, "", SystemClock().now()):
+        print(line)
+    for pool in rules.pools:
+        print(f"pool {pool.id}  {pool.pool_class}  {' '.join(pool.path)}")
+    return 0
+
+
+def _tree(site: Site, parent: NodeId | None, trunk: str, instant: datetime) -> Iterator[str]:
+    """Draw what hangs below `parent` at `instant`, with the meter and the lettable unit of each node."""
+    below = [node for node in site.nodes if node.parent_at(instant) == parent]
+    for node in below:
+        last = node is below[-1]
+        meters = [f"{meter.id} {meter.profile} x{meter.multiplier}" for meter in site.meters_at(node.id)]
+        units = [f"unit {unit.id} {area_m2(unit.area_cm2)} m2" for unit in site.units if unit.node == node.id]
+        name = f"{node.id} ({node.names.en} / {node.names.zh})"
+        yield f"{trunk}{'└ ' if last else '├ '}{name}  {'; '.join(meters + units)}"
+        yield from _tree(site, node.id, trunk + ("  " if last else "│ "), instant)
+
+
+def _read(args: argparse.Namespace) -> tuple[Site, Rules]:
+    from device_profiles.catalogue import Catalogue
+    from ingest.site_folder import read_site_folder
+
+    folder = Settings(args).text(PROFILES)
+    catalogue: Catalogue = Catalogue.load(*([Path(folder)] if folder else []))
+    return read_site_folder(args.directory, catalogue)
