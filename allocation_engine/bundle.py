@@ -1,10 +1,68 @@
-"""The statement with everything needed to check it, in one JSON file that a person can keep."""
+"""The statement with everything needed to check it, in one JSON file that a person can keep.
+
+`{"format": "metertree-statement/1", "statement": base64, "evidence": [base64, ...], "profiles": [base64, ...]}`: the
+sealed statement, the sealed envelopes it rests on, the canonical profiles that say what their numbers mean.
+"""
 
 from __future__ import annotations
 
+import base64
+import binascii
+import json
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+from allocation_engine.statement_content import STATEMENT_FORMAT
+from metering.errors import SenderError
+
+
+class BundleMalformed(SenderError):
+    """A file is no statement bundle."""
+
+    reason = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The parts of a bundle; nothing about them is proven."""
+
+    statement: bytes
+    evidence: tuple[bytes, ...]
+    profiles: tuple[bytes, ...]
 
 
 def pack_bundle(statement: bytes, evidence: Iterable[bytes], profiles: Iterable[bytes]) -> bytes:
     """Give the file: sealed statement, sealed envelopes, canonical profiles."""
-    raise NotImplementedError
+    content = {
+        "format": STATEMENT_FORMAT,
+        "statement": _text(statement),
+        "evidence": [_text(one) for one in evidence],
+        "profiles": [_text(one) for one in profiles],
+    }
+    return json.dumps(content, indent=1).encode() + b"\n"
+
+
+def unpack_bundle(octets: bytes) -> Bundle:
+    """Take a file apart; raises BundleMalformed."""
+    try:
+        content = json.loads(octets)
+        if content["format"] != STATEMENT_FORMAT:
+            raise BundleMalformed(f"format {content['format']!r} is not known; this program reads {STATEMENT_FORMAT}")
+        return Bundle(
+            statement=_octets(content["statement"]),
+            evidence=tuple(_octets(one) for one in content["evidence"]),
+            profiles=tuple(_octets(one) for one in content["profiles"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleMalformed(f"not a statement bundle: {error!r}") from error
+
+
+def _text(octets: bytes) -> str:
+    return base64.b64encode(octets).decode()
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise BundleMalformed(f"not base64: {error}") from error

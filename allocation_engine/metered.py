@@ -16,13 +16,12 @@ from allocation_engine.errors import PeriodNotReady
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.intervals import SlotQuality
 from allocation_engine.money import to_minor
-from allocation_engine.pools import DirectRule, Measure, OwnUseRule, Pool
+from allocation_engine.pools import DirectRule, OwnUseRule, Pool
 from allocation_engine.pricing import PricedPeriod, spread
 from allocation_engine.rules import Rules
 from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult
-from allocation_engine.tariff import PricedSlots
 from metering.identity import NodeId, UnitId
-from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
+from metering.obis import Obis
 
 
 def split_metered(pool: Pool, priced: PricedPeriod) -> tuple[PoolResult, tuple[Line, ...]]:
@@ -58,7 +57,7 @@ def evidence_needed(inputs: PeriodInputs, rules: Rules) -> dict[tuple[NodeId, Ob
             for occupancy in inputs.occupancies_of(unit):
                 for node in (*nodes, *pool.deduct):
                     marks = span_marks(inputs, node, changes, occupancy.first, occupancy.end)
-                    for obis in registers_of(pool.measure):
+                    for obis in pool.measure.registers:
                         needed.setdefault((node, obis), set()).update(marks)
     return {key: tuple(inputs.mark(index) for index in sorted(marks)) for key, marks in sorted(needed.items())}
 
@@ -73,16 +72,6 @@ def span_marks(inputs: PeriodInputs, node: NodeId, changes: Iterable[int], first
     for slot in np.flatnonzero(quality != SlotQuality.MEASURED):
         marks |= {first + int(slot), first + int(slot) + 1}
     return marks
-
-
-def registers_of(measure: Measure) -> tuple[Obis, ...]:
-    """Give the registers whose difference makes `measure`."""
-    return (ENERGY_IMPORT,) if measure is Measure.IMPORT else (ENERGY_IMPORT, ENERGY_EXPORT)
-
-
-def changes_of(priced: PricedPeriod) -> tuple[int, ...]:
-    """Give the slots at which another band starts."""
-    return PricedSlots(priced.bands, tuple(int(band) for band in priced.band_of_slot)).changes()
 
 
 def _metered_units(pool: Pool, inputs: PeriodInputs) -> Iterator[tuple[UnitId, tuple[NodeId, ...]]]:

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from allocation_engine.formula import Formula
 from metering.identity import NodeId, PartyId, PoolId, UnitId
+from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
 
 
 class PoolClass(StrEnum):
@@ -34,6 +35,11 @@ class Measure(StrEnum):
 
     IMPORT = "import"
     NET = "net"
+
+    @property
+    def registers(self) -> tuple[Obis, ...]:
+        """The registers it is made of: the first counts, the second is taken off."""
+        return (ENERGY_IMPORT,) if self is Measure.IMPORT else (ENERGY_IMPORT, ENERGY_EXPORT)
 
 
 class Fallback(StrEnum):

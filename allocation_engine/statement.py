@@ -1,27 +1,29 @@
-"""The signed statement of one party: lines, how each came about, and which sealed readings prove it."""
+"""Seals the statement of one party: its lines, how each came about, and which sealed readings prove it.
+
+A statement carries nothing of other parties but what its own lines need: the cost and weights of shared pools, and the
+readings at the ends of its own spans.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from allocation_engine.evidence import EnvelopeRef
+from allocation_engine.errors import PeriodNotReady
+from allocation_engine.evidence import EnvelopeRef, PointEvidence, pick_readings
 from allocation_engine.inputs import PeriodInputs
+from allocation_engine.metered import span_marks
+from allocation_engine.pools import Measure, PoolClass
 from allocation_engine.rules import Rules
-from allocation_engine.run import Run
-from metering.envelope import Algorithm, Signer
-from metering.identity import GatewayId, KeyId, PartyId
+from allocation_engine.run import Line, MeteredTrace, PoolResult, Run
+from allocation_engine.statement_content import GatewayKey, StatedPool, StatementContent
+from allocation_engine.tariff import PricedSlots
+from metering.envelope import ENVELOPE_OCTETS_MAX, Signer, encode, sign1
+from metering.identity import NodeId, PartyId
+from metering.obis import Obis
 
-
-@dataclass(frozen=True, slots=True)
-class GatewayKey:
-    """A public key the registry binds to a gateway's epoch: what evidence must be signed with."""
-
-    gateway: GatewayId
-    epoch: int
-    key_id: KeyId
-    algorithm: Algorithm
-    public_key: bytes
+__all__ = ["GatewayKey", "Statement", "seal_statement"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +45,83 @@ def seal_statement(
     *,
     booked_at: datetime,
     version: int,
-    gateway_keys: tuple[GatewayKey, ...],
+    gateway_keys: Iterable[GatewayKey],
     signer: Signer,
 ) -> Statement:
-    """Seal the statement of `party`: number `<site>-<label>-<party>-v<version>`."""
-    raise NotImplementedError
+    """Seal the statement of `party`: number `<site>-<label>-<party>-v<version>`.
+
+    inputs, rules   those that `run` came from
+    gateway_keys    of the registry; those of other gateways and epochs than the evidence's are left out
+    Raises          PeriodNotReady where the evidence of a metered line is missing
+    """
+    priced = rules.tariff.price(inputs.calendar, inputs.period)
+    lines = run.lines_of(party)
+    points = _points(inputs, lines, priced)
+    evidence = tuple(sorted({one.envelope for point in points for one in point.readings if one.envelope is not None}))
+    chains = {(ref.gateway, ref.epoch) for ref in evidence}
+    keys = {key.key_id: key for key in gateway_keys if (key.gateway, key.epoch) in chains}
+    content = StatementContent(
+        number=f"{run.site}-{run.label}-{party}-v{version}",
+        version=version,
+        booked_at=booked_at,
+        site=run.site,
+        label=run.label,
+        zone=run.zone,
+        period=run.period,
+        party=party,
+        currency=run.currency,
+        total_minor=run.total_minor(party),
+        engine_version=run.engine_version,
+        run_id=bytes.fromhex(run.id),
+        inputs_hash=run.inputs_hash,
+        rules_hash=run.rules_hash,
+        site_hash=run.site_hash,
+        bands=run.bands,
+        band_runs=tuple((slot, priced.band_of_slot[slot]) for slot in priced.changes()),
+        pools=tuple(_stated(pool) for pool in run.pools if any(line.pool == pool.id for line in lines)),
+        lines=lines,
+        points=points,
+        evidence=evidence,
+        keys=tuple(keys[key_id] for key_id in sorted(keys)),
+        warnings=run.warnings,
+    )
+    octets = sign1(encode(content.to_wire()), signer)
+    if len(octets) > ENVELOPE_OCTETS_MAX:
+        raise PeriodNotReady((f"statement {content.number} has {len(octets)} octets; split the party's units",))
+    return Statement(content.number, party, content.total_minor, octets, evidence)
+
+
+def _stated(pool: PoolResult) -> StatedPool:
+    is_shared = pool.pool_class is not PoolClass.EXCLUSIVE
+    return StatedPool(
+        id=pool.id,
+        names=pool.names,
+        pool_class=pool.pool_class,
+        cost_minor=pool.cost_minor if is_shared else None,
+        charged_minor=pool.charged_minor if is_shared else None,
+        days=pool.days,
+    )
+
+
+def _points(inputs: PeriodInputs, lines: Iterable[Line], priced: PricedSlots) -> tuple[PointEvidence, ...]:
+    """Pick, from the evidence of the period, what proves these lines."""
+    marks: dict[tuple[NodeId, Obis], set[int]] = {}
+    for line in lines:
+        if isinstance(line.trace, MeteredTrace):
+            for node in (*line.trace.nodes, *line.trace.deduct):
+                for first, end in line.trace.spans:
+                    for obis in Measure(line.trace.measure).registers:
+                        wanted = span_marks(inputs, node, priced.changes(), first, end)
+                        marks.setdefault((node, obis), set()).update(wanted)
+    held = {(point.node, point.obis): point for point in inputs.evidence}
+    missing = tuple(f"no evidence for {obis} of {node}" for node, obis in sorted(marks) if (node, obis) not in held)
+    if missing:
+        raise PeriodNotReady(missing)
+    points = []
+    for key, wanted in sorted(marks.items()):
+        point = held[key]
+        readings = pick_readings((inputs.mark(index) for index in sorted(wanted)), point.readings)
+        if any(one.envelope is None for one in readings):
+            raise PeriodNotReady((f"readings of {key[0]} are given without the envelopes they are sealed in",))
+        points.append(PointEvidence(point.node, point.obis, point.installations, readings))
+    return tuple(points)

@@ -1,22 +1,50 @@
-"""Checks a bundle with public keys alone and recomputes its metered lines from signed readings."""
+"""Checks a bundle with public keys alone, and recomputes its lines. Knows no database and trusts nobody but the key.
+
+The chain has these links, each named in the report where it breaks:
+
+    bundle             the file can be read
+    statement key      the statement names a key of the centre that the reader trusts
+    statement          the centre's signature fits: not one digit was changed
+    evidence           every envelope the statement rests on is there, unaltered (by its SHA-256)
+    gateway signature  every envelope is signed by the key the statement names for its gateway and epoch
+    reading            every stated register is what the envelope holds, decoded by the profile it was signed with
+    line               registers -> energy by band -> cost -> amount; shares by their weights
+    total              the lines add up
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from allocation_engine.bundle import Bundle, BundleMalformed, unpack_bundle
+from allocation_engine.evidence import EnvelopeRef
+from allocation_engine.money import show_minor
+from allocation_engine.proof import Broken, decode_readings, prove_line
+from allocation_engine.statement_content import GatewayKey, StatementContent
 from device_profiles.profile import Profile
-from metering.envelope import Algorithm, Verifier
+from device_profiles.profile_file import profile_from_canonical
+from metering.envelope import (
+    Algorithm,
+    EnvelopeMalformed,
+    Sealed,
+    SignatureInvalid,
+    Verifier,
+    decode_canonical,
+    digest_of,
+    open_sealed,
+    parse_sealed,
+    parse_sign1,
+)
+from metering.errors import MeteringError
 
 VerifierFor = Callable[[Algorithm, bytes], Verifier]
-"""Gives the verifier of a raw public key."""
-ProfileFor = Callable[[bytes], Profile]
-"""Gives the profile with this hash; raises a MeteringError if there is none."""
+"""Gives the verifier of a raw public key; raises a MeteringError if the octets are no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One link of the chain: what was checked, whether it holds, and with what result."""
+    """One link of the chain: which, whether it holds, and what was found."""
 
     link: str
     holds: bool
@@ -25,9 +53,12 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class VerificationReport:
-    """Every link that was checked, in order; after a broken link nothing that rests on it is checked."""
+    """Every link that was checked, in order; where a link broke, what rests on it is not checked.
 
-    number: str
+    content   the statement, once its signature was proven; None before
+    """
+
+    content: StatementContent | None
     checks: tuple[Check, ...]
 
     @property
@@ -42,7 +73,127 @@ class VerificationReport:
 
 
 def verify_bundle(
-    octets: bytes, centre_keys: Mapping[bytes, Verifier], verifier_for: VerifierFor, profile_for: ProfileFor
+    octets: bytes, centre_keys: Mapping[bytes, Verifier], verifier_for: VerifierFor
 ) -> VerificationReport:
-    """Check a bundle. `centre_keys` maps key ids (8 octets) to the centre's public keys that the reader trusts."""
-    raise NotImplementedError
+    """Check a bundle file; never raises for what stands in it.
+
+    centre_keys   the centre's public keys that the reader trusts, by key id (8 octets)
+    verifier_for  makes verifiers of the gateways' keys, for which the statement vouches
+    """
+    try:
+        bundle = unpack_bundle(octets)
+    except BundleMalformed as error:
+        return VerificationReport(None, (Check("bundle", False, str(error)),))
+    content, check = _open_statement(bundle.statement, centre_keys)
+    if content is None:
+        return VerificationReport(None, (check,))
+    checks = [check]
+    found, faults = _find_evidence(content, bundle)
+    checks += faults or [Check("evidence", True, f"{len(found)} envelopes are there, unaltered")]
+    if not faults:
+        checks += _check_evidence(content, bundle, found, verifier_for)
+    checks.append(_check_total(content))
+    return VerificationReport(content, tuple(checks))
+
+
+def _open_statement(octets: bytes, centre_keys: Mapping[bytes, Verifier]) -> tuple[StatementContent | None, Check]:
+    try:
+        message = parse_sign1(octets)
+        if message.key_id not in centre_keys:
+            trusted = ", ".join(key_id.hex() for key_id in centre_keys) or "none"
+            told = f"signed with key {message.key_id.hex()}; keys you trust: {trusted}"
+            return None, Check("statement key", False, told)
+        content = StatementContent.from_wire(decode_canonical(message.require(centre_keys[message.key_id])))
+    except SignatureInvalid as error:
+        return None, Check("statement", False, f"it was changed after signing, or signed by someone else: {error}")
+    except EnvelopeMalformed as error:
+        return None, Check("statement", False, f"it cannot be read: {error}")
+    return content, Check("statement", True, f"{content.number}, signed with key {message.key_id.hex()}")
+
+
+def _find_evidence(content: StatementContent, bundle: Bundle) -> tuple[dict[EnvelopeRef, bytes], list[Check]]:
+    """Match envelopes to the statement by digest; say of each that does not match whether it is missing or altered."""
+    by_digest = {digest_of(octets): octets for octets in bundle.evidence}
+    found = {ref: by_digest[ref.digest] for ref in content.evidence if ref.digest in by_digest}
+    strangers = {digest: octets for digest, octets in by_digest.items() if digest not in {ref.digest for ref in found}}
+    altered = {_place(octets) for octets in strangers.values()}
+    faults = []
+    for ref in content.evidence:
+        if ref not in found:
+            is_altered = (ref.gateway, ref.epoch, ref.seq) in altered
+            told = "it was altered: its SHA-256 is not the stated one" if is_altered else "it is missing"
+            faults.append(Check(_name("evidence", ref), False, told))
+    unreadable = sum(_place(octets) is None for octets in strangers.values())
+    if unreadable:
+        faults.append(Check("evidence", False, f"{unreadable} envelopes were altered beyond reading"))
+    return found, faults
+
+
+def _check_evidence(
+    content: StatementContent, bundle: Bundle, found: Mapping[EnvelopeRef, bytes], verifier_for: VerifierFor
+) -> Iterator[Check]:
+    opened, faults = _open_envelopes(content, found, verifier_for)
+    yield from faults or [Check("gateway signature", True, f"{len(opened)} envelopes, {len(content.keys)} keys")]
+    if faults:
+        return
+    try:
+        decode_readings(content, opened, _profiles(bundle.profiles))
+    except Broken as error:
+        yield Check(error.link, False, str(error))
+        return
+    stated = sum(len(point.readings) for point in content.points)
+    yield Check("reading", True, f"{stated} registers decode to what is stated")
+    for line in content.lines:
+        try:
+            yield Check(f"line {line.id}", True, prove_line(content, line))
+        except Broken as error:
+            yield Check(f"line {line.id}", False, str(error))
+
+
+def _open_envelopes(
+    content: StatementContent, found: Mapping[EnvelopeRef, bytes], verifier_for: VerifierFor
+) -> tuple[dict[EnvelopeRef, Sealed], list[Check]]:
+    keys = {(key.gateway, key.epoch, key.key_id): key for key in content.keys}
+    opened: dict[EnvelopeRef, Sealed] = {}
+    faults: list[Check] = []
+    for ref, octets in found.items():
+        try:
+            key = keys.get((ref.gateway, ref.epoch, parse_sign1(octets).key_id))
+            opened[ref] = _open_envelope(ref, octets, key, verifier_for)
+        except MeteringError as error:
+            faults.append(Check(_name("gateway signature", ref), False, str(error)))
+    return opened, faults
+
+
+def _open_envelope(ref: EnvelopeRef, octets: bytes, key: GatewayKey | None, verifier_for: VerifierFor) -> Sealed:
+    if key is None:
+        raise SignatureInvalid(f"it is signed with a key the statement does not name for {ref.gateway}")
+    sealed = open_sealed(octets, verifier_for(key.algorithm, key.public_key))
+    if (sealed.envelope.gateway, sealed.envelope.epoch, sealed.envelope.seq) != (ref.gateway, ref.epoch, ref.seq):
+        raise SignatureInvalid("it names another gateway, epoch or seq than the statement")
+    return sealed
+
+
+def _profiles(canonical: Iterable[bytes]) -> dict[bytes, Profile]:
+    try:
+        return {digest_of(octets): profile_from_canonical(octets) for octets in canonical}
+    except MeteringError as error:
+        raise Broken("profile", f"a profile cannot be read: {error}") from error
+
+
+def _check_total(content: StatementContent) -> Check:
+    total_minor = sum(line.amount_minor for line in content.lines)
+    told = f"{len(content.lines)} lines add up to {show_minor(total_minor, content.currency)} {content.currency}"
+    return Check("total", total_minor == content.total_minor, told)
+
+
+def _place(octets: bytes) -> tuple[str, int, int] | None:
+    try:
+        envelope = parse_sealed(octets).envelope
+    except EnvelopeMalformed:
+        return None
+    return envelope.gateway, envelope.epoch, envelope.seq
+
+
+def _name(link: str, ref: EnvelopeRef) -> str:
+    return f"{link} {ref.gateway}/{ref.epoch}/{ref.seq}"

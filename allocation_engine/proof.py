@@ -1,0 +1,161 @@
+"""Recomputes what a statement says from the readings in its evidence, by the same ladder that settled them.
+
+Between two readings of the evidence nothing changes that matters, so the sums that a line needs come out the same from
+the few readings of the evidence as from all readings of the period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
+from allocation_engine.intervals import SlotQuality, point_reading, settle_point
+from allocation_engine.money import show_kwh, show_minor, to_minor
+from allocation_engine.pools import Measure
+from allocation_engine.run import Line, MeteredTrace, ShareTrace
+from allocation_engine.statement_content import StatementContent
+from device_profiles.decode import register_readings
+from device_profiles.profile import Profile
+from metering.envelope import Sealed
+from metering.errors import BooksError, MeteringError
+from metering.identity import NodeId
+from metering.interval import SLOT, Interval
+from metering.obis import Obis
+
+
+class Broken(BooksError):
+    """A link of the chain does not hold; `link` names it."""
+
+    def __init__(self, link: str, problem: str) -> None:
+        super().__init__(problem)
+        self.link = link
+
+
+def decode_readings(
+    content: StatementContent, opened: Mapping[EnvelopeRef, Sealed], profiles: Mapping[bytes, Profile]
+) -> None:
+    """Compare every stated register with the one its envelope holds; raises Broken for the first that differs."""
+    for point in content.points:
+        moduli = {one.meter: one for one in point.installations}
+        for stated in point.readings:
+            link = f"reading {stated.meter} {stated.mark.isoformat()}"
+            if stated.envelope is None or stated.meter not in moduli:
+                raise Broken(link, f"{stated.meter} is not stated to hang at {point.node}")
+            signed = _signed(stated, point.obis, opened[stated.envelope], profiles, link)
+            if signed.register_wh != stated.register_wh:
+                problem = f"the envelope holds {signed.register_wh} Wh, the statement says {stated.register_wh} Wh"
+                raise Broken(link, problem)
+            _require_modulus(moduli[stated.meter], point.obis, opened[stated.envelope], profiles, link)
+
+
+def prove_line(content: StatementContent, line: Line) -> str:
+    """Recompute one line; gives the result in words, raises Broken if it is not the stated one."""
+    if isinstance(line.trace, MeteredTrace):
+        return _prove_metered(content, line, line.trace)
+    return _prove_share(content, line, line.trace)
+
+
+def _signed(
+    stated: PointReading, obis: Obis, sealed: Sealed, profiles: Mapping[bytes, Profile], link: str
+) -> PointReading:
+    envelope = sealed.envelope
+    for reading in envelope.readings:
+        if reading.meter != stated.meter or envelope.mark != stated.mark:
+            continue
+        if reading.profile_hash not in profiles:
+            raise Broken(link, f"the profile {reading.profile_hash.hex()[:16]} it was read by is missing")
+        try:
+            registers = register_readings(profiles[reading.profile_hash], reading, envelope.mark)
+            found = [point_reading(one, stated.envelope) for one in registers if one.obis == obis]
+        except MeteringError as error:
+            raise Broken(link, f"it does not decode: {error}") from error
+        if found and found[0] is not None:
+            return found[0]
+    raise Broken(link, f"the envelope holds no measured {obis} of this meter at this mark")
+
+
+def _require_modulus(
+    one: Installation, obis: Obis, sealed: Sealed, profiles: Mapping[bytes, Profile], link: str
+) -> None:
+    """A stated modulus must be the profile's: a smaller one would turn a fallen register into a rollover."""
+    if one.modulus_wh is None:
+        return
+    hashes = {reading.profile_hash for reading in sealed.envelope.readings if reading.meter == one.meter}
+    for profile_hash in hashes:
+        for group in profiles[profile_hash].groups:
+            for channel in group.channels:
+                if channel.obis == obis and channel.modulus is not None:
+                    if channel.shown(channel.modulus).to_base() == one.modulus_wh:
+                        return
+    raise Broken(link, f"the profile does not state that the register rolls over at {one.modulus_wh} Wh")
+
+
+def _prove_metered(content: StatementContent, line: Line, trace: MeteredTrace) -> str:
+    points = {(point.node, point.obis): point for point in content.points}
+    band_energy_wh = [0] * len(content.bands)
+    for span in trace.spans:
+        bands = _bands(content, span)
+        for sign, nodes in ((1, trace.nodes), (-1, trace.deduct)):
+            for node in nodes:
+                for direction, obis in zip((1, -1), Measure(trace.measure).registers, strict=False):
+                    for band, energy_wh in zip(bands, _slots(content, points, node, obis, span), strict=True):
+                        band_energy_wh[band] += sign * direction * energy_wh
+    if tuple(band_energy_wh) != line.band_energy_wh:
+        raise Broken("line", f"the registers give {band_energy_wh} Wh by band, the line {list(line.band_energy_wh)}")
+    cost_nano = sum(wh * band.rate_micro_per_kwh for wh, band in zip(band_energy_wh, content.bands, strict=True))
+    amount_minor = to_minor(cost_nano, content.currency)
+    if cost_nano != trace.cost_nano or amount_minor != line.amount_minor:
+        shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
+        raise Broken("line", f"the registers give {shown[0]} {content.currency}, the line {shown[1]}")
+    energy = show_kwh(sum(band_energy_wh))
+    return f"{energy} kWh from signed registers give {show_minor(amount_minor, content.currency)} {content.currency}"
+
+
+def _slots(
+    content: StatementContent,
+    points: Mapping[tuple[NodeId, Obis], PointEvidence],
+    node: NodeId,
+    obis: Obis,
+    span: tuple[int, int],
+) -> Sequence[int]:
+    if (node, obis) not in points:
+        raise Broken("line", f"the statement holds no readings of {obis} at {node}")
+    point = points[node, obis]
+    first, end = (content.period.start + slot * SLOT for slot in span)
+    settled = settle_point(point.readings, Interval(first, end), point.installations)
+    if max(settled.quality) >= SlotQuality.MISSING:
+        why = "; ".join(
+            f"{one.reason}: {one.basis}" for one in settled.exceptions if one.quality >= SlotQuality.MISSING
+        )
+        raise Broken("line", f"the registers of {node} do not cover the line ({why})")
+    return settled.energy_wh
+
+
+def _bands(content: StatementContent, span: tuple[int, int]) -> list[int]:
+    runs = content.band_runs
+    bands: list[int] = []
+    for (start, band), following in zip(runs, (*runs[1:], (content.period.slot_count, 0)), strict=True):
+        bands += [band] * (min(following[0], span[1]) - max(start, span[0]))
+    return bands
+
+
+def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> str:
+    pools = {pool.id: pool.cost_minor for pool in content.pools}
+    cost_minor = pools.get(line.pool)
+    if cost_minor is None:
+        raise Broken("line", f"the statement does not say what pool {line.pool} cost")
+    if trace.total_weight == 0:
+        floor_minor, remainder = 0, 0
+    else:
+        floor_minor, remainder = divmod(abs(cost_minor) * trace.weight, trace.total_weight)
+    gets_extra = trace.extra and remainder >= trace.cut_remainder and remainder > 0
+    must_get = trace.extra_count > 0 and remainder > trace.cut_remainder
+    amount_minor = (floor_minor + trace.extra) * (-1 if cost_minor < 0 else 1)
+    is_fair = remainder == trace.remainder and trace.extra == gets_extra and (trace.extra or not must_get)
+    if not is_fair or amount_minor != line.amount_minor:
+        shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
+        raise Broken(
+            "line", f"weight {trace.weight} of {trace.total_weight} gives {shown[0]}, the line says {shown[1]}"
+        )
+    cost, amount = (show_minor(one, content.currency) for one in (cost_minor, amount_minor))
+    return f"{trace.weight} / {trace.total_weight} of {cost} gives {amount} {content.currency}"

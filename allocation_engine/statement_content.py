@@ -1,0 +1,269 @@
+"""What a statement says, and its wire form: a map with text keys, so that a stranger can read it with any CBOR tool.
+
+Format `metertree-statement/1`. Energy is in Wh, money in minor units of `currency` (`nano`: 10^-9 currency units), rates
+in 10^-6 currency units per kWh, instants in seconds since 1970 UTC, slots are quarter hours counted from `period`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
+from allocation_engine.pools import PoolClass
+from allocation_engine.run import DayShare, Line, LineKind, MeteredTrace, ShareTrace
+from allocation_engine.tariff import Band
+from metering.envelope import Algorithm, EnvelopeMalformed
+from metering.errors import MeteringError
+from metering.identity import GatewayId, KeyId, MeterId, NodeId, PartyId, PoolId, SiteId, UnitId
+from metering.interval import Interval
+from metering.obis import Obis
+
+STATEMENT_FORMAT = "metertree-statement/1"
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayKey:
+    """A public key the registry binds to a gateway's epoch: what evidence must be signed with."""
+
+    gateway: GatewayId
+    epoch: int
+    key_id: KeyId
+    algorithm: Algorithm
+    public_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StatedPool:
+    """A pool as far as a party may see it: of metered pools, which are others' registers, no totals (None)."""
+
+    id: PoolId
+    names: tuple[tuple[str, str], ...]
+    pool_class: PoolClass
+    cost_minor: int | None
+    charged_minor: int | None
+    days: tuple[DayShare, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatementContent:
+    """Everything a sealed statement says.
+
+    run_id, ...    which run, inputs, rules and site version the lines come from (32 octets each)
+    band_runs      slot at which each run of slots of one band starts, and its index in `bands`
+    points         the register epochs and readings behind the metered lines
+    evidence       sealed envelopes that hold those readings, sorted
+    keys           keys that those envelopes are signed with
+    """
+
+    number: str
+    version: int
+    booked_at: datetime
+    site: SiteId
+    label: str
+    zone: str
+    period: Interval
+    party: PartyId
+    currency: str
+    total_minor: int
+    engine_version: str
+    run_id: bytes
+    inputs_hash: bytes
+    rules_hash: bytes
+    site_hash: bytes
+    bands: tuple[Band, ...]
+    band_runs: tuple[tuple[int, int], ...]
+    pools: tuple[StatedPool, ...]
+    lines: tuple[Line, ...]
+    points: tuple[PointEvidence, ...]
+    evidence: tuple[EnvelopeRef, ...]
+    keys: tuple[GatewayKey, ...]
+    warnings: tuple[str, ...]
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give the map that is encoded and signed."""
+        place = {ref: index for index, ref in enumerate(self.evidence)}
+        return {
+            "format": STATEMENT_FORMAT,
+            **{name: getattr(self, name) for name in _PLAIN_FIELDS},
+            "booked_at": _seconds(self.booked_at),
+            "period": [_seconds(self.period.start), _seconds(self.period.end)],
+            "bands": [[band.version, band.name, band.rate_micro_per_kwh] for band in self.bands],
+            "band_runs": [list(one) for one in self.band_runs],
+            "pools": [_pool_to_wire(pool) for pool in self.pools],
+            "lines": [_line_to_wire(line) for line in self.lines],
+            "points": [_point_to_wire(point, place) for point in self.points],
+            "evidence": [[ref.gateway, ref.epoch, ref.seq, ref.digest] for ref in self.evidence],
+            "keys": [[k.gateway, k.epoch, k.key_id, int(k.algorithm), k.public_key] for k in self.keys],
+            "warnings": list(self.warnings),
+        }
+
+    @classmethod
+    def from_wire(cls, content: Any) -> StatementContent:
+        """Read what `to_wire` gave; raises EnvelopeMalformed for anything else."""
+        try:
+            if content["format"] != STATEMENT_FORMAT:
+                raise EnvelopeMalformed(f"statement format {content['format']!r} is not known")
+            return cls(**{name: content[name] for name in _PLAIN_FIELDS}, **_parts_from_wire(content))
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError, MeteringError) as error:
+            raise EnvelopeMalformed(f"not a statement of format {STATEMENT_FORMAT}: {error}") from error
+
+
+_PLAIN_FIELDS = ("number", "version", "site", "label", "zone", "party", "currency", "total_minor", "engine_version")
+_PLAIN_FIELDS += ("run_id", "inputs_hash", "rules_hash", "site_hash")
+
+
+def _parts_from_wire(content: Mapping[str, Any]) -> dict[str, Any]:
+    evidence = tuple(EnvelopeRef(GatewayId(one[0]), *one[1:]) for one in content["evidence"])
+    return {
+        "booked_at": _instant(content["booked_at"]),
+        "period": Interval(*(_instant(one) for one in content["period"])),
+        "bands": tuple(Band(*one) for one in content["bands"]),
+        "band_runs": tuple((slot, band) for slot, band in content["band_runs"]),
+        "pools": tuple(_pool_from_wire(one) for one in content["pools"]),
+        "lines": tuple(_line_from_wire(one) for one in content["lines"]),
+        "points": tuple(_point_from_wire(one, evidence) for one in content["points"]),
+        "evidence": evidence,
+        "keys": tuple(GatewayKey(g, epoch, k, Algorithm(a), public) for g, epoch, k, a, public in content["keys"]),
+        "warnings": tuple(content["warnings"]),
+    }
+
+
+def _pool_to_wire(pool: StatedPool) -> dict[str, Any]:
+    return {
+        "id": pool.id,
+        "names": dict(pool.names),
+        "class": str(pool.pool_class),
+        "cost_minor": pool.cost_minor,
+        "charged_minor": pool.charged_minor,
+        "days": [
+            {
+                "day": one.day.isoformat(),
+                "cost_nano": one.cost_nano,
+                "inputs": [[name, number, observed_on.isoformat()] for name, number, observed_on in one.inputs],
+                "passed_on": list(one.passed_on),
+            }
+            for one in pool.days
+        ],
+    }
+
+
+def _pool_from_wire(content: Mapping[str, Any]) -> StatedPool:
+    days = (
+        DayShare(
+            day=date.fromisoformat(one["day"]),
+            cost_nano=one["cost_nano"],
+            inputs=tuple((name, number, date.fromisoformat(on)) for name, number, on in one["inputs"]),
+            passed_on=(one["passed_on"][0], one["passed_on"][1]),
+        )
+        for one in content["days"]
+    )
+    names = tuple(sorted(content["names"].items()))
+    totals = content["cost_minor"], content["charged_minor"]
+    return StatedPool(PoolId(content["id"]), names, PoolClass(content["class"]), *totals, tuple(days))
+
+
+def _line_to_wire(line: Line) -> dict[str, Any]:
+    return {
+        "pool": line.pool,
+        "party": line.party,
+        "unit": line.unit,
+        "kind": str(line.kind),
+        "band_energy_wh": list(line.band_energy_wh),
+        "amount_minor": line.amount_minor,
+        "trace": _metered_to_wire(line.trace) if isinstance(line.trace, MeteredTrace) else _share_to_wire(line.trace),
+    }
+
+
+def _line_from_wire(content: Mapping[str, Any]) -> Line:
+    kind = LineKind(content["kind"])
+    return Line(
+        pool=PoolId(content["pool"]),
+        party=PartyId(content["party"]),
+        unit=None if content["unit"] is None else UnitId(content["unit"]),
+        kind=kind,
+        band_energy_wh=tuple(content["band_energy_wh"]),
+        amount_minor=content["amount_minor"],
+        trace=(_metered_from_wire if kind is LineKind.METERED else _share_from_wire)(content["trace"]),
+    )
+
+
+def _metered_to_wire(trace: MeteredTrace) -> dict[str, Any]:
+    return {
+        "nodes": list(trace.nodes),
+        "deduct": list(trace.deduct),
+        "measure": trace.measure,
+        "spans": [list(span) for span in trace.spans],
+        "cost_nano": trace.cost_nano,
+        "slots_by_quality": dict(trace.slots_by_quality),
+    }
+
+
+def _metered_from_wire(content: Mapping[str, Any]) -> MeteredTrace:
+    return MeteredTrace(
+        nodes=tuple(NodeId(node) for node in content["nodes"]),
+        deduct=tuple(NodeId(node) for node in content["deduct"]),
+        measure=content["measure"],
+        spans=tuple((first, end) for first, end in content["spans"]),
+        cost_nano=content["cost_nano"],
+        slots_by_quality=tuple(sorted(content["slots_by_quality"].items())),
+    )
+
+
+def _share_to_wire(trace: ShareTrace) -> dict[str, Any]:
+    return {name: getattr(trace, name) for name in _SHARE_FIELDS}
+
+
+def _share_from_wire(content: Mapping[str, Any]) -> ShareTrace:
+    return ShareTrace(**{name: content[name] for name in _SHARE_FIELDS})
+
+
+_SHARE_FIELDS = ("line_id", "weight", "total_weight", "remainder", "extra", "extra_count", "cut_remainder")
+_SHARE_FIELDS += ("area_cm2", "slots")
+
+
+def _point_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]) -> dict[str, Any]:
+    return {
+        "node": point.node,
+        "obis": str(point.obis),
+        "installations": [
+            {
+                "meter": one.meter,
+                "start": one.start and _seconds(one.start),
+                "end": one.end and _seconds(one.end),
+                **{name: getattr(one, name) for name in _INSTALLATION_FIELDS},
+            }
+            for one in point.installations
+        ],
+        "readings": [[_seconds(one.mark), one.meter, one.register_wh, place[one.envelope]] for one in point.readings],
+    }
+
+
+def _point_from_wire(content: Mapping[str, Any], evidence: tuple[EnvelopeRef, ...]) -> PointEvidence:
+    installations = (
+        Installation(
+            meter=MeterId(one["meter"]),
+            start=None if one["start"] is None else _instant(one["start"]),
+            end=None if one["end"] is None else _instant(one["end"]),
+            **{name: one[name] for name in _INSTALLATION_FIELDS},
+        )
+        for one in content["installations"]
+    )
+    readings = (
+        PointReading(_instant(mark), MeterId(meter), register_wh, evidence[index])
+        for mark, meter, register_wh, index in content["readings"]
+    )
+    return PointEvidence(NodeId(content["node"]), Obis.parse(content["obis"]), tuple(installations), tuple(readings))
+
+
+_INSTALLATION_FIELDS = ("multiplier", "modulus_wh", "power_max_w", "initial_wh", "final_wh")
+
+
+def _seconds(instant: datetime) -> int:
+    return int(instant.timestamp())
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
