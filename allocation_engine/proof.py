@@ -81,13 +81,15 @@ def _require_modulus(
     if one.modulus_wh is None:
         return
     hashes = {reading.profile_hash for reading in sealed.envelope.readings if reading.meter == one.meter}
-    for profile_hash in hashes:
-        for group in profiles[profile_hash].groups:
-            for channel in group.channels:
-                if channel.obis == obis and channel.modulus is not None:
-                    if channel.shown(channel.modulus).to_base() == one.modulus_wh:
-                        return
-    raise Broken(link, f"the profile does not state that the register rolls over at {one.modulus_wh} Wh")
+    groups = [group for profile_hash in hashes for group in profiles[profile_hash].groups]
+    moduli = {
+        channel.shown(channel.modulus).to_base()
+        for group in groups
+        for channel in group.channels
+        if channel.obis == obis and channel.modulus is not None
+    }
+    if one.modulus_wh not in moduli:
+        raise Broken(link, f"the profile does not state that the register rolls over at {one.modulus_wh} Wh")
 
 
 def _prove_metered(content: StatementContent, line: Line, trace: MeteredTrace) -> str:
@@ -124,9 +126,8 @@ def _slots(
     first, end = (content.period.start + slot * SLOT for slot in span)
     settled = settle_point(point.readings, Interval(first, end), point.installations)
     if max(settled.quality) >= SlotQuality.MISSING:
-        why = "; ".join(
-            f"{one.reason}: {one.basis}" for one in settled.exceptions if one.quality >= SlotQuality.MISSING
-        )
+        weak = [one for one in settled.exceptions if one.quality >= SlotQuality.MISSING]
+        why = "; ".join(f"{one.reason}: {one.basis}" for one in weak)
         raise Broken("line", f"the registers of {node} do not cover the line ({why})")
     return settled.energy_wh
 
@@ -154,8 +155,7 @@ def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> st
     is_fair = remainder == trace.remainder and trace.extra == gets_extra and (trace.extra or not must_get)
     if not is_fair or amount_minor != line.amount_minor:
         shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
-        raise Broken(
-            "line", f"weight {trace.weight} of {trace.total_weight} gives {shown[0]}, the line says {shown[1]}"
-        )
+        weights = f"weight {trace.weight} of {trace.total_weight}"
+        raise Broken("line", f"{weights} gives {shown[0]}, the line says {shown[1]}")
     cost, amount = (show_minor(one, content.currency) for one in (cost_minor, amount_minor))
     return f"{trace.weight} / {trace.total_weight} of {cost} gives {amount} {content.currency}"

@@ -1,7 +1,8 @@
 """What a statement says, and its wire form: a map with text keys, so that a stranger can read it with any CBOR tool.
 
-Format `metertree-statement/1`. Energy is in Wh, money in minor units of `currency` (`nano`: 10^-9 currency units), rates
-in 10^-6 currency units per kWh, instants in seconds since 1970 UTC, slots are quarter hours counted from `period`.
+Format `metertree-statement/1`. Energy is in Wh, money in minor units of `currency` (`nano`: 10^-9 currency units),
+rates in 10^-6 currency units per kWh, instants in seconds since 1970 UTC, slots are quarter hours from the period's
+start.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class StatementContent:
 
     def to_wire(self) -> dict[str, Any]:
         """Give the map that is encoded and signed."""
-        place = {ref: index for index, ref in enumerate(self.evidence)}
+        place: dict[EnvelopeRef | None, int] = {ref: index for index, ref in enumerate(self.evidence)}
         return {
             "format": STATEMENT_FORMAT,
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
@@ -111,8 +112,10 @@ class StatementContent:
             raise EnvelopeMalformed(f"not a statement of format {STATEMENT_FORMAT}: {error}") from error
 
 
-_PLAIN_FIELDS = ("number", "version", "site", "label", "zone", "party", "currency", "total_minor", "engine_version")
-_PLAIN_FIELDS += ("run_id", "inputs_hash", "rules_hash", "site_hash")
+_PLAIN_FIELDS = (
+    *("number", "version", "site", "label", "zone", "party", "currency", "total_minor", "engine_version"),
+    *("run_id", "inputs_hash", "rules_hash", "site_hash"),
+)
 
 
 def _parts_from_wire(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -220,8 +223,10 @@ def _share_from_wire(content: Mapping[str, Any]) -> ShareTrace:
     return ShareTrace(**{name: content[name] for name in _SHARE_FIELDS})
 
 
-_SHARE_FIELDS = ("line_id", "weight", "total_weight", "remainder", "extra", "extra_count", "cut_remainder")
-_SHARE_FIELDS += ("area_cm2", "slots")
+_SHARE_FIELDS = (
+    *("line_id", "weight", "total_weight", "remainder", "extra", "extra_count", "cut_remainder"),
+    *("area_cm2", "slots"),
+)
 
 
 def _point_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]) -> dict[str, Any]:
