@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,8 +44,9 @@ def postgres_dsn() -> Iterator[str]:
     folder = open_folder()
     server = EmbeddedPostgres(folder / "postgres")
     try:
-        with running(server, SystemClock()):
+        with running(server, SystemClock()) as process:
             yield server.dsn
+            process.send_signal(signal.SIGQUIT)  # nothing of it is kept: no need to write it all out first
     finally:
         server.remove()
         shutil.rmtree(folder, ignore_errors=True)
