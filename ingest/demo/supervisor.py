@@ -78,6 +78,7 @@ class Supervisor:
         self._keepers: list[_Keeper] = []
         self._pids: dict[str, int] = {}
         self._lock = threading.Lock()
+        self._paused = threading.Event()
         (directory / "logs").mkdir(parents=True, exist_ok=True)
 
     def start(self, program: Program) -> None:
@@ -100,12 +101,15 @@ class Supervisor:
     def wait_until(self, is_ready: Callable[[], bool], *, name: str, timeout_s: float) -> None:
         """Wait until `is_ready`; raises ProgramFailed when a program dies for good or time runs out [s]."""
         deadline = time.monotonic() + timeout_s
-        pause = threading.Event()
         while not is_ready():
-            self.require_alive()
             if time.monotonic() > deadline:
                 raise self.failure(name, f"is not ready after {timeout_s:.0f} s")
-            pause.wait(POLL_S)
+            self.watch(POLL_S)
+
+    def watch(self, pause_s: float) -> None:
+        """Let `pause_s` [s] pass; raises ProgramFailed when a program has died for good."""
+        self.require_alive()
+        self._paused.wait(pause_s)
 
     def failure(self, name: str, problem: str) -> ProgramFailed:
         """Describe what is wrong with a program, with the last lines of its log."""

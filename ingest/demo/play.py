@@ -1,0 +1,186 @@
+"""SPINE of the demo: start the programs a user would start, play the days, close the period, keep the result.
+
+Every step may be done again: a demo that was killed goes on with --resume, and ends with the same octets.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ingest.console.words import Language
+from ingest.demo import programs
+from ingest.demo.centre import Centre, CentreAway
+from ingest.demo.loads_file import Play
+from ingest.demo.premises import Premises
+from ingest.demo.progress import Show
+from ingest.demo.supervisor import Program, Supervisor
+from ingest.demo.words import say
+from ingest.embedded.broker import EmbeddedBroker
+from ingest.embedded.postgres import EmbeddedPostgres
+from metering.identity import GatewayId
+from provisioning.site import Site
+
+READY_S_MAX = 60.0
+"""Longest start of a program; a database that was killed may have to recover first."""
+STANDSTILL_S_MAX = 120.0
+"""So long without one new receipted envelope, and something is wrong that restarting does not mend."""
+LOOK_S = 0.4
+"""Pause between two looks at what has arrived."""
+CALLS_MAX = 20
+"""How often a call is made to a service that is away or just restarting."""
+BOOKED_AFTER = timedelta(hours=9)
+"""The run is booked at nine in the morning after its last day: a fact of the play, not of today."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the demo ends with.
+
+    document     the run, as the API gives it
+    statements   number and party of each, with the file it was written to
+    refused      envelopes in quarantine, by gateway
+    """
+
+    run: Path
+    document: dict[str, Any]
+    booked_at: str
+    statements: tuple[tuple[str, str, Path], ...]
+    refused: dict[GatewayId, int]
+
+
+class Demo:
+    """One demo on its premises."""
+
+    def __init__(
+        self, premises: Premises, site: Site, play: Play, *, supervisor: Supervisor, show: Show, language: Language
+    ) -> None:
+        self._premises = premises
+        self._site = site
+        self._play = play
+        self._supervisor = supervisor
+        self._show = show
+        self._language = language
+        self._centre = Centre("", "")
+        self._gateways = [gateway.id for gateway in site.gateways]
+
+    def perform(self) -> Outcome:
+        """Play from wherever things stand to the result. The programs keep running; their supervisor stops them."""
+        self._premises.furnish(self._site, programs.users_of(self._site))
+        self._start_servers()
+        self._import_site()
+        self._start_centre()
+        self._enrol_gateways()
+        self._play_days()
+        return self._close_period()
+
+    def _start_servers(self) -> None:
+        """The world goes first: it needs nobody, and its start hides behind that of the database."""
+        self._step("servers")
+        self._supervisor.start(programs.world_program(self._premises, self._site, self._play))
+        postgres, broker = programs.postgres_of(self._premises), programs.broker_of(self._premises, self._site)
+        self._start_server("broker", broker)
+        self._start_server("postgres", postgres)
+        self._supervisor.wait_until(broker.answers, name="broker", timeout_s=READY_S_MAX)
+        self._supervisor.wait_until(postgres.answers, name="postgres", timeout_s=READY_S_MAX)
+
+    def _start_server(self, name: str, server: EmbeddedPostgres | EmbeddedBroker) -> None:
+        server.prepare()
+        self._supervisor.start(Program.of_server(name, server.command()))
+
+    def _import_site(self) -> None:
+        self._step("import", site=self._site.id)
+        programs.migrate(self._premises)
+        programs.import_site(self._premises)
+
+    def _start_centre(self) -> None:
+        self._step("centre", url=self._premises.url)
+        self._supervisor.start(programs.serve_program(self._premises))
+        self._centre = Centre(self._premises.url, self._premises.token_file.read_text(encoding="ascii").strip())
+        self._supervisor.wait_until(self._centre.is_ready, name="serve", timeout_s=READY_S_MAX)
+
+    def _enrol_gateways(self) -> None:
+        self._step("enrol", gateways=", ".join(self._gateways))
+        with ThreadPoolExecutor(len(self._gateways)) as pool:
+            list(pool.map(lambda gateway: programs.enrol(self._premises, self._site, gateway), self._gateways))
+        for gateway in self._gateways:
+            programs.configure(self._premises, self._site, self._play, gateway)
+            self._supervisor.start(programs.gateway_program(self._premises, gateway))
+
+    def _play_days(self) -> None:
+        """Watch until every envelope of the play is committed at the centre and receipted."""
+        marks = self._play.played.slot_count + 1
+        first, last = self._days()
+        self._step("play", meters=len(self._site.meters), marks=marks, first=first, last=last)
+        totals = {gateway: marks * len(self._site.ports_of(gateway)) for gateway in self._gateways}
+        with self._show.bars(totals, say(self._language, "arrived")) as bars:
+            counts: dict[GatewayId, int] = {}
+            moved_s = time.monotonic()
+            while any(counts.get(gateway, 0) < total for gateway, total in totals.items()):
+                before, counts = counts, self._arrived(counts)
+                bars.show(counts)
+                if counts != before:
+                    moved_s = time.monotonic()
+                elif time.monotonic() - moved_s > STANDSTILL_S_MAX:
+                    name = min(totals, key=lambda gateway: counts.get(gateway, 0))
+                    raise self._supervisor.failure(name, f"has sent nothing new for {STANDSTILL_S_MAX:.0f} s")
+                self._supervisor.watch(LOOK_S)
+
+    def _arrived(self, known: dict[GatewayId, int]) -> dict[GatewayId, int]:
+        """Count the envelopes that stand at the centre without a gap; what was known, while it is away."""
+        try:
+            return {gateway: arrival.contiguous_seq for gateway, arrival in self._centre.arrivals().items()}
+        except CentreAway:
+            return known
+
+    def _close_period(self) -> Outcome:
+        """Ask for the run and keep it with its statements as files."""
+        label = self._period_label()
+        self._step("close", period=label)
+        booked_at = self._site.calendar.local(self._play.played.end + BOOKED_AFTER).isoformat()
+        run = self._insist(lambda: self._centre.close(self._site.id, label, booked_at))
+        answer: Any = json.loads(self._insist(lambda: self._centre.get(f"/v1/allocation-runs/{run}")))
+        directory = self._premises.directory
+        path = directory / "run.json"
+        text = json.dumps(answer["document"], ensure_ascii=False, indent=1, sort_keys=True)
+        path.write_text(text + "\n", encoding="utf-8")
+        statements = tuple(self._fetch_statement(entry) for entry in answer["statements"])
+        arrivals = self._insist(self._centre.arrivals)
+        refused = {gateway: arrival.refused for gateway, arrival in arrivals.items() if arrival.refused}
+        return Outcome(path, answer["document"], booked_at, statements, refused)
+
+    def _fetch_statement(self, entry: dict[str, Any]) -> tuple[str, str, Path]:
+        path = self._premises.directory / "statements" / f"{entry['number']}.json"
+        path.write_bytes(self._insist(lambda: self._centre.get(entry["href"])))
+        return entry["number"], entry["party"], path
+
+    def _insist(self, call: Callable[[], T]) -> T:
+        """Make a call again while the service is away or restarting; raises CentreAway in the end."""
+        for _ in range(CALLS_MAX - 1):
+            try:
+                return call()
+            except CentreAway:
+                self._supervisor.watch(LOOK_S)
+        return call()
+
+    def _period_label(self) -> str:
+        """Name what is closed: the month, or the days that were played."""
+        if self._play.played == self._play.month:
+            return self._play.period
+        first, last = self._days()
+        return f"{first}--{last}"
+
+    def _days(self) -> tuple[date, date]:
+        days = self._site.calendar.days(self._play.played)
+        return days[0], days[-1]
+
+    def _step(self, key: str, **parts: object) -> None:
+        self._show.step(say(self._language, key, **parts))
