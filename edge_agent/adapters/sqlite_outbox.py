@@ -247,12 +247,15 @@ def _open(path: Path) -> apsw.Connection:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < SQLITE_MIN:
         raise OutboxDamaged(f"SQLite {apsw.sqlite_lib_version()} may corrupt the outbox; install apsw 3.51.3 or newer")
-    connection = apsw.Connection(str(path))
-    connection.set_busy_timeout(5_000)
-    connection.pragma("journal_mode", "wal")
-    connection.pragma("synchronous", "full")
-    connection.pragma("journal_size_limit", 4 * 1024 * 1024)
-    connection.execute(_SCHEMA)
+    try:
+        connection = apsw.Connection(str(path))
+        connection.set_busy_timeout(5_000)
+        connection.pragma("journal_mode", "wal")
+        connection.pragma("synchronous", "full")
+        connection.pragma("journal_size_limit", 4 * 1024 * 1024)
+        connection.execute(_SCHEMA)
+    except apsw.Error as error:
+        raise OutboxDamaged(f"{path} cannot be opened: {error}") from error
     return connection
 
 
