@@ -178,19 +178,16 @@ def write_signing_key(path: Path, seed: bytes) -> FileSigner:
     if len(seed) != SEED_OCTETS:
         raise KeyFileInvalid(path, f"a seed has {SEED_OCTETS} octets, not {len(seed)}", "give another seed")
     signer = FileSigner.from_seed(seed)
-    pem = Ed25519PrivateKey.from_private_bytes(seed).private_bytes(
-        Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    if not _write_once(path, pem, 0o600) and FileSigner.read(path).public_key != signer.public_key:
+    if not _write_once(path, _pem(seed), 0o600) and FileSigner.read(path).public_key != signer.public_key:
         raise KeyFileInvalid(path, "holds another key already", "move that file away first")
     return signer
 
 
 def make_signing_key(path: Path) -> FileSigner:
     """Make a fresh signing key at `path`, or read the one that is there; raises KeyFileInvalid."""
-    if path.exists():
-        return FileSigner.read(path)
-    return write_signing_key(path, secrets.token_bytes(SEED_OCTETS))
+    if not path.exists():
+        _write_once(path, _pem(secrets.token_bytes(SEED_OCTETS)), 0o600)
+    return FileSigner.read(path)
 
 
 def write_public_key(path: Path, public_key: PublicVerifier) -> None:
@@ -198,6 +195,11 @@ def write_public_key(path: Path, public_key: PublicVerifier) -> None:
     pem = public_key._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     if not _write_once(path, pem, 0o644) and read_public_key(path).public_key != public_key.public_key:
         raise KeyFileInvalid(path, "holds another key already", "compare both keys, then move that file away")
+
+
+def _pem(seed: bytes) -> bytes:
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def _private_key(path: Path, text: str) -> Ed25519PrivateKey:

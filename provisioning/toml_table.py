@@ -175,9 +175,7 @@ class TableReader:
 
     def area_cm2(self, key: str) -> int:
         """Read an area in m2 as text ("120.50") or whole number; gives it exactly [cm2]."""
-        content = self._get(key, 'an area in m2 such as "120.50"')
-        if content is _MISSING:
-            return 1
+        content = self._table.get(key) if self.has(key) else None
         written = _AREA.match(str(content)) if type(content) in (str, int) else None
         if written and (area_cm2 := int(written[1]) * CM2_PER_M2 + int((written[2] or "").ljust(4, "0"))) > 0:
             return area_cm2

@@ -33,6 +33,7 @@ class Centre:
         self.orders: dict[bytes, InstallOrder] = {}
         self.epochs: dict[str, int] = {}
         self.lose_answers = 0
+        self.answer_html = False
         self.answer_instead: dict[str, Any] | None = None
 
     def answer(self, method: str, path: str, token: str | None, body: bytes) -> tuple[int, dict[str, Any]]:
@@ -89,7 +90,7 @@ def centre() -> Iterator[tuple[Centre, str]]:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             status, document = books.answer(self.command, self.path, self.headers.get("Authorization"), body)
-            octets = json.dumps(document).encode()
+            octets = b"<html>" if books.answer_html else json.dumps(document).encode()
             if books.lose_answers:
                 books.lose_answers -= 1
                 self.close_connection = True
@@ -282,6 +283,8 @@ def test_what_answers_but_is_no_centre_is_said_so(
     books, url = centre
     monkeypatch.setattr(books, "answer", lambda *args: (200, ["a list"]))  # noqa: ARG005
     assert "no centre" in refused(capsys, "show", "--centre", url, "--gateway", "gw-a")
+    books.answer_html = True
+    assert "sent no JSON" in refused(capsys, "show", "--centre", url, "--gateway", "gw-a")
     assert "no address" in refused(capsys, "show", "--centre", "centre.example", "--gateway", "gw-a")
 
 
@@ -331,3 +334,12 @@ def test_a_configuration_needs_an_enrolment_of_that_gateway(tmp_path: Path, caps
     assert "is the enrolment of gw-b" in refused(capsys, *call, "--broker", "b:1883", "--gateway", "gw-a")
     assert "host:port" in refused(capsys, *call, "--broker", "b", "--gateway", "gw-b")
     assert not (tmp_path / "gateway.toml").exists()
+
+
+def test_a_key_directory_that_cannot_be_made_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused(
+        capsys, "enrol", "--centre", "http://127.0.0.1:9", "--gateway", "gw-a", "--claim", Claim.fresh().text,
+        "--keys", tmp_path / "file" / "keys",
+    )  # fmt: skip
+    assert "name a directory for the keys" in said
