@@ -39,7 +39,7 @@ from ingest.demo.measured_loads import Gap, read_measured_loads
 from metering.errors import DocumentError, Fault, MeteringError
 from metering.identity import GatewayId, MeterId, NodeId
 from metering.interval import Interval
-from metering.obis import ENERGY_IMPORT
+from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
 from metering.toml_source import Place, TomlSource
 from provisioning.site import Meter, Site
 
@@ -75,7 +75,7 @@ class Play:
     month     the whole local month; `energies` covers all of it
     played    the part that is played: the first days of the month
     gaps      slots without a measured load, by node: the node's meter is mute at their ends
-    anchors   where each meter's import register stands
+    anchors   where each meter's import and export register stands
     """
 
     period: str
@@ -83,7 +83,7 @@ class Play:
     played: Interval
     energies: Mapping[NodeId, NodeEnergy]
     gaps: Mapping[NodeId, tuple[Gap, ...]]
-    anchors: Mapping[MeterId, Anchor]
+    anchors: Mapping[tuple[MeterId, Obis], Anchor]
     offline: tuple[Offline, ...]
 
 
@@ -202,17 +202,21 @@ class _Reader:
             else:
                 yield Offline(GatewayId(gateway), self._site.calendar.day(day))
 
-    def _anchors(self, month: Interval) -> dict[MeterId, Anchor]:
-        """Say where every meter's register stands: declared, written in this file, or drawn."""
-        anchors = {meter.id: Anchor(month.start, self._drawn_start(meter)) for meter in self._site.meters}
+    def _anchors(self, month: Interval) -> dict[tuple[MeterId, Obis], Anchor]:
+        """Say where every meter's registers stand: declared, written in this file, or drawn; export starts at zero."""
+        meters = {meter.id: meter for meter in self._site.meters}
+        anchors = {(meter, ENERGY_EXPORT): Anchor(month.start, 0) for meter in meters}
+        for meter in meters.values():
+            anchors[meter.id, ENERGY_IMPORT] = Anchor(month.start, self._drawn_start(meter))
         for name in self._table("registers"):
-            if MeterId(name) not in anchors:
+            if MeterId(name) not in meters:
                 self._complain("registers", name, problem=f"the site has no meter {name!r}", mend="mend the id")
-            anchors[MeterId(name)] = Anchor(month.start, self._kwh("registers", name, "at_start_kwh"))
+            start_wh = self._kwh("registers", name, "at_start_kwh")
+            anchors[MeterId(name), ENERGY_IMPORT] = Anchor(month.start, start_wh)
         for exchange in self._site.exchanges:
-            if exchange.obis == ENERGY_IMPORT and exchange.at in month:
-                anchors[exchange.old] = Anchor(exchange.at, exchange.final.to_base())
-                anchors[exchange.new] = Anchor(exchange.at, exchange.initial.to_base())
+            if exchange.at in month:
+                anchors[exchange.old, exchange.obis] = Anchor(exchange.at, exchange.final.to_base())
+                anchors[exchange.new, exchange.obis] = Anchor(exchange.at, exchange.initial.to_base())
         return anchors
 
     def _drawn_start(self, meter: Meter) -> int:

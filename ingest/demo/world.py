@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.profile import Side
-from ingest.demo.loads_file import Anchor, Play
+from ingest.demo.loads_file import Play
 from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT, SLOT_S, Interval
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, POWER_NET, Obis
@@ -54,13 +54,15 @@ class PlayedMeter:
 
     def __init__(self, meter: Meter, side: Side, play: Play) -> None:
         energy = play.energies[meter.node]
-        anchor: Anchor = play.anchors[meter.id]
         self._span = meter.span
         self._multiplier = meter.multiplier if side is Side.SECONDARY else 1
-        self._import = EnergyCourse(play.month, energy.import_wh.tolist())
-        self._export = EnergyCourse(play.month, energy.export_wh.tolist())
-        self._anchor_wh = anchor.register_wh
-        self._anchor_energy_wh = self._import.at(anchor.at)
+        self._courses = {
+            ENERGY_IMPORT: EnergyCourse(play.month, energy.import_wh.tolist()),
+            ENERGY_EXPORT: EnergyCourse(play.month, energy.export_wh.tolist()),
+        }
+        # A register stands at its anchor when the anchor's energy has flowed.
+        anchors = {obis: play.anchors[meter.id, obis] for obis in self._courses}
+        self._anchors = {obis: (one.register_wh, self._courses[obis].at(one.at)) for obis, one in anchors.items()}
         gaps = play.gaps.get(meter.node, ())
         self._mute_at = frozenset(play.month.start + mark * SLOT for gap in gaps for mark in gap.mute_marks)
 
@@ -68,12 +70,12 @@ class PlayedMeter:
         """Give what `obis` shows at `now` in integer base units; None while the meter is off the bus."""
         if now not in self._span or now in self._mute_at:
             return None
-        if obis == ENERGY_IMPORT:
-            return self._anchor_wh + (self._import.at(now) - self._anchor_energy_wh) // self._multiplier
-        if obis == ENERGY_EXPORT:
-            return self._export.at(now) // self._multiplier
+        if obis in self._courses:
+            register_wh, energy_wh = self._anchors[obis]
+            return register_wh + (self._courses[obis].at(now) - energy_wh) // self._multiplier
         if obis == POWER_NET:
-            return (self._import.power_w(now) - self._export.power_w(now)) // self._multiplier
+            net_w = self._courses[ENERGY_IMPORT].power_w(now) - self._courses[ENERGY_EXPORT].power_w(now)
+            return net_w // self._multiplier
         # Nothing in the loads says what any other register shows: it stands at zero and is never billed.
         return 0
 

@@ -190,8 +190,11 @@ def test_a_register_nothing_is_known_of_stands_at_zero(registers: PlayedRegister
 
 
 def test_registers_without_an_entry_start_at_a_number_of_the_seed(read_loads: ReadLoads) -> None:
-    first, again = read_loads().anchors[MeterId("m-solar")], read_loads().anchors[MeterId("m-solar")]
-    other = read_loads(LOADS.replace("seed = 7", "seed = 8")).anchors[MeterId("m-solar")]
+    first, again = (
+        read_loads().anchors[MeterId("m-solar"), ENERGY_IMPORT],
+        read_loads().anchors[MeterId("m-solar"), ENERGY_IMPORT],
+    )
+    other = read_loads(LOADS.replace("seed = 7", "seed = 8")).anchors[MeterId("m-solar"), ENERGY_IMPORT]
     assert first == again
     assert first.register_wh % 10 == 0
     assert first.register_wh != other.register_wh
