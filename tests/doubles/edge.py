@@ -13,7 +13,7 @@ from device_profiles.read_plan import ReadRequest
 from device_profiles.simulated_meter import SimulatedMeter
 from edge_agent.ports import Answer, BrokerUnreachable, ChainHead, Entry, OutboxDamaged
 from edge_agent.sweep import AskedMeter
-from metering.clock import Clock
+from metering.clock import Clock, ManualClock
 from metering.envelope import digest_of
 from metering.identity import GatewayId, MeterId, PortId
 from metering.obis import Obis
@@ -49,16 +49,30 @@ UNITS: tuple[Location, ...] = (
 """Three meters behind one Modbus TCP endpoint."""
 
 
+class PlayedManualClock(ManualClock):
+    """A manual clock that goes to a mark as played time does: exactly, and back if need be."""
+
+    def sleep_until(self, instant: datetime) -> None:
+        """Show `instant`."""
+        self._now = instant
+
+
 class CountingRegisters:
-    """Every meter shows `base_wh` plus its own offset; `off` names the meters that are off the bus."""
+    """Every meter shows `base_wh` plus its own offset.
+
+    off      the meters that are off the bus
+    hiccups  the meters that miss their next request only
+    """
 
     def __init__(self, base_wh: int = 1_000_000) -> None:
         self.base_wh = base_wh
         self.off: set[str] = set()
+        self.hiccups: set[str] = set()
 
     def register(self, meter: MeterId, obis: Obis) -> int | None:
         """Give the true register [Wh]; a direction's own hundred-Wh digit tells import from export."""
-        if meter in self.off:
+        if meter in self.off or meter in self.hiccups:
+            self.hiccups.discard(meter)
             return None
         offset = sum(meter.encode()) % 90
         return (self.base_wh // 1000 + offset) * 1000 + 100 * obis.c

@@ -30,8 +30,8 @@ from ingest.embedded.server import (
     program_of,
     running,
     settled_port,
+    start,
     stop,
-    wait_until_ready,
 )
 from ingest.store.database import Database
 from metering.clock import SystemClock
@@ -119,14 +119,11 @@ def test_a_pool_finds_the_server_again_after_a_kill(postgres: EmbeddedPostgres) 
         assert database.answers()
         process.kill()
         process.wait()
-        postgres.prepare()
-        command = postgres.command()
-        second = command.start(postgres.log)
+        second = start(postgres, CLOCK)
         try:
-            wait_until_ready(postgres, second, CLOCK)
             assert database.answers()
         finally:
-            stop(command, second)
+            stop(postgres.command(), second)
 
 
 def test_a_lock_left_by_a_zombie_does_not_keep_the_server_down(postgres: EmbeddedPostgres) -> None:
