@@ -47,5 +47,7 @@ def test_without_readings_nothing_is_picked() -> None:
 
 
 def test_envelopes_sort_by_their_place_in_the_chain() -> None:
-    refs = [EnvelopeRef(GatewayId(gateway), 1, seq, bytes(32)) for gateway, seq in (("gw-b", 1), ("gw-a", 2), ("gw-a", 1))]
+    refs = [
+        EnvelopeRef(GatewayId(gateway), 1, seq, bytes(32)) for gateway, seq in (("gw-b", 1), ("gw-a", 2), ("gw-a", 1))
+    ]
     assert [(ref.gateway, ref.seq) for ref in sorted(refs)] == [("gw-a", 1), ("gw-a", 2), ("gw-b", 1)]

@@ -260,7 +260,9 @@ def test_a_point_that_begins_on_a_mark_is_measured_from_its_declared_register() 
 
 
 def test_two_registers_for_one_mark_are_a_conflict_and_hold_both_sides() -> None:
-    settled = settle([reading(0, 0), reading(15, 5), reading(30, 10), reading(30, 11), reading(45, 15), reading(60, 20)])
+    settled = settle(
+        [reading(0, 0), reading(15, 5), reading(30, 10), reading(30, 11), reading(45, 15), reading(60, 20)]
+    )
     assert settled.quality == (MEASURED, HELD, HELD, MEASURED)
     assert Reason.CONFLICT in reasons(settled)
 
