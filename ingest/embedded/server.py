@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 READY_S = 60.0
 """Longest start: recovery after a kill takes seconds on a slow card."""
 STEP_S = 0.02
+STARTS_MAX = 5
+PAUSE_S = 0.5
 STOP_S = 20.0
 
 
@@ -102,10 +104,19 @@ def settled_port(file: Path) -> int:
     return int(file.read_text(encoding="ascii"))
 
 
-def wait_until_ready(server: EmbeddedServer, process: subprocess.Popen[bytes], clock: Clock) -> None:
-    """Return once the server answers; raises ServerNotReady if it ends first or takes longer than 60 s."""
-    if not _becomes(server.answers, process, clock):
-        raise ServerNotReady(f"{server.command().argv[0]} did not start; its log is {server.log}")
+def start(server: EmbeddedServer, clock: Clock) -> subprocess.Popen[bytes]:
+    """Prepare, start, wait until it answers; raises ServerNotReady if it keeps ending or takes longer than 60 s.
+
+    A database that was killed a moment ago ends again until the last of its orphaned processes has left.
+    """
+    server.prepare()
+    for _ in range(STARTS_MAX):
+        process = server.command().start(server.log)
+        if _becomes_ready(server, process, clock):
+            return process
+        stop(server.command(), process)
+        clock.sleep(PAUSE_S)
+    raise ServerNotReady(f"{server.command().argv[0]} did not start; its log is {server.log}")
 
 
 def stop(command: ServerCommand, process: subprocess.Popen[bytes]) -> None:
@@ -121,22 +132,19 @@ def stop(command: ServerCommand, process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def running(server: EmbeddedServer, clock: Clock) -> Iterator[subprocess.Popen[bytes]]:
-    """Prepare, start, wait until ready; stop on leaving. Raises ServerNotReady."""
-    server.prepare()
-    command = server.command()
-    process = command.start(server.log)
+    """Start a server as `start` does, and stop it on leaving."""
+    process = start(server, clock)
     try:
-        wait_until_ready(server, process, clock)
         yield process
     finally:
-        stop(command, process)
+        stop(server.command(), process)
 
 
-def _becomes(answers: Callable[[], bool], process: subprocess.Popen[bytes], clock: Clock) -> bool:
+def _becomes_ready(server: EmbeddedServer, process: subprocess.Popen[bytes], clock: Clock) -> bool:
     for _ in range(int(READY_S / STEP_S)):
         if process.poll() is not None:
             return False
-        if answers():
+        if server.answers():
             return True
         clock.sleep(STEP_S)
     return False

@@ -35,11 +35,11 @@ GROUP = 400
 Skip = Callable[[MeterId, datetime], bool]
 
 
-def read_park() -> tuple[Site, Rules, Play, Catalogue]:
+def read_park(directory: Path = PARK) -> tuple[Site, Rules, Play, Catalogue]:
     """Read the park with its rules and loads."""
     catalogue = Catalogue.shipped()
-    site, rules = read_site_folder(PARK, catalogue)
-    return site, rules, read_play(PARK / "loads.toml", site, csv=None, days=None), catalogue
+    site, rules = read_site_folder(directory, catalogue)
+    return site, rules, read_play(directory / "loads.toml", site, csv=None, days=None), catalogue
 
 
 @dataclass

@@ -151,7 +151,6 @@ def test_a_kill_while_the_cluster_is_made_leaves_nothing_half(postgres: Embedded
 def test_a_server_that_cannot_start_is_reported_with_its_log(postgres: EmbeddedPostgres) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", postgres.port))
-        taken.listen()
         with pytest.raises(ServerNotReady, match=r"postgres\.log"), running(postgres, CLOCK):
             pass
     assert "could not bind" in postgres.log.read_text()
