@@ -25,7 +25,7 @@ from ingest.settlement import Settlement
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from ingest.store.migrate import is_migrated
-from metering.clock import Clock, SystemClock
+from metering.clock import SystemClock
 from metering.errors import MeteringError
 from provisioning.keys import FileSigner
 
@@ -109,7 +109,7 @@ class SettlementLoop:
         try:
             with self._metrics.settlement_seconds.time():
                 self._metrics.settled_days.inc(self._settlement.settle_pending())
-        except Exception:
+        except Exception:  # noqa: BLE001 - see below
             # This thread must outlive every fault: without it the books stand still and nobody notices. What failed
             # stays listed as unsettled, is tried again, and shows in the log and in a metric.
             self._metrics.settlement_faults.inc()

@@ -17,6 +17,7 @@ from allocation_engine.close_period import close_period
 from allocation_engine.evidence import PointEvidence, pick_readings
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import evidence_needed
+from allocation_engine.pools import PassThroughRule
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run import Run
@@ -74,7 +75,9 @@ class Closing:
             stored = find_run(connection, run.id)
             if stored is not None:
                 return stored, False
-            stored = add_run(connection, run, _document(run, inputs), site_version=version.version, booked_at=booked_at)
+            stored = add_run(
+                connection, run, _document(run, inputs, rules), site_version=version.version, booked_at=booked_at
+            )
             for statement in self._statements(connection, run, inputs, rules, booked_at):
                 add_statement(connection, statement)
             return stored, True
@@ -128,10 +131,17 @@ def _evidence(
     return PointEvidence(point.node, point.obis, point.installations, pick_readings(marks, known))
 
 
-def _document(run: Run, inputs: PeriodInputs) -> dict[str, Any]:
-    """Give what is stored of a run: itself, and the exceptions of its period."""
+def _document(run: Run, inputs: PeriodInputs, rules: Rules) -> dict[str, Any]:
+    """Give what is stored of a run: itself, the exceptions of its period, and by which agreement each pool is split."""
     exceptions = [{"node": node, **exception.to_document()} for node, exception in inputs.exceptions]
-    return {**run.to_document(), "exceptions": exceptions}
+    terms = {
+        pool.id: {
+            "agreement": pool.agreement,
+            "formula": pool.rule.formula.text if isinstance(pool.rule, PassThroughRule) else None,
+        }
+        for pool in rules.pools
+    }
+    return {**run.to_document(), "exceptions": exceptions, "terms": terms}
 
 
 def _gateway_keys(connection: Connection, inputs: PeriodInputs) -> tuple[GatewayKey, ...]:

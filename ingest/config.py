@@ -54,7 +54,7 @@ ADMIN_TOKEN_FILE = Setting("admin-token-file", "file with the token that API wri
 HOST = Setting("host", "address the API and the console listen on", "127.0.0.1")
 PORT = Setting("port", "port the API and the console listen on", "8080")
 PROFILES = Setting("profiles", "further folder of meter profiles beside the shipped ones", "")
-SETTLE_EVERY_S = Setting("settle-every-s", "pause between two settlement passes [s]", "1")
+SETTLE_EVERY_S = Setting("settle-every-s", "pause between two settlement passes [s]", "5")
 
 BROKER_SETTINGS = (BROKER_HOST, BROKER_PORT, BROKER_USER, BROKER_PASSWORD_FILE)
 SERVE_SETTINGS = (DSN, *BROKER_SETTINGS, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES, SETTLE_EVERY_S)

@@ -13,7 +13,7 @@ def register(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "serve",
         help="run the central service: intake, settlement, API and console",
-        description="Take envelopes from the broker, settle them, answer the API and show the console. Ends on SIGTERM.",
+        description="Take envelopes from the broker, settle them, answer the API, show the console. Ends on SIGTERM.",
     )
     add_settings(parser, *SERVE_SETTINGS)
     parser.set_defaults(run=run)

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from allocation_engine.money import to_minor
 from ingest.console.rendering import kwh, kwh_short, local_time, money, percent
 from ingest.console.words import Language, words
 from metering.identity import NodeId, PartyId, UnitId
 from metering.interval import SLOT
 from provisioning.site import Site
 
+PATH_NAMES = 4
+"""More metering points than this are counted, not named."""
 _TONES = {"rollover": "plain", "exchange": "plain", "estimated": "warn", "missing": "bad", "held": "bad"}
 Document = Mapping[str, Any]
 
@@ -64,18 +67,39 @@ class LineRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DayRow:
+    """One day of a pool whose cost is passed on by a formula: what drove it, and the part it gave."""
+
+    day: str
+    inputs: tuple[str, ...]
+    passed_on: str
+    cost: str
+
+
+@dataclass(frozen=True, slots=True)
 class PoolCard:
-    """One pool with its lines and the proof that they add up."""
+    """One pool with its lines and the proof that they add up.
+
+    formula, agreement, series, days   empty where the pool has none
+    passed_on                          which part of the cost the lines carry; empty where all of it
+    """
 
     name: str
     class_name: str
-    rule: str
+    path: str
+    formula: str
+    agreement: str
     cost: str
+    energy: str
     lines: tuple[LineRow, ...]
     lines_sum: str
     residual: str
     residual_bearer: str
+    passed_on: str
     conserves: bool
+    is_weighted: bool
+    series: tuple[str, ...]
+    days: tuple[DayRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +169,7 @@ class RunReader:
             pools=tuple(self._pool(pool) for pool in document["pools"]),
             statements=tuple(self._statement(number, party) for number, party in statements),
             statements_sum=self._money(total),
-            verify_command=f"metertree verify {statements[0][0]}.json --key centre.pub" if statements else "",
+            verify_command=f"metertree verify {statements[-1][0]}.json --key centre.pub" if statements else "",
             cases=tuple(self._cases()),
             warnings=tuple(document["warnings"]),
         )
@@ -221,18 +245,42 @@ class RunReader:
         lines = [line for line in self._document["lines"] if line["pool"] == pool["id"]]
         shares = [line for line in lines if line["kind"] != "residual"]
         residuals = [line for line in lines if line["kind"] == "residual"]
+        terms = self._document["terms"].get(pool["id"], {})
         charged = sum(line["amount_minor"] for line in shares)
         residual = sum(line["amount_minor"] for line in residuals)
         return PoolCard(
             name=str(dict(pool["names"]).get(self._language, pool["id"])),
             class_name=self._word[f"class-{pool['pool_class']}"],
-            rule=" + ".join(self._node(node) for node in pool["path"]),
+            path=self._path(pool),
+            formula=terms.get("formula") or "",
+            agreement=terms.get("agreement") or "",
             cost=self._money(pool["cost_minor"]),
+            energy=kwh(sum(sum(line["band_energy_wh"]) for line in shares)),
             lines=tuple(self._line(line) for line in shares),
             lines_sum=self._money(charged),
             residual=self._money(residual),
             residual_bearer=", ".join(sorted({self._party(line["party"]) for line in residuals})),
+            passed_on=percent(charged, charged + residual) if residuals else "",
             conserves=charged + residual == pool["cost_minor"],
+            is_weighted=any("weight" in line["trace"] for line in shares),
+            series=tuple(name for name, _, _ in pool["days"][0]["inputs"]) if pool["days"] else (),
+            days=tuple(self._day(day) for day in pool["days"]),
+        )
+
+    def _path(self, pool: Document) -> str:
+        nodes = pool["path"]
+        if len(nodes) > PATH_NAMES:
+            return self._word["nodes-count"].format(count=len(nodes))
+        return " + ".join(self._node(node) for node in nodes)
+
+    def _day(self, day: Document) -> DayRow:
+        return DayRow(
+            day=day["day"],
+            inputs=tuple(
+                number if observed == day["day"] else f"{number} ({observed})" for _, number, observed in day["inputs"]
+            ),
+            passed_on=percent(*day["passed_on"]),
+            cost=self._money(to_minor(day["cost_nano"], self._currency)),
         )
 
     def _line(self, line: Document) -> LineRow:

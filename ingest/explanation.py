@@ -1,0 +1,226 @@
+"""One line of a statement, recomputed before the reader's eyes: from registers to energy, cost and amount. Pure.
+
+Rests on nothing but the statement's own content. `allocation_engine.verification` decides whether the line holds; this
+module shows the arithmetic, so that a person can follow it with a pocket calculator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from allocation_engine.evidence import PointEvidence, PointReading
+from allocation_engine.intervals import settle_point
+from allocation_engine.money import show_kwh, show_minor
+from allocation_engine.pools import Measure
+from allocation_engine.run import Line, LineKind, MeteredTrace, ShareTrace
+from allocation_engine.statement_content import StatementContent
+from metering.errors import MeteringError
+from metering.interval import SLOT, Interval, SiteCalendar
+from metering.obis import ENERGY_EXPORT
+from provisioning.site import Names
+
+SPANS_SHOWN = 4
+"""Spans written out unless all are asked for: a month of time-of-use prices has some two hundred."""
+_NANO_DIGITS = 9
+
+_TEXT = {
+    "metered": Names(
+        zh="本行由自有电表的已签名读数逐段相减得出。",
+        en="This line is differences of signed registers of one's own meters.",
+    ),
+    "registers": Names(
+        zh="{node} {obis}：读数 {count} 个，首 {first}，末 {last}，倍率 {multiplier}",
+        en="{node} {obis}: {count} readings, first {first}, last {last}, multiplier {multiplier}",
+    ),
+    "span": Names(zh="{start} 至 {end}  {band}  {formula} kWh", en="{start} to {end}  {band}  {formula} kWh"),
+    "more": Names(
+        zh="……另有 {count} 段（--all-spans 全部列出）", en="... and {count} more spans (--all-spans lists them)"
+    ),
+    "band": Names(
+        zh="{band}：{energy} kWh × {rate} {currency}/kWh = {cost}",
+        en="{band}: {energy} kWh x {rate} {currency}/kWh = {cost}",
+    ),
+    "sum": Names(
+        zh="合计 {cost}，四舍五入一次 = {amount} {currency}", en="sum {cost}, rounded once = {amount} {currency}"
+    ),
+    "shared": Names(zh="本行是公共费用的一份。", en="This line is a share of a common cost."),
+    "pool": Names(zh="费用池 {pool} 的费用：{cost} {currency}", en="cost of pool {pool}: {cost} {currency}"),
+    "area": Names(
+        zh="权重背后的面积与时段：{area} m² × {slots} 刻（每刻 15 分钟）",
+        en="behind the weight: {area} m2 x {slots} quarter hours",
+    ),
+    "quotient": Names(
+        zh="{cost} × {weight} ÷ {total} = {floor}，余数 {remainder}",
+        en="{cost} x {weight} / {total} = {floor}, remainder {remainder}",
+    ),
+    "extra": Names(
+        zh="余数最大的 {count} 行各加一分；本行{verdict} = {amount} {currency}",
+        en="the {count} largest remainders get one minor unit more; this line {verdict} = {amount} {currency}",
+    ),
+    "gets": Names(zh="加一分", en="does"),
+    "gets-not": Names(zh="不加", en="does not"),
+}
+
+
+class LineUnknown(MeteringError):
+    """The statement has no line of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a recomputation; `depth` is its indentation."""
+
+    depth: int
+    text: str
+
+
+def choose_line(content: StatementContent, line_id: str | None) -> Line:
+    """Give the line asked for, else the metered line with the largest amount; raises LineUnknown."""
+    if line_id is None:
+        return max(content.lines, key=lambda line: (line.kind == LineKind.METERED, line.amount_minor))
+    for line in content.lines:
+        if line.id == line_id:
+            return line
+    raise LineUnknown(f"no line {line_id!r}; this statement has {', '.join(line.id for line in content.lines)}")
+
+
+class Explanation:
+    """Explains the lines of one statement in one language (`zh` or `en`)."""
+
+    def __init__(self, content: StatementContent, language: str, *, all_spans: bool) -> None:
+        self._content = content
+        self._language = language
+        self._all_spans = all_spans
+        self._calendar = SiteCalendar(content.zone)
+        self._points = {(point.node, point.obis): point for point in content.points}
+
+    def steps(self, line: Line) -> Iterator[Step]:
+        """Give every step from what was measured to the line's amount."""
+        if isinstance(line.trace, MeteredTrace):
+            yield from self._metered(line, line.trace)
+        else:
+            yield from self._shared(line, line.trace)
+
+    def _metered(self, line: Line, trace: MeteredTrace) -> Iterator[Step]:
+        yield self._step(0, "metered")
+        points = [
+            self._points[node, obis]
+            for node in (*trace.nodes, *trace.deduct)
+            for obis in Measure(trace.measure).registers
+        ]
+        for point in points:
+            yield self._registers(point, trace)
+            spans = list(self._spans(point, trace))
+            shown = spans if self._all_spans else spans[:SPANS_SHOWN]
+            yield from (Step(2, text) for text in shown)
+            if len(spans) > len(shown):
+                yield self._step(2, "more", count=len(spans) - len(shown))
+        for band, energy_wh in zip(self._content.bands, line.band_energy_wh, strict=True):
+            if energy_wh:
+                rate = _decimal(band.rate_micro_per_kwh, 6)
+                cost = _decimal(energy_wh * band.rate_micro_per_kwh, _NANO_DIGITS)
+                name, energy = f"{band.name} ({band.version})", show_kwh(energy_wh)
+                yield self._step(1, "band", band=name, energy=energy, rate=rate, currency=self._currency, cost=cost)
+        cost, amount = _decimal(trace.cost_nano, _NANO_DIGITS), self._money(line.amount_minor)
+        yield self._step(1, "sum", cost=cost, amount=amount, currency=self._currency)
+
+    def _registers(self, point: PointEvidence, trace: MeteredTrace) -> Step:
+        within = [self._instants(span) for span in trace.spans]
+        readings = [one for one in point.readings if any(start <= one.mark <= end for start, end in within)]
+        sign = -1 if point.node in trace.deduct else 1
+        return self._step(
+            1,
+            "registers",
+            node=f"{'- ' if sign < 0 or point.obis == ENERGY_EXPORT else ''}{point.node}",
+            obis=point.obis,
+            count=len(readings),
+            first=self._reading(readings[0]) if readings else "-",
+            last=self._reading(readings[-1]) if readings else "-",
+            multiplier=" / ".join(str(one.multiplier) for one in point.installations),
+        )
+
+    def _spans(self, point: PointEvidence, trace: MeteredTrace) -> Iterator[str]:
+        """Write one text per run of slots of one band, with the registers at both ends where both were read."""
+        registers = {(reading.mark, reading.meter): reading.register_wh for reading in point.readings}
+        for first, end, band in self._band_spans(trace.spans):
+            start, stop = self._instants((first, end))
+            settled = settle_point(point.readings, Interval(start, stop), point.installations)
+            energy = show_kwh(sum(settled.energy_wh))
+            formula = energy
+            for one in point.installations:
+                ends = registers.get((start, one.meter)), registers.get((stop, one.meter))
+                if ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]:
+                    difference = f"{show_kwh(ends[1])} − {show_kwh(ends[0])}"
+                    formula = (
+                        f"{difference} = {energy}"
+                        if one.multiplier == 1
+                        else f"({difference}) × {one.multiplier} = {energy}"
+                    )
+            yield self._say("span", start=self._local(start), end=self._local(stop), band=band, formula=formula)
+
+    def _band_spans(self, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
+        changes = [*self._content.band_runs, (self._content.period.slot_count, -1)]
+        for first, end in spans:
+            for (start, band), (stop, _) in pairwise(changes):
+                if start < end and stop > first:
+                    yield max(start, first), min(stop, end), self._content.bands[band].name
+
+    def _shared(self, line: Line, trace: ShareTrace) -> Iterator[Step]:
+        pool = next(pool for pool in self._content.pools if pool.id == line.pool)
+        cost_minor = pool.cost_minor or 0
+        cost = self._money(cost_minor)
+        yield self._step(0, "shared")
+        yield self._step(1, "pool", pool=pool.id, cost=cost, currency=self._currency)
+        if trace.area_cm2:
+            area = _decimal(trace.area_cm2, 4)
+            yield self._step(1, "area", area=area, slots=trace.slots)
+        if trace.total_weight:
+            floor, remainder = divmod(abs(cost_minor) * trace.weight, trace.total_weight)
+            yield self._step(
+                1,
+                "quotient",
+                cost=cost,
+                weight=trace.weight,
+                total=trace.total_weight,
+                floor=self._money(-floor if cost_minor < 0 else floor),
+                remainder=remainder,
+            )
+        verdict = self._say("gets" if trace.extra else "gets-not")
+        amount = self._money(line.amount_minor)
+        yield self._step(1, "extra", count=trace.extra_count, verdict=verdict, amount=amount, currency=self._currency)
+
+    @property
+    def _currency(self) -> str:
+        return self._content.currency
+
+    def _money(self, amount_minor: int) -> str:
+        return show_minor(amount_minor, self._content.currency)
+
+    def _reading(self, reading: PointReading) -> str:
+        sealed = reading.envelope
+        place = "" if sealed is None else f" [{sealed.gateway} {sealed.epoch}/{sealed.seq}]"
+        return f"{show_kwh(reading.register_wh)} kWh {self._local(reading.mark)}{place}"
+
+    def _instants(self, span: tuple[int, int]) -> tuple[datetime, datetime]:
+        start = self._content.period.start
+        return start + span[0] * SLOT, start + span[1] * SLOT
+
+    def _local(self, instant: datetime) -> str:
+        return self._calendar.local(instant).strftime("%m-%d %H:%M")
+
+    def _say(self, key: str, **fields: object) -> str:
+        return _TEXT[key].of(self._language).format(**fields)
+
+    def _step(self, depth: int, key: str, **fields: object) -> Step:
+        return Step(depth, self._say(key, **fields))
+
+
+def _decimal(number: int, digits: int) -> str:
+    """Write `number` x 10^-`digits` exactly, without trailing zeros beyond two decimals."""
+    sign = "-" if number < 0 else ""
+    text = str(abs(number)).rjust(digits + 1, "0")
+    whole, fraction = text[:-digits], text[-digits:].rstrip("0").ljust(2, "0")
+    return f"{sign}{whole}.{fraction}"
