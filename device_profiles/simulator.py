@@ -12,6 +12,7 @@ import pty
 import select
 import selectors
 import socket
+import termios
 import threading
 import tty
 from collections.abc import Iterable
@@ -32,6 +33,8 @@ from metering.identity import MeterId
 READ_OCTETS = 4096
 SEND_TIMEOUT_S = 1.0
 """A client that does not take its answers for this long is hung up on."""
+HUNG_UP_S = 0.01
+"""How often an unused line looks whether a gateway has opened it."""
 ROUTES_MAX = 4096
 """Requests whose meter is remembered; more distinct ones than this come from noise only."""
 
@@ -130,12 +133,13 @@ class SerialLine(_Shell):
         if any(meter.protocol is Protocol.MODBUS_TCP for meter in self._meters.values()):
             raise LineInvalid("a Modbus TCP meter cannot hang on a serial line")
         self.path = path
-        # The far end stays open here too: the line must outlive a gateway that closes its side.
-        self._line, self._far_end = pty.openpty()
-        tty.setraw(self._far_end)
+        self._line, far_end = pty.openpty()
+        tty.setraw(far_end)
         os.set_blocking(self._line, False)
+        self._settings = termios.tcgetattr(far_end)
+        self._device = os.ttyname(far_end)
+        os.close(far_end)
         self._routes: dict[bytes, SimulatedMeter | None] = {}
-        self._device = os.ttyname(self._far_end)
         link = path.with_name(path.name + ".new")
         link.unlink(missing_ok=True)
         link.symlink_to(self._device)
@@ -145,7 +149,6 @@ class SerialLine(_Shell):
         with contextlib.suppress(OSError):  # a newer line may have taken the link over, or removed it
             if os.readlink(self.path) == self._device:
                 self.path.unlink()
-        os.close(self._far_end)
         os.close(self._line)
 
     def _serve(self) -> None:
@@ -154,11 +157,33 @@ class SerialLine(_Shell):
         poller.register(self._wake_read, select.POLLIN)
         rest = b""
         while not self._stopping.is_set():
-            if not any(fd == self._line for fd, _ in poller.poll()):
-                continue
-            requests, rest = split_requests(rest + os.read(self._line, READ_OCTETS))
-            for request in requests:
-                self._answer(request)
+            flags = dict(poller.poll()).get(self._line, 0)
+            if flags & select.POLLIN:
+                requests, rest = split_requests(rest + self._received())
+                for request in requests:
+                    self._answer(request)
+            elif flags & select.POLLHUP:
+                rest = b""
+                self._restore()
+                self._stopping.wait(HUNG_UP_S)
+
+    def _received(self) -> bytes:
+        with contextlib.suppress(OSError):  # the gateway closed its end while its octets were under way
+            return os.read(self._line, READ_OCTETS)
+        return b""
+
+    def _restore(self) -> None:
+        """Make the unused line as new: octets nobody took are gone, settings are the first ones.
+
+        A pseudo-terminal has no parity. The C library lets a request for it pass only while something else changes
+        too, so a gateway that opened this line a second time with its old settings would be refused.
+        """
+        with contextlib.suppress(OSError, termios.error):
+            far_end = os.open(self._device, os.O_RDWR | os.O_NOCTTY)
+            try:
+                termios.tcsetattr(far_end, termios.TCSAFLUSH, self._settings)
+            finally:
+                os.close(far_end)
 
     def _answer(self, request: bytes) -> None:
         if request in self._routes:
@@ -169,7 +194,7 @@ class SerialLine(_Shell):
                 self._routes[request] = meter
         reply = None if meter is None else self._reply(meter, request)
         if reply is not None:
-            with contextlib.suppress(BlockingIOError):  # nobody listens: octets are lost, as on any line
+            with contextlib.suppress(OSError):  # nobody listens: octets are lost, as on any line
                 os.write(self._line, reply)
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import select
 import socket
+import termios
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serial
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.decode import decode_group
@@ -187,6 +189,22 @@ def test_stopping_pulls_the_plug(tmp_path: Path, world: World) -> None:
     with pytest.raises(OSError, match=r"Input/output error"):
         os.write(client.fd, b"\x01")
     os.close(client.fd)
+
+
+def test_a_gateway_that_restarts_may_open_the_line_with_the_same_parity_again(line: SerialLine) -> None:
+    """A pseudo-terminal has no parity and refuses it to a second opener, unless the line is made as new in between."""
+    waiting = threading.Event()
+    for _ in range(3):
+        for _ in range(200):
+            try:
+                opened = serial.Serial(str(line.path), 9600, parity=serial.PARITY_EVEN, exclusive=True)
+            except termios.error:
+                waiting.wait(WAIT_S / 200)
+                continue
+            break
+        else:
+            pytest.fail("the line stays as its last user left it")
+        opened.close()
 
 
 def test_a_new_line_takes_the_place_of_an_old_link(tmp_path: Path, world: World) -> None:
