@@ -186,10 +186,10 @@ class PeriodInputs:
 
 def slot_of(period: Interval, instant: datetime) -> int:
     """Give the index of the mark `instant` in `period`, clipped to it; raises InputsInvalid off the quarter hour."""
-    offset = instant - period.start
+    offset = min(max(instant, period.start), period.end) - period.start
     if offset % SLOT:
         raise InputsInvalid(f"{instant.isoformat()} is not on a quarter hour; move it to :00, :15, :30 or :45")
-    return min(max(offset // SLOT, 0), period.slot_count)
+    return offset // SLOT
 
 
 def fill_vacancies(
