@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import termios
 import time
 from datetime import datetime
 
@@ -38,6 +39,8 @@ ANSWER_OCTETS_MAX = 512
 """Twice the longest frame with its echo; more is no answer."""
 BABBLE_S_MAX = 1.0
 """How long to wait for silence beyond a quarantine before asking regardless [s]."""
+_PSEUDO_TERMINAL_MAJORS = range(136, 144)
+"""Unix98 pseudo-terminals (Linux, Documentation/admin-guide/devices.txt)."""
 
 
 class SerialBus:
@@ -59,10 +62,11 @@ class SerialBus:
             return
         port = self._port
         try:
+            parity = Parity.NONE if _is_pseudo_terminal(port.device) else port.parity
             self._serial = serial.Serial(
-                port.device, port.baud, parity=port.parity.value, stopbits=port.stopbits, exclusive=True
+                port.device, port.baud, parity=parity.value, stopbits=port.stopbits, exclusive=True
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, termios.error) as error:
             raise PortLost(f"{port.device} cannot be opened: {error}") from error
         self._fd = self._serial.fileno()
         self._busy_until = None
@@ -166,6 +170,11 @@ class SerialBus:
     def _lost(self, error: OSError) -> PortLost:
         self.close()
         return PortLost(f"{self._port.device}: {error}")
+
+
+def _is_pseudo_terminal(device: str) -> bool:
+    """Say whether `device` has no wire: it keeps no parity, and Linux refuses a setting of which nothing is kept."""
+    return os.major(os.stat(device).st_rdev) in _PSEUDO_TERMINAL_MAJORS
 
 
 def _is_whole(codec: Codec[ReadRequest], request: ReadRequest, received: bytes) -> bool:

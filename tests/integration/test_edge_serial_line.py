@@ -193,6 +193,14 @@ def test_a_line_that_is_away_is_waited_for(line: Line, tmp_path: Path) -> None:
         assert len(sweeps) == 1
 
 
+def test_a_line_can_be_opened_again_as_it_was_left(line: Line) -> None:
+    for _ in range(3):
+        line.bus.open()
+        line.bus.close()
+    line.bus.open()
+    assert line.bus.ask(*request_of(line, "m-lift"), reply_s=0.5, late_s=0.5).body
+
+
 def test_no_second_program_gets_the_line(line: Line) -> None:
     line.bus.open()
     with pytest.raises(PortLost, match="opened"):
