@@ -70,13 +70,15 @@ def _perform(premises: Premises, language: Language, *, is_exiting: bool) -> Non
     from ingest.demo.loads_file import read_play
     from ingest.demo.play import Demo
     from ingest.demo.progress import Show
-    from ingest.demo.report import Report, to_text
+    from ingest.demo.report import REPORT_COLUMNS, Report, to_text
     from ingest.demo.supervisor import Supervisor
     from ingest.demo.words import say
     from provisioning.site_file import read_site
 
     started_s = time.monotonic()
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = REPORT_COLUMNS
     playbill = premises.playbill
     site = read_site(Path(playbill.site))
     csv = None if playbill.csv is None else Path(playbill.csv)
@@ -88,7 +90,8 @@ def _perform(premises: Premises, language: Language, *, is_exiting: bool) -> Non
         report = Report(site, outcome, language)
         statement = report.shown_statement
         result = report.result()
-        proof = report.statement(programs.verify_command(premises, statement), programs.verify(premises, statement))
+        verdict = programs.verify(premises, statement, language)
+        proof = report.statement(programs.verify_command(premises, statement), verdict)
         console.print(result, proof)
         (premises.directory / "report.txt").write_text(to_text(result, proof), encoding="utf-8")
         console.print(say(language, "took", seconds=round(time.monotonic() - started_s)))

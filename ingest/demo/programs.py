@@ -156,9 +156,9 @@ def verify_command(premises: Premises, statement: Path) -> tuple[str, ...]:
     return ("metertree", "verify", str(statement), "--key", str(premises.centre_public_key))
 
 
-def verify(premises: Premises, statement: Path) -> str:
+def verify(premises: Premises, statement: Path, language: str) -> str:
     """Run `metertree verify` and give what it prints; raises ProgramFailed if it refuses."""
-    return _run(*METERTREE, *verify_command(premises, statement)[1:])
+    return _run(*METERTREE, *verify_command(premises, statement)[1:], "--lang", language)
 
 
 def _run(*argv: str, typed: str = "") -> str:

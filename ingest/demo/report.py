@@ -57,7 +57,7 @@ class Report:
         """Give the command that verifies one statement, and what it said."""
         return Group(
             _heading(say(self._language, "verify")),
-            Text("  " + shlex.join(command)),
+            Text("  " + shlex.join(command), no_wrap=True, overflow="ignore"),
             Text("\n".join(f"  {line}" for line in verdict.rstrip().splitlines())),
         )
 
@@ -65,7 +65,8 @@ class Report:
         view, word = self.view, self._word
         yield _heading(f"{word['run']} {view.run_id}")
         yield Text(f"  {word['period']} {view.period}   {word['booked-at']} {view.booked_at} {view.zone}")
-        yield Text("  " + "   ".join(f"{tile.label} {tile.figure} {tile.note}".rstrip() for tile in view.tiles))
+        for tile in view.tiles:
+            yield Text(f"  {tile.label}: {tile.figure}" + (f" ({tile.note})" if tile.note else ""))
         yield _heading(word["balance"])
         yield self._tree()
         for pool in view.pools:
@@ -141,8 +142,8 @@ def _heading(text: str) -> Text:
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column(Text(f"  {first}"))
+    table = Table(box=None, pad_edge=True, padding=(0, 0, 0, 2), header_style="dim")
+    table.add_column(Text(first))
     for header in others:
         table.add_column(Text(header), justify="right")
     return table
