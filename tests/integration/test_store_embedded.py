@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,7 +129,7 @@ def test_a_lock_left_by_a_zombie_does_not_keep_the_server_down(postgres: Embedde
     """A child that is dead and not reaped still answers kill(pid, 0): PostgreSQL would take it for a running server."""
     with running(postgres, CLOCK):
         pass
-    zombie = subprocess.Popen([sys.executable, "-c", ""])
+    zombie = subprocess.Popen(["/bin/true"], cwd="/", **postgres.command().identity)
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     home = postgres.directory / "elsewhere" if (postgres.directory / "elsewhere").exists() else postgres.directory
     (home / "cluster" / "postmaster.pid").write_text(f"{zombie.pid}\n{home / 'cluster'}\n0\n{postgres.port}\n\n\n0 0\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from ingest.intake import Intake
@@ -233,6 +234,18 @@ def test_two_workers_with_the_same_chain_enter_each_envelope_once(database: Data
     assert len(seen.readings) == 180
     assert (seen.heads[GW.owner].envelopes, seen.heads[GW.owner].repeats) == (60, 60)
     assert seen.heads[GW.owner].contiguous_seq == 60
+
+
+def test_a_commit_is_durable_and_times_are_utc_whatever_the_server_s_defaults(
+    database: Database, migrated_dsn: str
+) -> None:
+    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+        connection.execute(f"ALTER DATABASE \"{name}\" SET TimeZone = 'Asia/Shanghai'")
+    with database.transaction() as connection:
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+        assert connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
 
 
 def test_a_database_that_is_not_there_is_named_as_such() -> None:
