@@ -36,12 +36,14 @@ class Apportionment:
 
     extra_count    how many parts got 1 more than their floor
     cut_remainder  the smallest remainder among those; 0 if there are none
+    cut_id         the last id among those, by remainder and then by id; "" if there are none
     """
 
     amount: int
     total_weight: int
     extra_count: int
     cut_remainder: int
+    cut_id: str
     parts: dict[str, Part]
 
 
@@ -58,7 +60,7 @@ def apportion(amount: int, weights: Mapping[str, int]) -> Apportionment:
     if total == 0:
         if amount:
             raise AllWeightsZero(f"{amount} minor units to divide and all weights are 0")
-        return Apportionment(0, 0, 0, 0, {one: Part(0, 0, 0, extra=False) for one in ids})
+        return Apportionment(0, 0, 0, 0, "", {one: Part(0, 0, 0, extra=False) for one in ids})
     array = np.array([weights[one] for one in ids], np.int64)
     quotients, remainders = split_amount(abs(amount), array, total)
     extra_count = abs(amount) - int(quotients.sum())
@@ -71,8 +73,8 @@ def apportion(amount: int, weights: Mapping[str, int]) -> Apportionment:
     }
     if sum(part.amount for part in parts.values()) != amount:
         raise NotConserved(f"{amount} was divided into parts that add up to something else")
-    cut = int(remainders[ranking[-1]]) if extra else 0
-    return Apportionment(amount, total, extra_count, cut, parts)
+    cut = (int(remainders[ranking[-1]]), ids[ranking[-1]]) if extra else (0, "")
+    return Apportionment(amount, total, extra_count, *cut, parts)
 
 
 def integer_weights(weights: Mapping[str, Fraction]) -> dict[str, int]:

@@ -152,8 +152,8 @@ def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> st
     gets_extra = trace.extra and remainder >= trace.cut_remainder and remainder > 0
     must_get = trace.extra_count > 0 and remainder > trace.cut_remainder
     amount_minor = (floor_minor + trace.extra) * (-1 if cost_minor < 0 else 1)
-    is_fair = remainder == trace.remainder and trace.extra == gets_extra and (trace.extra or not must_get)
-    if not is_fair or amount_minor != line.amount_minor:
+    is_own = trace.line_id == f"{line.unit or 'residual'}/{line.party}"
+    if not is_own or remainder != trace.remainder or trace.extra != gets_extra or amount_minor != line.amount_minor:
         shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
         weights = f"weight {trace.weight} of {trace.total_weight}"
         raise Broken("line", f"{weights} gives {shown[0]}, the line says {shown[1]}")

@@ -45,6 +45,7 @@ class ShareTrace:
 
     remainder      (|cost| x weight) mod total; ties go to the smaller line id
     cut_remainder  smallest remainder that still got 1 extra; 0 when nobody did
+    cut_id         line id of the last one that still got 1 extra; "" when nobody did
     area_cm2       area that stands behind the weight [cm2]; 0 for a residual
     slots          occupied slots behind the weight; 0 for a residual
     """
@@ -56,6 +57,7 @@ class ShareTrace:
     extra: bool
     extra_count: int
     cut_remainder: int
+    cut_id: str
     area_cm2: int
     slots: int
 

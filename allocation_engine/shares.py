@@ -203,6 +203,7 @@ def _line(pool: Pool, share: _Share, parts: Apportionment, band_energy_wh: Seque
         extra=part.extra,
         extra_count=parts.extra_count,
         cut_remainder=parts.cut_remainder,
+        cut_id=parts.cut_id,
         area_cm2=share.area_cm2,
         slots=sum(share.slots),
     )

@@ -225,7 +225,7 @@ def _share_from_wire(content: Mapping[str, Any]) -> ShareTrace:
 
 _SHARE_FIELDS = (
     *("line_id", "weight", "total_weight", "remainder", "extra", "extra_count", "cut_remainder"),
-    *("area_cm2", "slots"),
+    *("cut_id", "area_cm2", "slots"),
 )
 
 

@@ -45,7 +45,7 @@ def test_nobody_without_weight_gets_an_odd_unit() -> None:
 
 def test_each_part_says_how_it_came_about() -> None:
     result = apportion(100, {"a": 1, "b": 2, "c": 4})
-    assert (result.total_weight, result.extra_count, result.cut_remainder) == (7, 1, 4)
+    assert (result.total_weight, result.extra_count, result.cut_remainder, result.cut_id) == (7, 1, 4, "b")
     assert [(p.weight, p.remainder, p.extra) for p in result.parts.values()] == [
         (1, 2, False),
         (2, 4, True),
