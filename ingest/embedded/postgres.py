@@ -12,13 +12,13 @@ import secrets
 import shutil
 import signal
 import subprocess
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ingest.embedded.account import reachable_home, reachable_programs, server_account
+from ingest.embedded.account import reachable_home, reachable_program, server_account
 from ingest.embedded.server import LOOPBACK, ServerCommand, ServerNotReady, program_of, settled_port
 
 ROLE = "metertree"
@@ -92,8 +92,7 @@ class EmbeddedPostgres:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _program(self, name: str) -> str:
-        shipped = program_of(_WHEEL, name).parents[1]
-        return str(reachable_programs(shipped, metadata.version(_WHEEL), self._account) / "bin" / name)
+        return str(reachable_program(_WHEEL, program_of(_WHEEL, name), self._account))
 
     def _make_cluster(self) -> None:
         """Build the cluster under another name and rename it, so that a kill in between leaves no half."""

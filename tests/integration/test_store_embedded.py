@@ -19,7 +19,7 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from ingest.embedded import account
-from ingest.embedded.account import Account, AccountMissing, reachable_home, reachable_programs, server_account
+from ingest.embedded.account import Account, AccountMissing, reachable_home, reachable_program, server_account
 from ingest.embedded.broker import EmbeddedBroker, Login
 from ingest.embedded.postgres import EmbeddedPostgres
 from ingest.embedded.server import (
@@ -179,27 +179,26 @@ def test_below_a_closed_folder_the_files_live_elsewhere_and_it_stays_closed(fold
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root needs another account")
-def test_programs_in_a_closed_folder_are_copied_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_in_a_closed_folder_run_from_a_copy_made_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(account, "SHARED_HOME", folder / "shared")
-    programs = folder / "closed" / "programs"
-    (programs / "bin").mkdir(parents=True)
-    (programs / "bin" / "postgres").write_text("#!/bin/sh\n")
-    (programs / "bin" / "postgres").chmod(0o700)
-    (folder / "closed").chmod(0o700)
-    found = reachable_programs(programs, "18.0", server_account())
-    assert found == folder / "shared" / "postgresql-18.0"
-    assert stat.S_IMODE((found / "bin" / "postgres").stat().st_mode) == 0o755
-    marker = found / "marker"
-    marker.touch()
-    assert reachable_programs(programs, "18.0", server_account()) == found
-    assert marker.exists()
+    monkeypatch.setattr(Account, "reaches", lambda _account, path: path.is_relative_to(folder))
+    (folder / "postgres").mkdir()
+    (folder / "postgres").chmod(0o711)
+    server = EmbeddedPostgres(folder / "postgres")
+    with running(server, CLOCK):
+        assert server.answers()
+    program = Path(server.command().argv[0])
+    assert program.is_relative_to(folder / "shared")
+    assert stat.S_IMODE(program.stat().st_mode) == 0o755
+    made = program.stat().st_mtime_ns
+    assert Path(EmbeddedPostgres(folder / "postgres").command().argv[0]).stat().st_mtime_ns == made
 
 
 def test_an_ordinary_caller_needs_no_other_account(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert server_account() is None
     assert reachable_home(folder, None) == folder
-    assert reachable_programs(folder, "18.0", None) == folder
+    assert reachable_program("embedded-postgres", folder, None) == folder
 
 
 def test_root_without_any_account_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
