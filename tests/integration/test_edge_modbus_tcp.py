@@ -89,6 +89,7 @@ def test_a_late_reply_is_not_taken_for_the_next_answer(endpoint: Endpoint) -> No
     endpoint.world.set_fault(MeterId("m-main"), Fault.LATE)
     with pytest.raises(BusTimeout):
         endpoint.bus.ask(TCP, "1", request, reply_s=0.05, late_s=0.5)
+    assert endpoint.bus._client.socket is None  # whatever comes late, even under a wrong transaction id, has no way in
     endpoint.world.set_fault(MeterId("m-main"), None)
     endpoint.registers.base_wh += 50_000_000
     assert endpoint.bus.ask(TCP, "1", request, reply_s=1.0, late_s=1.0).body != expected
