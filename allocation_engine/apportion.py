@@ -73,8 +73,10 @@ def apportion(amount: int, weights: Mapping[str, int]) -> Apportionment:
     }
     if sum(part.amount for part in parts.values()) != amount:
         raise NotConserved(f"{amount} was divided into parts that add up to something else")
-    cut = (int(remainders[ranking[-1]]), ids[ranking[-1]]) if extra else (0, "")
-    return Apportionment(amount, total, extra_count, *cut, parts)
+    if not extra:
+        return Apportionment(amount, total, 0, 0, "", parts)
+    last = int(ranking[-1])
+    return Apportionment(amount, total, extra_count, int(remainders[last]), ids[last], parts)
 
 
 def integer_weights(weights: Mapping[str, Fraction]) -> dict[str, int]:
