@@ -53,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     from ingest.console.words import Language
     from ingest.demo.premises import sole_use_of
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     directory = args.dir.resolve()
     with sole_use_of(directory):
         premises = _resumed(directory) if args.resume else _fresh(directory, args)
@@ -75,6 +74,7 @@ def _perform(premises: Premises, language: Language, *, is_exiting: bool) -> Non
     from ingest.demo.words import say
     from provisioning.site_file import read_site
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     started_s = time.monotonic()
     console = Console(highlight=False)
     if not console.is_terminal:
