@@ -181,10 +181,11 @@ class SqliteOutbox:
 
     def _free_expired(self, now: datetime) -> None:
         """Free receipted batches sealed more than 30 days before the newest; the table begins with the oldest."""
-        for entry in self._oldest(FREED_PER_COMMIT_MAX):
-            if not self._is_receipted(entry) or now - entry.sealed_at <= KEPT:
+        for _ in range(FREED_PER_COMMIT_MAX):
+            oldest = self._oldest(1)
+            if not oldest or not self._is_receipted(oldest[0]) or now - oldest[0].sealed_at <= KEPT:
                 break
-            self._delete(entry)
+            self._delete(oldest[0])
 
     def _make_room(self, octets: int) -> None:
         """Free the oldest until `octets` more fit: receipted ones, then unreceipted ones into one tombstone."""
