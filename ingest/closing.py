@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from allocation_engine.bundle import pack_bundle
@@ -63,6 +63,7 @@ class Closing:
         """
         if booked_at.tzinfo is None:
             raise BookingTimeNaive("booked_at carries no time zone; write it as 2026-08-01T09:00:00+08:00")
+        booked_at = booked_at.astimezone(UTC)
         self.settlement.settle_site(site)
         with self.settlement.database.transaction() as connection:
             lock_site(connection, site)

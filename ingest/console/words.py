@@ -94,7 +94,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "days": ("逐日计算", "Day by day"),
     "day-cost": ("当日费用", "Cost of the day"),
     "nodes-count": ("{count} 个计量点", "{count} metering points"),
-    "proof-holds": ("一分不差", "exact to the cent"),
+    "proof-holds": ("一分不差", "adds up exactly"),
     "proof-fails": ("不守恒", "does not conserve"),
     "statements": ("分摊明细确认单", "Statements"),
     "statements-note": (

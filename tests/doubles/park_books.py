@@ -44,13 +44,14 @@ def read_park(directory: Path = PARK) -> tuple[Site, Rules, Play, Catalogue]:
 
 @dataclass
 class ParkBooks:
-    """Writes the park's readings into `database`, mark by mark and in any order of marks."""
+    """Writes the park's readings into `database`, mark by mark, in any order of marks, of all meters or `only` some."""
 
     database: Database
     site: Site
     rules: Rules
     play: Play
     catalogue: Catalogue
+    only: frozenset[MeterId] | None = None
     seqs: dict[GatewayId, int] = field(default_factory=dict)
     heads: dict[GatewayId, bytes] = field(default_factory=dict)
 
@@ -91,7 +92,11 @@ class ParkBooks:
     def _entries(self, marks: Iterable[datetime], skip: Skip) -> Iterator[Entry]:
         played = {meter.id: self._played(meter) for meter in self.site.meters}
         for mark, port in itertools.product(marks, self.site.ports):
-            meters = [meter for meter in self.site.meters if meter.port == port.id and mark in meter.span]
+            meters = [
+                meter
+                for meter in self.site.meters
+                if meter.port == port.id and mark in meter.span and self._is_read(meter)
+            ]
             readings = tuple(self._reading(meter, played[meter.id], mark, skip) for meter in meters)
             seq = self.seqs[port.gateway] = self.seqs.get(port.gateway, 0) + 1
             envelope = Envelope(
@@ -108,6 +113,9 @@ class ParkBooks:
             octets = seal(envelope, signer_of(port.gateway))
             self.heads[port.gateway] = digest_of(octets)
             yield Entry(parse_sealed(octets), ORDERED_AT, None)
+
+    def _is_read(self, meter: Meter) -> bool:
+        return self.only is None or meter.id in self.only
 
     def _played(self, meter: Meter) -> PlayedMeter:
         return PlayedMeter(meter, self.catalogue.by_id(meter.profile).side, self.play)
