@@ -2,6 +2,7 @@
 
     demo.json     what is played and on which ports: chosen once, read again by --resume
     keys/         the centre's key, the admin token, the broker's passwords
+    centre.pub    the centre's public key
     gateways/     one folder for each gateway: its keys, its configuration, its outbox
     postgres/ broker/ lines/ logs/ pids.json
     run.json statements/ report.txt      the result
@@ -80,7 +81,7 @@ class Premises:
     @property
     def centre_public_key(self) -> Path:
         """Its public half, for whoever verifies."""
-        return self.directory / "keys" / CENTRE_PUBLIC_KEY
+        return self.directory / CENTRE_PUBLIC_KEY
 
     @property
     def token_file(self) -> Path:

@@ -152,13 +152,17 @@ def configure(premises: Premises, site: Site, play: Play, gateway: GatewayId) ->
 
 
 def verify_command(premises: Premises, statement: Path) -> tuple[str, ...]:
-    """Give `metertree verify` of one statement, as a user types it."""
-    return ("metertree", "verify", str(statement), "--key", str(premises.centre_public_key))
+    """Give `metertree verify` of one statement, as a user types it where he stands."""
+    here = Path.cwd()
+    paths = (statement, premises.centre_public_key)
+    typed, key = (str(path.relative_to(here) if path.is_relative_to(here) else path) for path in paths)
+    return ("metertree", "verify", typed, "--key", key)
 
 
 def verify(premises: Premises, statement: Path, language: str) -> str:
     """Run `metertree verify` and give what it prints; raises ProgramFailed if it refuses."""
-    return _run(*METERTREE, *verify_command(premises, statement)[1:], "--lang", language)
+    key = ("--key", str(premises.centre_public_key))
+    return _run(*METERTREE, "verify", str(statement), *key, "--lang", language)
 
 
 def _run(*argv: str, typed: str = "") -> str:

@@ -71,6 +71,7 @@ class Report:
         yield self._tree()
         for pool in view.pools:
             yield _heading(f"{pool.name} ({pool.class_name})")
+            yield from (Text(f"  {text}") for text in (pool.path, pool.formula, pool.agreement) if text)
             yield self._lines(pool)
             yield self._proof(pool)
         if all(pool.conserves for pool in view.pools):
@@ -96,10 +97,11 @@ class Report:
 
     def _lines(self, pool: PoolCard) -> Table:
         word = self._word
-        table = _table(word["party"], word["unit"], word["energy"], word["weight"], word["amount"])
+        weight = [word["weight"]] if pool.is_weighted else []
+        table = _table(word["party"], word["unit"], word["energy"], *weight, word["amount"])
         table.columns[1].justify = "left"
         for line in pool.lines:
-            table.add_row(line.party, line.unit, line.energy, line.weight, line.amount)
+            table.add_row(line.party, line.unit, line.energy, *([line.weight] if weight else []), line.amount)
         return table
 
     def _proof(self, pool: PoolCard) -> Text:

@@ -17,7 +17,7 @@ from ingest.demo import words as demo_words
 from ingest.demo.loads_file import read_play
 from ingest.demo.play import Outcome
 from ingest.demo.premises import Playbill, Premises, boot_of
-from ingest.demo.programs import port_names, users_of, world_program
+from ingest.demo.programs import port_names, users_of, verify_command, world_program
 from ingest.demo.progress import Show
 from ingest.demo.report import Report, to_text
 from ingest.demo.words import say
@@ -83,6 +83,7 @@ def outcome(site: Site, tmp_path: Path) -> Outcome:
                 "path": ["lift"],
                 "cost_minor": 301,
                 "charged_minor": 301,
+                "days": [],
             }
         ],
         "lines": [share("lift", "t-01", "a101", 151), share("lift", "t-02", "a102", 150)],
@@ -90,6 +91,7 @@ def outcome(site: Site, tmp_path: Path) -> Outcome:
         "cases": [],
         "exceptions": [],
         "warnings": [],
+        "terms": {"lift": {"formula": "main_delta / 2", "agreement": "resolution 4"}},
     }
     document["lines"].append(share("own", "t-02", "a102", 0))
     statements = tuple((f"park-{party}-v1", party, tmp_path / f"{party}.json") for party in ("owner", "t-01", "t-02"))
@@ -101,6 +103,7 @@ def test_the_report_shows_tree_lines_and_the_proof(site: Site, outcome: Outcome)
     assert re.search(r"├ Building A +1\.000 +0\.900 +0\.100 \(10\.00 %\) +1\.000 +within band", text)
     assert re.search(r"│ ├ Unit A102 +1\.000 +exchange 1", text)
     assert re.search(r"Qinghe Tea +Unit A101 +1\.000 +50\.00 % +¥1\.51", text)
+    assert "Lift (must-share)\n  Lifts\n  main_delta / 2\n  resolution 4\n" in text
     assert "Proof: lines ¥3.01 + residual ¥0.00 = pool ¥3.01: exact" in text
     assert "All 1 pools: lines + residual = cost" in text
 
@@ -170,6 +173,18 @@ def test_the_world_is_told_every_place_and_every_line_that_is_cut(premises: Prem
     assert f"tcp-b=127.0.0.1:{premises.port('tcp-b')}" in argv
     assert f"gw-b={premises.port('line-of-gw-b')}:{premises.port('broker')}" in argv
     assert argv[argv.index("--days") + 1] == "2"
+
+
+def test_the_command_that_verifies_is_written_as_typed_where_the_user_stands(
+    premises: Premises, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statement = premises.directory / "statements" / "s.json"
+    monkeypatch.chdir(premises.directory.parent)
+    name = premises.directory.name
+    typed = ("metertree", "verify", f"{name}/statements/s.json", "--key", f"{name}/centre.pub")
+    assert verify_command(premises, statement) == typed
+    monkeypatch.chdir("/usr")
+    assert verify_command(premises, statement)[2] == str(statement)
 
 
 def test_every_gateway_has_its_own_login_and_boot(site: Site) -> None:
