@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from tests.doubles.servers import database, empty_dsn, migrated_dsn, migrated_template, postgres_dsn
+from tests.doubles.servers import (
+    database,
+    empty_dsn,
+    migrated_dsn,
+    migrated_template,
+    own_dsn,
+    postgres_dsn,
+    shared_dsn,
+)
 
-__all__ = ["database", "empty_dsn", "migrated_dsn", "migrated_template", "postgres_dsn"]
+__all__ = ["database", "empty_dsn", "migrated_dsn", "migrated_template", "own_dsn", "postgres_dsn", "shared_dsn"]

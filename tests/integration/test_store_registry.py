@@ -236,14 +236,12 @@ def test_two_workers_with_the_same_chain_enter_each_envelope_once(database: Data
     assert seen.heads[GW.owner].contiguous_seq == 60
 
 
-def test_a_commit_is_durable_and_times_are_utc_whatever_the_server_s_defaults(
-    database: Database, migrated_dsn: str
-) -> None:
-    with psycopg.connect(migrated_dsn, autocommit=True) as connection:
+def test_a_commit_is_durable_and_times_are_utc_whatever_the_server_s_defaults(own_dsn: str) -> None:
+    with psycopg.connect(own_dsn, autocommit=True) as connection:
         name = connection.info.dbname
         connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
         connection.execute(f"ALTER DATABASE \"{name}\" SET TimeZone = 'Asia/Shanghai'")
-    with database.transaction() as connection:
+    with Database(own_dsn, connections=1) as database, database.transaction() as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
         assert connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
 
