@@ -1,0 +1,117 @@
+"""`metertree doctor`: look at everything `metertree serve` needs, and say how to mend what is not right."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from ingest.commands import Subparsers
+from ingest.config import (
+    ADMIN_TOKEN_FILE,
+    CENTRE_KEY,
+    DSN,
+    PROFILES,
+    SERVE_SETTINGS,
+    Settings,
+    add_settings,
+    read_broker_config,
+)
+from metering.errors import DocumentError, MeteringError
+
+BROKER_WAIT_S = 5.0
+CLIENT_ID = "metertree-doctor"
+
+
+class Unwell(MeteringError):
+    """Something is not as the service needs it; the text says how to mend it."""
+
+
+def register(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="check everything `serve` needs, and say how to mend it",
+        description="Check profiles, keys, token, database and broker. Changes nothing. Exit code 1 if anything fails.",
+    )
+    add_settings(parser, *SERVE_SETTINGS)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine one thing after another; what cannot be examined counts as failed."""
+    settings = Settings(args)
+    examinations: tuple[tuple[str, Callable[[Settings], str]], ...] = (
+        ("profiles", _profiles),
+        ("centre key", _centre_key),
+        ("admin token", _admin_token),
+        ("database", _database),
+        ("broker", _broker),
+    )
+    failed = 0
+    for name, examine in examinations:
+        try:
+            print(f"✓ {name}: {examine(settings)}")
+        except DocumentError as error:
+            failed += 1
+            print(f"✗ {name}: " + "\n  ".join(str(fault) for fault in error.faults))
+        except MeteringError as error:
+            failed += 1
+            print(f"✗ {name}: {error}")
+    return 1 if failed else 0
+
+
+def _profiles(settings: Settings) -> str:
+    from device_profiles.catalogue import Catalogue
+
+    folder = settings.text(PROFILES)
+    catalogue = Catalogue.load(*([Path(folder)] if folder else []))
+    return f"{len(catalogue.profiles)} meter models: " + ", ".join(profile.id for profile in catalogue.profiles)
+
+
+def _centre_key(settings: Settings) -> str:
+    from provisioning.keys import FileSigner, fingerprint
+
+    return "fingerprint " + fingerprint(FileSigner.read(Path(settings.text(CENTRE_KEY))).public_key)
+
+
+def _admin_token(settings: Settings) -> str:
+    length = len(settings.secret(ADMIN_TOKEN_FILE))
+    if length < 20:
+        raise Unwell(f"{length} signs are easily guessed; write at least 20 random ones into the file")
+    return f"{length} signs"
+
+
+def _database(settings: Settings) -> str:
+    from ingest.store.database import Database
+    from ingest.store.migrate import is_migrated
+
+    with Database(settings.text(DSN), connections=1) as database:
+        if not is_migrated(database):
+            raise Unwell("it answers, but is not up to date; run: metertree migrate")
+    return "answers and is up to date"
+
+
+def _broker(settings: Settings) -> str:
+    """Log in, and no more: a subscription of a session that lasts would keep envelopes from here on."""
+    import paho.mqtt.client as mqtt
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    config = read_broker_config(settings)
+    verdicts: SimpleQueue[str] = SimpleQueue()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT_ID, protocol=mqtt.MQTTv311)
+    client.username_pw_set(config.user or None, config.password or None)
+    client.on_connect = lambda _client, _userdata, _flags, reason, _properties: verdicts.put(str(reason))
+    try:
+        client.connect(config.host, config.port)
+        client.loop_start()
+        verdict = verdicts.get(timeout=BROKER_WAIT_S)
+    except (OSError, Empty) as error:
+        raise Unwell(f"{config.host}:{config.port} does not answer: {error or 'no CONNACK'}; start it") from error
+    finally:
+        client.loop_stop()
+        client.disconnect()
+    if verdict != "Success":
+        raise Unwell(f"{config.host}:{config.port} refuses {config.user or 'an anonymous login'}: {verdict}")
+    return f"{config.host}:{config.port} lets {config.user or 'anyone'} in"
