@@ -41,6 +41,8 @@ LOCK_FILE = "gateway.lock"
 RETRY_S = 1.0
 """Pause after a mark or a session that failed in a way nobody foresaw [s]."""
 UPLINK_STOP_S = 10.0
+PLAYED_REPLY_STRETCH = 4.0
+"""In played time the meters are programs that share this host: a busy moment of it must not look like a dead meter."""
 
 
 class AlreadyRunning(MeteringError):
@@ -149,7 +151,8 @@ def port_readers(config: GatewayConfig, catalogue: Catalogue, stop: threading.Ev
 
 def asked_meters(config: GatewayConfig, catalogue: Catalogue, port: PortId) -> list[AskedMeter]:
     """Prepare every meter of a port, whatever its span."""
-    return [AskedMeter.prepare(fitted, catalogue, config.group) for fitted in config.meters_on(port)]
+    stretch = PLAYED_REPLY_STRETCH if config.clock.kind is ClockKind.PLAYED else 1.0
+    return [AskedMeter.prepare(fitted, catalogue, config.group, stretch) for fitted in config.meters_on(port)]
 
 
 def _warn_if_too_slow(port: PortId, bus: SerialBus, meters: list[AskedMeter], every_s: int) -> None:

@@ -47,13 +47,19 @@ class AskedMeter:
     patience: Patience
 
     @classmethod
-    def prepare(cls, fitted: FittedMeter, catalogue: Catalogue, group_name: str) -> AskedMeter:
-        """Plan the reads of `fitted`; raises ProfileUnknown, GroupUnknown or AddressInvalid."""
+    def prepare(
+        cls, fitted: FittedMeter, catalogue: Catalogue, group_name: str, reply_stretch: float = 1.0
+    ) -> AskedMeter:
+        """Plan the reads of `fitted`; raises ProfileUnknown, GroupUnknown or AddressInvalid.
+
+        reply_stretch   factor on the profile's longest turnaround
+        """
         profile = catalogue.by_id(fitted.profile)
         group = profile.group(group_name)
         codec_of(fitted.protocol).check_address(fitted.address)
         reads = plan_reads(profile, fitted.protocol, group)
-        return cls(fitted, profile, group, reads, Patience(profile.link(fitted.protocol).reply_ms_max / 1000))
+        reply_s_max = reply_stretch * profile.link(fitted.protocol).reply_ms_max / 1000
+        return cls(fitted, profile, group, reads, Patience(reply_s_max))
 
 
 @dataclass(frozen=True, slots=True)

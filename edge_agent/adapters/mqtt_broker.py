@@ -35,10 +35,12 @@ class MqttBroker:
         self._receipt_topic = receipt_topic(gateway)
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client: mqtt.Client | None = None
+        self._refusal: str | None = None
 
     def connect(self) -> None:
         """Begin a new session; Connected or Lost follows. Raises BrokerUnreachable when nobody listens."""
         self.close()
+        self._refusal = None
         client = self._new_client()
         try:
             client.connect(self._config.host, self._config.port, keepalive=KEEPALIVE_S)
@@ -85,7 +87,10 @@ class MqttBroker:
     def _on_connect(self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if not reason.is_failure:
             client.subscribe(self._receipt_topic, qos=QOS)
-        elif reason == "Unsupported protocol version":
+            return
+        self._refusal = f"refused: {reason}"
+        if reason == "Unsupported protocol version":
+            self._refusal = "the broker has no MQTT 5; 3.1.1 is next"
             self._protocol = MQTTProtocolVersion.MQTTv311
 
     def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
@@ -98,4 +103,4 @@ class MqttBroker:
         self._deliver(ReceiptArrived(bytes(message.payload)))
 
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        self._deliver(Lost(str(reason)))
+        self._deliver(Lost(self._refusal or str(reason)))
