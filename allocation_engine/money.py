@@ -33,9 +33,13 @@ def minor_digits(currency: str) -> int:
 
 def to_minor(nano: int, currency: str) -> int:
     """Round `nano` [10^-9 currency units] to minor units, half away from zero."""
-    unit: int = 10 ** (_NANO_DIGITS - minor_digits(currency))
-    magnitude = (2 * abs(nano) + unit) // (2 * unit)
-    return magnitude if nano >= 0 else -magnitude
+    return divide(nano, 10 ** (_NANO_DIGITS - minor_digits(currency)))
+
+
+def divide(numerator: int, denominator: int) -> int:
+    """Divide by a positive `denominator` and round half away from zero."""
+    magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
+    return magnitude if numerator >= 0 else -magnitude
 
 
 def parse_rate(text: str) -> int:
