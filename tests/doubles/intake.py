@@ -137,7 +137,8 @@ class MemoryGroup:
         for refusal, _ in self._books.quarantine.values():
             if refusal.proven and refusal.claim is not None and refusal.claim[0] in chains:
                 owner, seq = refusal.claim
-                found.setdefault(owner, {})[seq] = refusal.reason
+                reasons = found.setdefault(owner, {})
+                reasons[seq] = min(refusal.reason, reasons.get(seq, refusal.reason))
         return {owner: tuple(sorted(items.items())[-REFUSED_MAX:]) for owner, items in found.items()}
 
     def _state(self, owner: GatewayEpoch, seqs: Collection[int]) -> ChainState:

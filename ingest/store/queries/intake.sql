@@ -73,11 +73,12 @@ SET contiguous_seq = %(contiguous_seq)s, head_hash = %(head_hash)s, highest_seq 
 WHERE gateway = %(gateway)s AND epoch = %(epoch)s;
 
 -- name: refused
+-- One reason per seq: that of the envelope which holds it comes before that of a clone ('sequence-replayed', the last).
 SELECT gateway, epoch, seq, reason
 FROM unnest(%(gateways)s::text[], %(epochs)s::int[]) AS wanted (gateway, epoch)
 CROSS JOIN LATERAL (
     SELECT DISTINCT ON (seq) seq, reason FROM quarantine
     WHERE proven AND quarantine.gateway = wanted.gateway AND quarantine.epoch = wanted.epoch
-    ORDER BY seq DESC, quarantined DESC LIMIT %(most)s
+    ORDER BY seq DESC, reason LIMIT %(most)s
 ) AS newest
 ORDER BY gateway, epoch, seq;
