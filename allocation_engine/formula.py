@@ -128,6 +128,7 @@ class _Parser:
         self._depth = 0
 
     def parse(self, result: Dimension) -> Formula:
+        """Read the whole text as one sum of dimension `result`."""
         sized = self._sum()
         if self._peek().kind != "end":
             raise self._fault(self._peek(), f"{self._peek().text!r} was not expected")

@@ -51,7 +51,7 @@ class PricedPeriod:
 
     def cost_nano(self, band_energy_wh: Sequence[int]) -> int:
         """Price energy by band [10^-9 currency units], exactly."""
-        return sum(wh * band.rate_micro_per_kwh for wh, band in zip(band_energy_wh, self.bands, strict=True))
+        return sum(band.cost_nano(wh) for wh, band in zip(band_energy_wh, self.bands, strict=True))
 
     def occupants(self, unit: UnitId) -> dict[PartyId, tuple[Occupancy, ...]]:
         """Give the occupancies of `unit` by party, parties sorted."""

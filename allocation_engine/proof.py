@@ -104,7 +104,7 @@ def _prove_metered(content: StatementContent, line: Line, trace: MeteredTrace) -
                         band_energy_wh[band] += sign * direction * energy_wh
     if tuple(band_energy_wh) != line.band_energy_wh:
         raise Broken("line", f"the registers give {band_energy_wh} Wh by band, the line {list(line.band_energy_wh)}")
-    cost_nano = sum(wh * band.rate_micro_per_kwh for wh, band in zip(band_energy_wh, content.bands, strict=True))
+    cost_nano = sum(band.cost_nano(wh) for wh, band in zip(band_energy_wh, content.bands, strict=True))
     amount_minor = to_minor(cost_nano, content.currency)
     if cost_nano != trace.cost_nano or amount_minor != line.amount_minor:
         shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]

@@ -39,11 +39,11 @@ def read_days(path: Path, column: str) -> list[DayText]:
         cells = next(csv.reader([line]))
         day, text = (cells[place].strip() if place < len(cells) else "" for place in places)
         problem = _problem(day, text, days)
-        if problem:
-            faults.append(
-                Fault(path=str(path), line=number, problem=problem, mend="write lines such as 2026-07-01,31.5")
-            )
-        days.append((day, text))
+        if problem is None:
+            days.append((day, text))
+        else:
+            mend = "write lines such as 2026-07-01,31.5"
+            faults.append(Fault(path=str(path), line=number, problem=problem, mend=mend))
     if faults:
         raise DocumentError(tuple(faults))
     return days

@@ -36,6 +36,7 @@ class _Share:
 
     @property
     def id(self) -> str:
+        """Stable id within the pool: ties go to the smaller one."""
         return f"{self.unit or RESIDUAL}/{self.party}"
 
 

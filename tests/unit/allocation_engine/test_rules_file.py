@@ -242,7 +242,7 @@ def test_a_mistake_in_pools_is_shown_where_it_stands(write: Write, old: str, new
     ("old", "new", "told"),
     [
         ('currency = "CNY"', 'currency = "USD"', "tariff.toml:2: the site counts in CNY, the tariff in USD"),
-        ('currency = "CNY"', 'currency = "XXX"', "tariff.toml:2: unknown currency 'XXX'"),
+        ('currency = "CNY"', 'currency = "XTS"', "tariff.toml:2: unknown currency 'XTS'"),
         ('day = "0.9"', 'day = "nine"', "tariff.toml:9: 'nine' is not a decimal number"),
         ('day = "0.9"', "day = 0.9", "tariff.toml:9: day must be a text, not 0.9"),
         ('day = "0.9"', 'day = "0.1234567"', "tariff.toml:9: '0.1234567' must be below a million"),
