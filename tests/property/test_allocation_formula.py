@@ -23,11 +23,9 @@ class Written:
 
 def join(operator: str, left: Written, right: Written) -> Written:
     """Two formulas under one operator, with and without brackets where binding allows it."""
-    text = (
-        f"{operator}({left.text}, {right.text})"
-        if operator in ("min", "max")
-        else f"({left.text}) {operator} ({right.text})"
-    )
+    text = f"({left.text}) {operator} ({right.text})"
+    if operator in ("min", "max"):
+        text = f"{operator}({left.text}, {right.text})"
     if left.result is None or right.result is None or (operator == "/" and right.result == 0):
         return Written(text, None)
     a, b = left.result, right.result
@@ -78,12 +76,17 @@ def test_what_is_written_is_what_is_computed(written: Written) -> None:
 @given(st.text("ab0123456789.+-*/(), mintax_#\"'\n", max_size=40))
 @settings(deadline=None)
 def test_no_text_does_anything_but_parse_or_be_refused(text: str) -> None:
+    names, position = read_or_refused(text)
+    assert names <= set(INPUTS)
+    assert 1 <= position <= len(text) + 1
+
+
+def read_or_refused(text: str) -> tuple[frozenset[str], int]:
+    """The inputs of a text that parses, or the position at which it is refused."""
     try:
-        formula = parse_formula(text, dict.fromkeys(INPUTS, PLAIN), PLAIN)
+        return parse_formula(text, dict.fromkeys(INPUTS, PLAIN), PLAIN).inputs, 1
     except FormulaInvalid as refused:
-        assert 1 <= refused.position <= len(text) + 1
-        return
-    assert formula.inputs <= set(INPUTS)
+        return frozenset(), refused.position
 
 
 @given(formulas, st.fractions(min_value=0, max_value=1000, max_denominator=100))

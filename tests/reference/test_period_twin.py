@@ -156,6 +156,7 @@ def to_inputs(period: PlainPeriod) -> PeriodInputs:
                     let.append(Occupancy(UnitId(unit), PartyId(occupants[first]), first, slot))
                 first = slot
     energy = np.array(list(period.energy.values()), np.int64)
+    top = (ParentSpan(0, SLOTS, None),)
     return PeriodInputs(
         site=SiteId("twin"),
         label="2026-07-01--2026-07-03",
@@ -163,9 +164,7 @@ def to_inputs(period: PlainPeriod) -> PeriodInputs:
         period=Interval(START, START + timedelta(days=DAYS)),
         site_hash=bytes(32),
         owner=PartyId(OWNER),
-        nodes=tuple(
-            TreeNode(NodeId(one), NodeKind.END, (ParentSpan(0, SLOTS, None),), 10_000) for one in period.energy
-        ),
+        nodes=tuple(TreeNode(NodeId(one), NodeKind.END, top, 10_000) for one in period.energy),
         import_wh=energy,
         export_wh=np.zeros_like(energy),
         quality=np.zeros(energy.shape, np.uint8),

@@ -45,9 +45,8 @@ def test_otherwise_the_day_is_refused(rule: MissingDay, day: date) -> None:
 
 def test_remarks_blank_lines_and_other_columns_are_passed_over(tmp_path: Path) -> None:
     path = tmp_path / "weather.csv"
-    path.write_text(
-        "# station 5\nday,rain_mm,tmax_c\n\n2026-07-01,0,31.5\n# later\n2026-07-02, 4 , -2\n", encoding="utf-8"
-    )
+    text = "# station 5\nday,rain_mm,tmax_c\n\n2026-07-01,0,31.5\n# later\n2026-07-02, 4 , -2\n"
+    path.write_text(text, encoding="utf-8")
     assert read_days(path, "tmax_c") == [("2026-07-01", "31.5"), ("2026-07-02", "-2")]
 
 
