@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 from datetime import date, datetime, timedelta
-from threading import Event
 from typing import Any
 
 import pytest
@@ -24,13 +24,21 @@ from tests.doubles.park_books import ORDERED_AT, ParkBooks, read_park
 FIRST, LAST = date(2026, 7, 1), date(2026, 7, 3)
 METER, NODE = MeterId("m-u-a101"), NodeId("u-a101")
 SETTLE = """
-import sys
+import os, signal, sys
 from device_profiles.catalogue import Catalogue
-from ingest.settlement import Settlement
+from ingest import settlement
 from ingest.store.database import Database
-with Database(sys.argv[1], connections=1) as database:
-    print("settling", flush=True)
-    Settlement(database, Catalogue.shipped()).settle_pending()
+dsn, step, last_call = sys.argv[1], sys.argv[2], int(sys.argv[3])
+calls, done = 0, getattr(settlement, step)
+def die_at_last_call(*arguments):
+    global calls
+    calls += 1
+    done(*arguments)
+    if calls == last_call:
+        os.kill(os.getpid(), signal.SIGKILL)
+setattr(settlement, step, die_at_last_call)
+with Database(dsn, connections=1) as database:
+    settlement.Settlement(database, Catalogue.shipped()).settle_pending()
 """
 
 
@@ -152,16 +160,12 @@ def test_rewiring_a_site_settles_again_and_a_new_lease_does_not(books: ParkBooks
     assert sum(day_of(books, FIRST).energy_wh) == 3 * before
 
 
-def test_settlement_that_is_killed_again_and_again_ends_in_the_same_books(books: ParkBooks, migrated_dsn: str) -> None:
+def test_settlement_that_is_killed_anywhere_ends_in_the_same_books(books: ParkBooks, migrated_dsn: str) -> None:
     books.write(marks_of(books, 3))
-    command = [sys.executable, "-c", SETTLE, migrated_dsn]
-    for patience_s in (0.02, 0.1, 0.2, 0.4):
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            Event().wait(patience_s)
-            process.kill()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    for step, call in (("put_settled_day", 1), ("put_settled_day", 7), ("forget_unsettled_days", 1)):
+        ended = subprocess.run([sys.executable, "-c", SETTLE, migrated_dsn, step, str(call)], check=False)
+        assert ended.returncode == -signal.SIGKILL
+    subprocess.run([sys.executable, "-c", SETTLE, migrated_dsn, "put_settled_day", "0"], check=True)
     after_kills = settled(books)
     assert settle_anew(books) == after_kills
     assert {one.day for one in after_kills} == {FIRST + timedelta(days=offset) for offset in range(3)}
