@@ -91,7 +91,7 @@ class StatementContent:
             **{name: getattr(self, name) for name in _PLAIN_FIELDS},
             "booked_at": _seconds(self.booked_at),
             "period": [_seconds(self.period.start), _seconds(self.period.end)],
-            "bands": [[band.version, band.name, band.rate_micro_per_kwh] for band in self.bands],
+            "bands": [_band_to_wire(band) for band in self.bands],
             "band_runs": [list(one) for one in self.band_runs],
             "pools": [_pool_to_wire(pool) for pool in self.pools],
             "lines": [_line_to_wire(line) for line in self.lines],
@@ -123,7 +123,7 @@ def _parts_from_wire(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "booked_at": _instant(content["booked_at"]),
         "period": Interval(*(_instant(one) for one in content["period"])),
-        "bands": tuple(Band(*one) for one in content["bands"]),
+        "bands": tuple(_band_from_wire(one) for one in content["bands"]),
         "band_runs": tuple((slot, band) for slot, band in content["band_runs"]),
         "pools": tuple(_pool_from_wire(one) for one in content["pools"]),
         "lines": tuple(_line_from_wire(one) for one in content["lines"]),
@@ -132,6 +132,15 @@ def _parts_from_wire(content: Mapping[str, Any]) -> dict[str, Any]:
         "keys": tuple(GatewayKey(g, epoch, k, Algorithm(a), public) for g, epoch, k, a, public in content["keys"]),
         "warnings": tuple(content["warnings"]),
     }
+
+
+def _band_to_wire(band: Band) -> list[Any]:
+    return [band.version, band.name, band.rate_micro, band.tariff, band.per, list(band.base_units)]
+
+
+def _band_from_wire(content: Any) -> Band:
+    version, name, rate_micro, tariff, per, (numerator, denominator) = content
+    return Band(version, name, rate_micro, tariff, per, (numerator, denominator))
 
 
 def _pool_to_wire(pool: StatedPool) -> dict[str, Any]:
