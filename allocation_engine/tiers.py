@@ -18,6 +18,9 @@ from itertools import pairwise
 from allocation_engine.costs import CostStep
 
 
+_ENDLESS: int = 2**63
+
+
 class TierSpan(StrEnum):
     """After which time tiers start anew."""
 
@@ -91,4 +94,5 @@ class TierPiece:
 
 def _below(limits: Sequence[int], reached: int) -> list[int]:
     """Give how much of `reached` lies in each step; what was given back (below 0) lies in the first."""
-    return [min(reached, high) - low if reached > low or low == 0 else 0 for low, high in pairwise([0, *limits, 2**63])]
+    spans = enumerate(pairwise([0, *limits, _ENDLESS]))
+    return [min(reached, high) - low if reached > low or step == 0 else 0 for step, (low, high) in spans]

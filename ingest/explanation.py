@@ -120,8 +120,8 @@ class Explanation:
                 yield self._step(2, "more", count=len(spans) - len(shown))
         for band, energy_wh in zip(self._content.bands, line.band_energy_wh, strict=True):
             if energy_wh:
-                rate = _decimal(band.rate_micro_per_kwh, 6)
-                cost = _decimal(energy_wh * band.rate_micro_per_kwh, _NANO_DIGITS)
+                rate = _decimal(band.rate_micro, 6)
+                cost = _decimal(band.cost_nano(energy_wh), _NANO_DIGITS)
                 name, energy = f"{band.name} ({band.version})", show_kwh(energy_wh)
                 yield self._step(1, "band", band=name, energy=energy, rate=rate, currency=self._currency, cost=cost)
         cost, amount = _decimal(trace.cost_nano, _NANO_DIGITS), self._money(line.amount_minor)

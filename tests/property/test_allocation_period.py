@@ -194,7 +194,7 @@ def exact_area_shares(inputs: PeriodInputs, run: Run) -> list[tuple[int, Fractio
 def slot_costs(inputs: PeriodInputs, run: Run, node: str) -> list[int]:
     """Cost of each slot of a node [10^-9 yuan], net for the roof, priced by the local hour alone."""
     row = inputs.row(NodeId(node))
-    rates = {band.name: band.rate_micro_per_kwh for band in run.bands}
+    rates = {band.name: band.rate_micro for band in run.bands}
     costs = []
     for slot in range(SLOTS):
         hour = inputs.calendar.local(inputs.mark(slot)).hour

@@ -61,7 +61,7 @@ def test_groups_and_bands_are_summed_apart(priced: PricedPeriod) -> None:
 
 
 def test_cost_is_an_exact_integer_of_nano_yuan(priced: PricedPeriod) -> None:
-    assert [(band.name, band.rate_micro_per_kwh) for band in priced.bands] == [("low", 300_000), ("high", 1_100_000)]
+    assert [(band.name, band.rate_micro) for band in priced.bands] == [("low", 300_000), ("high", 1_100_000)]
     assert priced.cost_nano((6, 21)) == 6 * 300_000 + 21 * 1_100_000
     assert priced.cost_nano((10**15, 10**15)) == 1_400_000 * 10**15
 

@@ -52,7 +52,7 @@ def test_a_half_hour_is_two_slots() -> None:
 
 def test_bands_come_in_order_of_first_use_with_their_rates() -> None:
     priced = Tariff("CNY", (version(),)).price(SHANGHAI, local_day(SHANGHAI, date(2026, 7, 1)))
-    assert [(band.name, band.rate_micro_per_kwh) for band in priced.bands] == [("night", 300_000), ("day", 900_000)]
+    assert [(band.name, band.rate_micro) for band in priced.bands] == [("night", 300_000), ("day", 900_000)]
     assert priced.changes() == (0, 28, 88)
 
 
