@@ -104,18 +104,19 @@ def _perform(premises: Premises, language: Language, *, is_exiting: bool) -> Non
 
 
 def _fresh(directory: Path, args: argparse.Namespace) -> Premises:
-    """Clear the folder and write down what is played."""
+    """Clear the folder and write down what is played; mistakes in the site's files show before anything starts."""
+    from device_profiles.catalogue import Catalogue
     from ingest.demo.loads_file import read_play
     from ingest.demo.premises import Playbill, choose_ports, clear, open_premises
     from ingest.demo.programs import port_names
-    from provisioning.site_file import read_site
+    from ingest.site_folder import read_site_folder
 
     csv = args.loads if args.loads is not None and args.loads.suffix.lower() == ".csv" else None
     folder = args.site or EXAMPLES / ("campus" if csv is not None else "park")
     if not folder.is_dir():
         raise DemoCallInvalid(f"there is no site folder {folder}; give one with --site DIR")
     loads = args.loads if args.loads is not None and csv is None else folder / LOADS_FILE
-    site = read_site(folder)
+    site, _ = read_site_folder(folder, Catalogue.shipped())
     play = read_play(loads, site, csv=csv, days=args.days)
     ports = choose_ports(port_names(site, play), {} if args.port is None else {"api": args.port})
     clear(directory)

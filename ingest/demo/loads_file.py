@@ -108,6 +108,7 @@ class _Reader:
         self._seed = 0
 
     def play(self, days: int | None) -> Play:
+        """Read all of it; raises DocumentError with every fault."""
         known = {"play", "shapes", "loads", "csv", "losses", "registers", "offline"}
         for key in self._source.content.keys() - known:
             place = next((place for place in self._source.lines if place[0] == key), (key,))

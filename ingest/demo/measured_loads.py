@@ -97,6 +97,7 @@ class _Reader:
         self._faults: list[Fault] = []
 
     def read(self, rows: csv.DictReader[str]) -> MeasuredLoads:
+        """Read all rows; raises DocumentError with every fault up to a bound."""
         timed = list(self._timed(rows))
         if not timed:
             self._complain(2, "no row has a time that can be read", "give one row per quarter hour")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from ingest.demo.supervisor import Program, Supervisor
 from ingest.demo.words import say
 from ingest.embedded.broker import EmbeddedBroker
 from ingest.embedded.postgres import EmbeddedPostgres
+from ingest.embedded.server import ServerNotReady
 from metering.identity import GatewayId
 from provisioning.site import Site
 
@@ -35,6 +37,9 @@ LOOK_S = 0.4
 """Pause between two looks at what has arrived."""
 CALLS_MAX = 20
 """How often a call is made to a service that is away or just restarting."""
+TOOL_RUNS_MAX = 6
+TOOL_PAUSE_S = 2.0
+"""Six runs, two seconds apart: enough for a server that was killed under the command to come back."""
 BOOKED_AFTER = timedelta(hours=9)
 """The run is booked at nine in the morning after its last day: a fact of the play, not of today."""
 
@@ -87,30 +92,32 @@ class Demo:
         self._step("servers")
         self._supervisor.start(programs.world_program(self._premises, self._site, self._play))
         postgres, broker = programs.postgres_of(self._premises), programs.broker_of(self._premises, self._site)
-        self._start_server("broker", broker)
-        self._start_server("postgres", postgres)
-        self._supervisor.wait_until(broker.answers, name="broker", timeout_s=READY_S_MAX)
-        self._supervisor.wait_until(postgres.answers, name="postgres", timeout_s=READY_S_MAX)
-
-    def _start_server(self, name: str, server: EmbeddedPostgres | EmbeddedBroker) -> None:
-        server.prepare()
-        self._supervisor.start(Program.of_server(name, server.command()))
+        servers: tuple[tuple[str, EmbeddedBroker | EmbeddedPostgres], ...] = (
+            ("broker", broker),
+            ("postgres", postgres),
+        )
+        for name, server in servers:
+            self._run_tool(server.prepare)
+            self._supervisor.start(Program.of_server(name, server.command()))
+        self._await("broker", broker.answers)
+        self._await("postgres", postgres.answers)
 
     def _import_site(self) -> None:
         self._step("import", site=self._site.id)
-        programs.migrate(self._premises)
-        programs.import_site(self._premises)
+        for tool in (programs.migrate, programs.import_site):
+            self._run_tool(partial(tool, self._premises))
 
     def _start_centre(self) -> None:
         self._step("centre", url=self._premises.url)
         self._supervisor.start(programs.serve_program(self._premises))
         self._centre = Centre(self._premises.url, self._premises.token_file.read_text(encoding="ascii").strip())
-        self._supervisor.wait_until(self._centre.is_ready, name="serve", timeout_s=READY_S_MAX)
+        self._await("serve", self._centre.is_ready)
 
     def _enrol_gateways(self) -> None:
         self._step("enrol", gateways=", ".join(self._gateways))
-        with ThreadPoolExecutor(len(self._gateways)) as pool:
-            list(pool.map(lambda gateway: programs.enrol(self._premises, self._site, gateway), self._gateways))
+        tools = [partial(programs.enrol, self._premises, self._site, gateway) for gateway in self._gateways]
+        with ThreadPoolExecutor(len(tools)) as pool:
+            list(pool.map(self._run_tool, tools))
         for gateway in self._gateways:
             programs.configure(self._premises, self._site, self._play, gateway)
             self._supervisor.start(programs.gateway_program(self._premises, gateway))
@@ -161,6 +168,18 @@ class Demo:
         path = self._premises.directory / "statements" / f"{entry['number']}.json"
         path.write_bytes(self._insist(lambda: self._centre.get(entry["href"])))
         return entry["number"], entry["party"], path
+
+    def _await(self, name: str, is_ready: Callable[[], bool]) -> None:
+        self._supervisor.wait_until(is_ready, name=name, timeout_s=READY_S_MAX)
+
+    def _run_tool(self, tool: Callable[[], None]) -> None:
+        """Run a command again if it failed: its server may have been killed under it, or it itself."""
+        for _ in range(TOOL_RUNS_MAX - 1):
+            try:
+                return tool()
+            except (programs.ToolFailed, ServerNotReady):
+                self._supervisor.watch(TOOL_PAUSE_S)
+        return tool()
 
     def _insist(self, call: Callable[[], T]) -> T:
         """Make a call again while the service is away or restarting; raises CentreAway in the end."""

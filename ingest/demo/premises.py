@@ -31,7 +31,7 @@ from ingest.embedded.postgres import EmbeddedPostgres
 from ingest.embedded.server import LOOPBACK
 from metering.errors import MeteringError
 from metering.identity import GatewayId, PortId
-from provisioning.keys import CENTRE_PUBLIC_KEY, write_public_key, write_signing_key
+from provisioning.keys import CENTRE_PUBLIC_KEY, SALT_KEY, write_public_key, write_salt_key, write_signing_key
 from provisioning.site import Site
 
 STATE_FILE = "demo.json"
@@ -110,6 +110,7 @@ class Premises:
             (self.directory / name).mkdir(mode=0o700, exist_ok=True)
         centre = write_signing_key(self.centre_key, _seed("centre"))
         write_public_key(self.centre_public_key, centre.verifier())
+        write_salt_key(self.centre_key.with_name(SALT_KEY), _seed("salts"))
         for gateway in site.gateways:
             self.gateway(gateway.id).mkdir(mode=0o700, parents=True, exist_ok=True)
             write_signing_key(self.gateway(gateway.id) / "signing.key", _seed(gateway.id))

@@ -10,10 +10,11 @@ from typing import Any
 
 from ingest.demo.loads_file import Play
 from ingest.demo.premises import Premises, boot_of
-from ingest.demo.supervisor import Program, ProgramFailed
+from ingest.demo.supervisor import Program
 from ingest.embedded.broker import EmbeddedBroker, Login
 from ingest.embedded.postgres import EmbeddedPostgres
 from ingest.embedded.server import LOOPBACK
+from metering.errors import MeteringError
 from metering.identity import GatewayId
 from metering.interval import SLOT_S
 from provisioning.cli import ENROLMENT_FILE
@@ -32,6 +33,10 @@ _SCRIPTS = Path(sys.executable).parent
 METERTREE = (str(_SCRIPTS / "metertree"),)
 GATEWAY = (str(_SCRIPTS / "metertree-gateway"),)
 PROVISION = (str(_SCRIPTS / "metertree-provision"),)
+
+
+class ToolFailed(MeteringError):
+    """A command that ends by itself ended with a complaint, or was killed; the text is what it said."""
 
 
 def users_of(site: Site) -> list[str]:
@@ -160,17 +165,17 @@ def verify_command(premises: Premises, statement: Path) -> tuple[str, ...]:
 
 
 def verify(premises: Premises, statement: Path, language: str) -> str:
-    """Run `metertree verify` and give what it prints; raises ProgramFailed if it refuses."""
+    """Run `metertree verify` and give what it prints; raises ToolFailed if it refuses."""
     key = ("--key", str(premises.centre_public_key))
     return _run(*METERTREE, "verify", str(statement), *key, "--lang", language)
 
 
 def _run(*argv: str, typed: str = "") -> str:
-    """Run a command to its end and give what it printed; raises ProgramFailed with what it complained of."""
+    """Run a command to its end and give what it printed; raises ToolFailed with what it complained of."""
     done = subprocess.run(argv, input=typed, capture_output=True, text=True, check=False, cwd="/", timeout=TOOL_S_MAX)
     if done.returncode != 0:
         name = f"{Path(argv[0]).name} {argv[1]}"
-        raise ProgramFailed(f"{name} failed:\n{done.stderr.strip() or done.stdout.strip()}")
+        raise ToolFailed(f"{name} failed:\n{done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
 
 
