@@ -1,7 +1,8 @@
 """The statement with everything needed to check it, in one JSON file that a person can keep.
 
-`{"format": "metertree-statement/1", "statement": base64, "evidence": [base64, ...], "profiles": [base64, ...]}`: the
-sealed statement, the sealed envelopes it rests on, the canonical profiles that say what their numbers mean.
+`{"format": "metertree-statement/1", "statement": base64, "proof": base64, "evidence": [base64, ...],
+"profiles": [base64, ...]}`: the sealed statement, the proof that its lines are in the run's commitment, the sealed
+envelopes it rests on, the canonical profiles that say what their numbers mean.
 """
 
 from __future__ import annotations
@@ -27,15 +28,17 @@ class Bundle:
     """The parts of a bundle; nothing about them is proven."""
 
     statement: bytes
+    proof: bytes
     evidence: tuple[bytes, ...]
     profiles: tuple[bytes, ...]
 
 
-def pack_bundle(statement: bytes, evidence: Iterable[bytes], profiles: Iterable[bytes]) -> bytes:
-    """Give the file: sealed statement, sealed envelopes, canonical profiles."""
+def pack_bundle(statement: bytes, proof: bytes, evidence: Iterable[bytes], profiles: Iterable[bytes]) -> bytes:
+    """Give the file: sealed statement, inclusion proof, sealed envelopes, canonical profiles."""
     content = {
         "format": STATEMENT_FORMAT,
         "statement": _text(statement),
+        "proof": _text(proof),
         "evidence": [_text(one) for one in evidence],
         "profiles": [_text(one) for one in profiles],
     }
@@ -50,6 +53,7 @@ def unpack_bundle(octets: bytes) -> Bundle:
             raise BundleMalformed(f"format {content['format']!r} is not known; this program reads {STATEMENT_FORMAT}")
         return Bundle(
             statement=_octets(content["statement"]),
+            proof=_octets(content["proof"]),
             evidence=tuple(_octets(one) for one in content["evidence"]),
             profiles=tuple(_octets(one) for one in content["profiles"]),
         )

@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from allocation_engine.commitment import Commitment, is_open
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.evidence import EnvelopeRef, PointEvidence, pick_readings
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import span_marks
-from allocation_engine.pools import Measure, PoolClass
+from allocation_engine.pools import Measure
 from allocation_engine.rules import Rules
 from allocation_engine.run import Line, MeteredTrace, PoolResult, Run
 from allocation_engine.statement_content import GatewayKey, StatedPool, StatementContent
@@ -28,12 +29,18 @@ __all__ = ["GatewayKey", "Statement", "seal_statement"]
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A sealed statement. `octets` is a COSE_Sign1 of the centre; `evidence` names the envelopes it rests on."""
+    """A sealed statement, and what lets its party check it.
+
+    octets     COSE_Sign1 of the centre
+    proof      that its lines are in the run's commitment; not signed, since it leads to the signed roots or nowhere
+    evidence   the envelopes it rests on
+    """
 
     number: str
     party: PartyId
     total_minor: int
     octets: bytes
+    proof: bytes
     evidence: tuple[EnvelopeRef, ...]
 
 
@@ -46,12 +53,14 @@ def seal_statement(
     booked_at: datetime,
     version: int,
     gateway_keys: Iterable[GatewayKey],
+    commitment: Commitment,
     signer: Signer,
 ) -> Statement:
     """Seal the statement of `party`: number `<site>-<label>-<party>-v<version>`.
 
     inputs, rules   those that `run` came from
     gateway_keys    of the registry; those of other gateways and epochs than the evidence's are left out
+    commitment      of `run`
     Raises          PeriodNotReady where the evidence of a metered line is missing
     """
     priced = rules.tariff.price(inputs.calendar, inputs.period)
@@ -76,9 +85,10 @@ def seal_statement(
         inputs_hash=run.inputs_hash,
         rules_hash=run.rules_hash,
         site_hash=run.site_hash,
+        commitment=commitment.root,
         bands=run.bands,
         band_runs=tuple((slot, priced.band_of_slot[slot]) for slot in priced.changes()),
-        pools=tuple(_stated(pool) for pool in run.pools if any(line.pool == pool.id for line in lines)),
+        pools=tuple(_stated(pool, commitment) for pool in run.pools if any(line.pool == pool.id for line in lines)),
         lines=lines,
         points=points,
         evidence=evidence,
@@ -88,17 +98,18 @@ def seal_statement(
     octets = sign1(encode(content.to_wire()), signer)
     if len(octets) > ENVELOPE_OCTETS_MAX:
         raise PeriodNotReady((f"statement {content.number} has {len(octets)} octets; split the party's units",))
-    return Statement(content.number, party, content.total_minor, octets, evidence)
+    return Statement(content.number, party, content.total_minor, octets, commitment.open(lines).to_octets(), evidence)
 
 
-def _stated(pool: PoolResult) -> StatedPool:
-    is_shared = pool.pool_class is not PoolClass.EXCLUSIVE
+def _stated(pool: PoolResult, commitment: Commitment) -> StatedPool:
+    is_shared = is_open(pool)
     return StatedPool(
         id=pool.id,
         names=pool.names,
         pool_class=pool.pool_class,
         cost_minor=pool.cost_minor if is_shared else None,
         charged_minor=pool.charged_minor if is_shared else None,
+        root=commitment.roots[pool.id],
         days=pool.days,
     )
 

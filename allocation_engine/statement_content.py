@@ -38,13 +38,17 @@ class GatewayKey:
 
 @dataclass(frozen=True, slots=True)
 class StatedPool:
-    """A pool as far as a party may see it: of metered pools, which are others' registers, no totals (None)."""
+    """A pool as far as a party may see it: of metered pools, which are others' registers, no totals (None).
+
+    root   what commits to all lines of the pool (32 octets); see `allocation_engine.inclusion`
+    """
 
     id: PoolId
     names: tuple[tuple[str, str], ...]
     pool_class: PoolClass
     cost_minor: int | None
     charged_minor: int | None
+    root: bytes
     days: tuple[DayShare, ...]
 
 
@@ -53,6 +57,7 @@ class StatementContent:
     """Everything a sealed statement says.
 
     run_id, ...    which run, inputs, rules and site version the lines come from (32 octets each)
+    commitment     root over all lines of the run (32 octets): the same in every statement of the run
     band_runs      slot at which each run of slots of one band starts, and its index in `bands`
     points         the register epochs and readings behind the metered lines
     evidence       sealed envelopes that hold those readings, sorted
@@ -74,6 +79,7 @@ class StatementContent:
     inputs_hash: bytes
     rules_hash: bytes
     site_hash: bytes
+    commitment: bytes
     bands: tuple[Band, ...]
     band_runs: tuple[tuple[int, int], ...]
     pools: tuple[StatedPool, ...]
@@ -114,7 +120,7 @@ class StatementContent:
 
 _PLAIN_FIELDS = (
     *("number", "version", "site", "label", "zone", "party", "currency", "total_minor", "engine_version"),
-    *("run_id", "inputs_hash", "rules_hash", "site_hash"),
+    *("run_id", "inputs_hash", "rules_hash", "site_hash", "commitment"),
 )
 
 
@@ -150,6 +156,7 @@ def _pool_to_wire(pool: StatedPool) -> dict[str, Any]:
         "class": str(pool.pool_class),
         "cost_minor": pool.cost_minor,
         "charged_minor": pool.charged_minor,
+        "root": pool.root,
         "days": [
             {
                 "day": one.day.isoformat(),
@@ -173,7 +180,7 @@ def _pool_from_wire(content: Mapping[str, Any]) -> StatedPool:
         for one in content["days"]
     )
     names = tuple(sorted(content["names"].items()))
-    totals = content["cost_minor"], content["charged_minor"]
+    totals = content["cost_minor"], content["charged_minor"], content["root"]
     return StatedPool(PoolId(content["id"]), names, PoolClass(content["class"]), *totals, tuple(days))
 
 

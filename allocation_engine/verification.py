@@ -9,6 +9,8 @@ The chain has these links, each named in the report where it breaks:
     gateway signature  every envelope is signed by the key the statement names for its gateway and epoch
     reading            every stated register is what the envelope holds, decoded by the profile it was signed with
     line               registers -> energy by band -> cost -> amount; shares by their weights
+    pool               the lines hang in the pool's tree of all lines, and the tree adds up to the pool's cost
+    commitment         the pools hang in the run's tree, whose root is the same in every statement of the run
     total              the lines add up
 """
 
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 
 from allocation_engine.bundle import Bundle, BundleMalformed, unpack_bundle
 from allocation_engine.evidence import EnvelopeRef
+from allocation_engine.inclusion import InclusionProof, ProvenPool, require_pool, require_run
 from allocation_engine.money import show_minor
 from allocation_engine.proof import Broken, decode_readings, prove_line
 from allocation_engine.statement_content import GatewayKey, StatementContent
@@ -56,10 +59,12 @@ class VerificationReport:
     """Every link that was checked, in order; where a link broke, what rests on it is not checked.
 
     content   the statement, once its signature was proven; None before
+    pools     the pools of the statement that are proven to add up
     """
 
     content: StatementContent | None
     checks: tuple[Check, ...]
+    pools: tuple[ProvenPool, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -92,8 +97,9 @@ def verify_bundle(
     checks += faults or [Check("evidence", True, f"{len(found)} envelopes are there, unaltered")]
     if not faults:
         checks += _check_evidence(content, bundle, found, verifier_for)
-    checks.append(_check_total(content))
-    return VerificationReport(content, tuple(checks))
+    pools, inclusion = _check_inclusion(content, bundle.proof)
+    checks += [*inclusion, _check_total(content)]
+    return VerificationReport(content, tuple(checks), pools)
 
 
 def _open_statement(octets: bytes, centre_keys: Mapping[bytes, Verifier]) -> tuple[StatementContent | None, Check]:
@@ -179,6 +185,34 @@ def _profiles(canonical: Iterable[bytes]) -> dict[bytes, Profile]:
         return {digest_of(octets): profile_from_canonical(octets) for octets in canonical}
     except MeteringError as error:
         raise Broken("profile", f"a profile cannot be read: {error}") from error
+
+
+def _check_inclusion(content: StatementContent, octets: bytes) -> tuple[tuple[ProvenPool, ...], list[Check]]:
+    try:
+        proof = InclusionProof.from_octets(octets)
+    except EnvelopeMalformed as error:
+        return (), [Check("commitment", False, f"the proof cannot be read: {error}")]
+    proven: list[ProvenPool] = []
+    checks: list[Check] = []
+    for pool in content.pools:
+        try:
+            proven.append(require_pool(content, proof, pool))
+            checks.append(Check(f"pool {pool.id}", True, _told(proven[-1], content.currency)))
+        except Broken as error:
+            checks.append(Check(error.link, False, str(error)))
+    try:
+        require_run(content, proof)
+        checks.append(Check("commitment", True, f"root {content.commitment.hex()}"))
+    except Broken as error:
+        checks.append(Check(error.link, False, str(error)))
+    return tuple(proven), checks
+
+
+def _told(proven: ProvenPool, currency: str) -> str:
+    if proven.charges is None or proven.credits is None:
+        return "your line is committed to; the registers of others stay hidden"
+    own, all_lines = (show_minor(one, currency) for one in (proven.own, proven.charges - proven.credits))
+    return f"yours, {own}, and the others' add up to its cost, {all_lines} {currency}"
 
 
 def _check_total(content: StatementContent) -> Check:

@@ -27,7 +27,7 @@ from ingest.store.intake_store import PostgresIntakeStore
 from ingest.store.migrate import is_migrated
 from metering.clock import SystemClock
 from metering.errors import MeteringError
-from provisioning.keys import FileSigner
+from provisioning.keys import SALT_KEY, FileSigner, make_salt_key
 
 CONNECTIONS = 16
 """Intake 1, settlement 1, the rest for requests: uvicorn runs handlers in up to 40 threads, which then queue here."""
@@ -50,6 +50,7 @@ class SchemaOutdated(MeteringError):
 def serve(config: ServeConfig) -> None:
     """Run the central service until SIGTERM or SIGINT."""
     signer = FileSigner.read(config.centre_key)
+    salt_key = make_salt_key(config.centre_key.with_name(SALT_KEY))
     catalogue = Catalogue.load(*([config.profiles] if config.profiles else []))
     clock, metrics, woken, stop = SystemClock(), Metrics(), Event(), Event()
     with Database(config.dsn, connections=CONNECTIONS) as database:
@@ -71,7 +72,7 @@ def serve(config: ServeConfig) -> None:
         metrics.follow(intake.counters)
         parts = WebParts(
             database=database,
-            closing=Closing(settlement, signer),
+            closing=Closing(settlement, signer, salt_key),
             clock=clock,
             centre_key=signer.public_key,
             admin_token=config.admin_token,

@@ -14,6 +14,7 @@ from typing import Any
 
 from allocation_engine.bundle import pack_bundle
 from allocation_engine.close_period import close_period
+from allocation_engine.commitment import Commitment, commit_run
 from allocation_engine.evidence import PointEvidence, pick_readings
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import evidence_needed
@@ -51,10 +52,11 @@ class EvidenceMissing(BooksError):
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Computes runs and stores them. `signer` is the centre's key."""
+    """Computes runs and stores them. `signer` is the centre's key; `salt_key` the secret behind every line's salt."""
 
     settlement: Settlement
     signer: Signer
+    salt_key: bytes
 
     def close(self, site: SiteId, period: str, *, booked_at: datetime) -> tuple[StoredRun, bool]:
         """Close `period` (`2026-07`, or `2026-07-01--2026-07-03`) of a site; give the run and whether it is new.
@@ -76,15 +78,21 @@ class Closing:
             stored = find_run(connection, run.id)
             if stored is not None:
                 return stored, False
-            stored = add_run(
-                connection, run, _document(run, inputs, rules), site_version=version.version, booked_at=booked_at
-            )
-            for statement in self._statements(connection, run, inputs, rules, booked_at):
+            commitment = commit_run(run, self.salt_key)
+            document = _document(run, inputs, rules, commitment)
+            stored = add_run(connection, run, document, site_version=version.version, booked_at=booked_at)
+            for statement in self._statements(connection, run, inputs, rules, commitment, booked_at):
                 add_statement(connection, statement)
             return stored, True
 
     def _statements(
-        self, connection: Connection, run: Run, inputs: PeriodInputs, rules: Rules, booked_at: datetime
+        self,
+        connection: Connection,
+        run: Run,
+        inputs: PeriodInputs,
+        rules: Rules,
+        commitment: Commitment,
+        booked_at: datetime,
     ) -> Iterator[StoredStatement]:
         version = count_runs(connection, run.site, run.label)
         gateway_keys = _gateway_keys(connection, inputs)
@@ -97,6 +105,7 @@ class Closing:
                 booked_at=booked_at,
                 version=version,
                 gateway_keys=gateway_keys,
+                commitment=commitment,
                 signer=self.signer,
             )
             bundle = _bundle(connection, statement, self.settlement.catalogue)
@@ -132,8 +141,8 @@ def _evidence(
     return PointEvidence(point.node, point.obis, point.installations, pick_readings(marks, known))
 
 
-def _document(run: Run, inputs: PeriodInputs, rules: Rules) -> dict[str, Any]:
-    """Give what is stored of a run: itself, the exceptions of its period, and by which agreement each pool is split."""
+def _document(run: Run, inputs: PeriodInputs, rules: Rules, commitment: Commitment) -> dict[str, Any]:
+    """Give what is stored of a run: itself and its roots, the exceptions of its period, each pool's agreement."""
     exceptions = [{"node": node, **exception.to_document()} for node, exception in inputs.exceptions]
     terms = {
         pool.id: {
@@ -142,7 +151,7 @@ def _document(run: Run, inputs: PeriodInputs, rules: Rules) -> dict[str, Any]:
         }
         for pool in rules.pools
     }
-    return {**run.to_document(), "exceptions": exceptions, "terms": terms}
+    return {**run.to_document(), "commitment": commitment.to_document(), "exceptions": exceptions, "terms": terms}
 
 
 def _gateway_keys(connection: Connection, inputs: PeriodInputs) -> tuple[GatewayKey, ...]:
@@ -174,4 +183,4 @@ def _bundle(connection: Connection, statement: Statement, catalogue: Catalogue) 
         evidence.append(sealed)
     named = {reading.profile_hash for sealed in evidence for reading in parse_sealed(sealed).envelope.readings}
     profiles = [catalogue.by_hash(profile).canonical for profile in sorted(named)]
-    return pack_bundle(statement.octets, evidence, profiles)
+    return pack_bundle(statement.octets, statement.proof, evidence, profiles)

@@ -49,7 +49,9 @@ BROKER_HOST = Setting("broker-host", "host of the MQTT broker", "127.0.0.1")
 BROKER_PORT = Setting("broker-port", "port of the MQTT broker", "1883")
 BROKER_USER = Setting("broker-user", "user name at the MQTT broker", "")
 BROKER_PASSWORD_FILE = Setting("broker-password-file", "file that holds the password at the MQTT broker", "")
-CENTRE_KEY = Setting("centre-key", "file with the private key that signs receipts and statements")
+CENTRE_KEY = Setting(
+    "centre-key", "file with the private key that signs receipts and statements; salt.key is kept beside it"
+)
 ADMIN_TOKEN_FILE = Setting("admin-token-file", "file with the token that API writes must carry")
 HOST = Setting("host", "address the API and the console listen on", "127.0.0.1")
 PORT = Setting("port", "port the API and the console listen on", "8080")

@@ -115,10 +115,10 @@ def encode(content: Any) -> bytes:
     return cbor2.dumps(content, canonical=True)
 
 
-def decode_canonical(octets: bytes) -> Any:
+def decode_canonical(octets: bytes, octets_max: int = ENVELOPE_OCTETS_MAX) -> Any:
     """Decode CBOR that must be in canonical form; raises EnvelopeMalformed, and nothing else, for any other input."""
-    if len(octets) > ENVELOPE_OCTETS_MAX:
-        raise EnvelopeMalformed(f"{len(octets)} octets; at most {ENVELOPE_OCTETS_MAX} are allowed")
+    if len(octets) > octets_max:
+        raise EnvelopeMalformed(f"{len(octets)} octets; at most {octets_max} are allowed")
     try:
         content = cbor2.loads(octets, max_depth=NESTING_MAX, allow_indefinite=False, allow_duplicate_keys=False)
         again = encode(content)

@@ -2,7 +2,8 @@
 
 File forms. A signing key is a PKCS #8 PEM, or one line of 64 hexadecimal digits (the seed); the file must be readable
 by its owner alone. A public key is a SubjectPublicKeyInfo PEM, or one line of hexadecimal digits. Raw public keys, as
-in the registry and in bundles, are 32 octets for Ed25519 and the 65-octet uncompressed point for ES256.
+in the registry and in bundles, are 32 octets for Ed25519 and the 65-octet uncompressed point for ES256. A salt key is
+one line of 64 hexadecimal digits, for its owner alone as well.
 
 A key's id is the first 8 octets of the SHA-256 of its raw public key. ES256 signatures are accepted only with the
 smaller of the two possible s: otherwise anyone could turn a sealed envelope into a second one that verifies too.
@@ -30,6 +31,9 @@ from metering.identity import KeyId
 SEED_OCTETS = 32
 SIGNING_KEY = "signing.key"
 """File name of a signing key in a key directory."""
+SALT_KEY = "salt.key"
+"""File name of the centre's salt key, beside its signing key."""
+SALT_KEY_OCTETS = 32
 CENTRE_PUBLIC_KEY = "centre.pub"
 """File name of the centre's public key in a gateway's key directory."""
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -114,11 +118,7 @@ class FileSigner:
     @classmethod
     def read(cls, path: Path) -> FileSigner:
         """Read a signing key; raises KeyFileInvalid, also when others than the owner may read the file."""
-        text = _read_text(path)
-        mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
-            raise KeyFileInvalid(path, f"others may read or write this key (mode {mode:04o})", f"chmod 600 {path}")
-        return cls(_private_key(path, text))
+        return cls(_private_key(path, _read_private(path)))
 
     @classmethod
     def from_seed(cls, seed: bytes) -> FileSigner:
@@ -190,6 +190,19 @@ def make_signing_key(path: Path) -> FileSigner:
     return FileSigner.read(path)
 
 
+def write_salt_key(path: Path, key: bytes) -> None:
+    """Write a salt key of 32 octets, readable by its owner alone; never replaces another. Raises KeyFileInvalid."""
+    if not _write_once(path, key.hex().encode() + b"\n", 0o600) and _read_salt_key(path) != key:
+        raise KeyFileInvalid(path, "holds another key already", "move that file away first")
+
+
+def make_salt_key(path: Path) -> bytes:
+    """Make a fresh salt key at `path`, or read the one that is there; raises KeyFileInvalid."""
+    if not path.exists():
+        _write_once(path, secrets.token_bytes(SALT_KEY_OCTETS).hex().encode() + b"\n", 0o600)
+    return _read_salt_key(path)
+
+
 def write_public_key(path: Path, public_key: PublicVerifier) -> None:
     """Write a public key as PEM; raises KeyFileInvalid if `path` holds a different key already."""
     pem = public_key._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -214,6 +227,26 @@ def _private_key(path: Path, text: str) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise KeyFileInvalid(path, "a key of another algorithm", "give an Ed25519 key")
     return key
+
+
+def _read_salt_key(path: Path) -> bytes:
+    text = _read_private(path)
+    try:
+        key = bytes.fromhex(text)
+    except ValueError as error:
+        raise KeyFileInvalid(path, f"not a salt key: {error}", "give 64 hexadecimal digits") from error
+    if len(key) != SALT_KEY_OCTETS:
+        raise KeyFileInvalid(path, f"a salt key has {SALT_KEY_OCTETS} octets, not {len(key)}", "give another file")
+    return key
+
+
+def _read_private(path: Path) -> str:
+    """Read a file that nobody but its owner may be able to read; raises KeyFileInvalid."""
+    text = _read_text(path)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise KeyFileInvalid(path, f"others may read or write this key (mode {mode:04o})", f"chmod 600 {path}")
+    return text
 
 
 def _read_text(path: Path) -> str:

@@ -38,14 +38,15 @@ def run(args: argparse.Namespace) -> int:
     from ingest.settlement import Settlement
     from ingest.store.database import Database
     from metering.identity import SiteId
-    from provisioning.keys import FileSigner
+    from provisioning.keys import SALT_KEY, FileSigner, make_salt_key
 
     settings = Settings(args)
     folder = settings.text(PROFILES)
     catalogue = Catalogue.load(*([Path(folder)] if folder else []))
-    signer = FileSigner.read(Path(settings.text(CENTRE_KEY)))
+    key = Path(settings.text(CENTRE_KEY))
+    signer, salt_key = FileSigner.read(key), make_salt_key(key.with_name(SALT_KEY))
     with Database(settings.text(DSN), connections=2) as database:
-        closing = Closing(Settlement(database, catalogue), signer)
+        closing = Closing(Settlement(database, catalogue), signer, salt_key)
         stored, is_new = closing.close(SiteId(args.site), args.period, booked_at=args.booked_at)
         print("new run" if is_new else "this run was stored before; nothing was added")
         show_run(database, stored)

@@ -26,6 +26,8 @@ _LINKS = {
     "gateway signature": "网关签名",
     "reading": "读数",
     "line": "明细行",
+    "pool": "费用池",
+    "commitment": "批次指纹",
     "total": "合计",
 }
 
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         _print_checks(report, args.lang)
         if report.content is not None:
             _print_line(report.content, args)
+            _print_proof(report, report.content, args.lang)
         verdict = ("一切成立。", "Everything holds.") if report.holds else ("不成立：", "Does not hold: ")
         print(verdict[args.lang == "en"] + ", ".join(check.link for check in report.broken))
     return 0 if report.holds else 1
@@ -120,3 +123,14 @@ def _print_line(content: StatementContent, args: argparse.Namespace) -> None:
     for step in Explanation(content, args.lang, all_spans=args.all_spans).steps(line):
         print(f"{'  ' * (step.depth + 1)}{step.text}")
     print()
+
+
+def _print_proof(report: VerificationReport, content: StatementContent, language: str) -> None:
+    """Say what the inclusion proof shows; of a broken one the checks above say all there is to say."""
+    from ingest.inclusion_words import HEADING, proof_sentences
+
+    if all(check.holds for check in report.checks if check.link.startswith(("pool", "commitment"))):
+        print(HEADING.of(language))
+        for sentence in proof_sentences(report.pools, content.commitment, content.currency, language):
+            print(f"  {sentence}")
+        print()

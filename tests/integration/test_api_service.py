@@ -48,7 +48,7 @@ class Centre:
         self.metrics.follow(IntakeCounters(accepted=7))
         parts = WebParts(
             database=database,
-            closing=Closing(Settlement(database, catalogue), CENTRE),
+            closing=Closing(Settlement(database, catalogue), CENTRE, bytes(32)),
             clock=ManualClock(NOW),
             centre_key=CENTRE.public_key,
             admin_token=TOKEN,

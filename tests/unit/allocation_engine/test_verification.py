@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from allocation_engine.bundle import BundleMalformed, pack_bundle, unpack_bundle
 from allocation_engine.close_period import close_period
+from allocation_engine.commitment import commit_run
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading, pick_readings
 from allocation_engine.inputs import PeriodInputs
@@ -134,6 +135,7 @@ class Book:
             booked_at=BOOKED_AT,
             version=version,
             gateway_keys=(registered,) if keys is None else keys,
+            commitment=commit_run(self.run, bytes(32)),
             signer=CENTRE,
         )
 
@@ -141,7 +143,7 @@ class Book:
         """Pack the statement of a party."""
         statement = self.statement(party)
         evidence = [self.envelopes[ref] for ref in statement.evidence]
-        return pack_bundle(statement.octets, evidence, [PROFILE.canonical])
+        return pack_bundle(statement.octets, statement.proof, evidence, [PROFILE.canonical])
 
 
 def seal_course(
@@ -236,7 +238,7 @@ def reseal(bundle: bytes, change: Callable[[dict[str, Any]], None], signer: Key 
     parts = unpack_bundle(bundle)
     content = decode_canonical(parse_sign1(parts.statement).payload)
     change(content)
-    return pack_bundle(sign1(encode(content), signer), parts.evidence, parts.profiles)
+    return pack_bundle(sign1(encode(content), signer), parts.proof, parts.evidence, parts.profiles)
 
 
 def test_an_honest_bundle_holds_and_recomputes_every_line(book: Book) -> None:
@@ -248,6 +250,9 @@ def test_an_honest_bundle_holds_and_recomputes_every_line(book: Book) -> None:
         ("reading", True),
         ("line lift/a/t-1", True),
         ("line own-use/a/t-1", True),
+        ("pool lift", True),
+        ("pool own-use", True),
+        ("commitment", True),
         ("total", True),
     ]
     assert report.holds
@@ -305,7 +310,7 @@ def test_a_changed_digit_of_the_amount_breaks_the_signature(book: Book) -> None:
     protected, unprotected, _, signature = message.value
     payload = parse_sign1(changed.statement).payload
     forged = encode(cbor2.CBORTag(message.tag, [protected, unprotected, payload, signature]))
-    report = verify(pack_bundle(forged, parts.evidence, parts.profiles))
+    report = verify(pack_bundle(forged, parts.proof, parts.evidence, parts.profiles))
     assert [check.link for check in report.broken] == ["statement"]
     assert report.content is None
     assert "it was changed after signing" in report.broken[0].result
@@ -413,7 +418,9 @@ def lie(*path: str | int, by: int = 10) -> Callable[[dict[str, Any]], None]:
 def test_a_centre_that_lies_in_one_number_is_found_out(
     book: Book, change: Callable[[dict[str, Any]], None], link: str
 ) -> None:
-    assert broken(reseal(book.bundle(), change)) == [link]
+    # A lie about what the run committed to breaks the pool's tree as well.
+    others = [one for one in broken(reseal(book.bundle(), change)) if not one.startswith("pool ")]
+    assert others == [link]
 
 
 @pytest.mark.parametrize("line", [0, 1])
@@ -423,7 +430,7 @@ def test_an_amount_that_does_not_follow_breaks_its_line(book: Book, line: int) -
         content["total_minor"] += 1
 
     links = broken(reseal(book.bundle(), change))
-    assert links == [["line lift/a/t-1"], ["line own-use/a/t-1"]][line]
+    assert links == [["line lift/a/t-1", "pool lift"], ["line own-use/a/t-1", "pool own-use"]][line]
 
 
 def test_an_odd_fen_given_against_the_rule_is_found_out(book: Book) -> None:
@@ -432,7 +439,7 @@ def test_an_odd_fen_given_against_the_rule_is_found_out(book: Book) -> None:
         content["lines"][0]["amount_minor"] += 1 if content["lines"][0]["trace"]["extra"] else -1
         content["total_minor"] += 1 if content["lines"][0]["trace"]["extra"] else -1
 
-    assert broken(reseal(book.bundle(), change)) == ["line lift/a/t-1"]
+    assert broken(reseal(book.bundle(), change)) == ["line lift/a/t-1", "pool lift"]
 
 
 def test_a_reading_left_out_by_the_centre_cannot_hide_energy(book: Book) -> None:
