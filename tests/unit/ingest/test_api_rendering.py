@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allocation_engine.intervals import Reason, SlotQuality
+from allocation_engine.pools import PoolClass
 from ingest.console.rendering import kwh, kwh_short, local_time, money, percent
 from ingest.console.words import Language, choose_language, words
 from metering.interval import SiteCalendar
+
+INGEST = Path(__file__).parents[3] / "ingest"
+WORDS = INGEST / "console" / "words.py"
 
 
 @pytest.mark.parametrize(
@@ -28,7 +34,8 @@ def test_no_digit_of_an_amount_is_lost(amount_minor: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "currency", "text"), [(-105, "CNY", "−¥1.05"), (123456, "USD", "$1,234.56"), (-1, "HKD", "−HKD 0.01"), (1500, "JPY", "¥1,500")]
+    ("amount", "currency", "text"),
+    [(-105, "CNY", "−¥1.05"), (123456, "USD", "$1,234.56"), (-1, "HKD", "−HKD 0.01"), (1500, "JPY", "¥1,500")],
 )
 def test_amounts_carry_the_sign_of_their_currency(amount: int, currency: str, text: str) -> None:
     assert money(amount, currency) == text
@@ -67,3 +74,22 @@ def test_both_languages_have_every_word_and_none_is_blank() -> None:
 )
 def test_the_language_follows_the_query_then_the_browser(asked: str | None, accepted: str | None, chosen: str) -> None:
     assert choose_language(asked, accepted) == chosen
+
+
+def test_every_word_is_shown_somewhere() -> None:
+    shown = "".join(
+        path.read_text(encoding="utf-8")
+        for path in INGEST.rglob("*")
+        if path.suffix in {".py", ".html"} and path != WORDS
+    )
+    built = ("class-", "quality-", "reason-")
+    unused = [key for key in words(Language.EN) if f'"{key}"' not in shown and not key.startswith(built)]
+    assert unused == []
+
+
+def test_every_class_quality_and_reason_has_a_word() -> None:
+    known = words(Language.EN)
+    assert {f"class-{one}" for one in PoolClass} <= known.keys()
+    assert {f"reason-{one}" for one in Reason} <= known.keys()
+    weak = {one.name.lower() for one in SlotQuality if one is not SlotQuality.MEASURED}
+    assert {f"quality-{one}" for one in weak} <= known.keys()
