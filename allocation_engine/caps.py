@@ -1,4 +1,4 @@
-"""What may be charged at most: the price per kWh a tenant pays, and all tenants together against the supplier's invoice.
+"""What may be charged at most: a price per kWh, and all tenants together no more than the supplier's invoice.
 
 A run states each check with its numbers, whether it holds or not. One that does not hold stands in the way of approval,
 as a case of the balance does; it is never mended by changing an amount.
@@ -96,8 +96,9 @@ def check_cap(
 ) -> Iterator[ComplianceCheck]:
     """Check the price of every tenant and the sum over all; `charged` leaves out the owner."""
     rate, basis = _limit_rate(cap, bill, currency)
-    for party in sorted(charged):
-        one = charged[party]
+    for party, one in sorted(charged.items()):
+        if one.energy_wh <= 0:
+            continue  # who took nothing has no price; the sum still counts what he is charged
         limit = None if rate is None else floor(rate * one.energy_wh)
         yield ComplianceCheck(cap.id, CheckKind.PRICE, party, one.energy_wh, one.amount_minor, limit, basis)
     energy_wh, amount_minor = _total(charged.values())

@@ -1,4 +1,4 @@
-"""What the supplier asked of the site: invoices, as facts with a number and a source. Nothing is computed from them alone.
+"""What the supplier asked of the site: invoices, as facts with a number and a source.
 
 They say what purchase prices and resale caps refer to, and they carry the reactive energy behind the power factor.
 """

@@ -1,4 +1,4 @@
-"""Power factor and the percentage it moves a bill by (力调电费): whole hundredths and a table, no roots and no floats."""
+"""Power factor and the percentage it moves a bill by (力调电费): whole hundredths and a table, no roots, no floats."""
 
 from __future__ import annotations
 

@@ -7,9 +7,11 @@ built from a file with any mistake.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any, TypeVar
 
 from metering.errors import Fault, MeteringError
@@ -17,6 +19,7 @@ from metering.identity import check_identifier
 from metering.toml_source import Place, TomlSource
 
 Choice = TypeVar("Choice", bound=StrEnum)
+_NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,9})?\Z")
 
 
 class RuleTable:
@@ -117,6 +120,24 @@ class RuleTable:
     def optional_text(self, key: str) -> str | None:
         """Read a text if there is one."""
         return self.text(key) if self.has(key) else None
+
+    def number(self, key: str) -> Fraction:
+        """Read a number that is written as text, such as "0.15": exactly."""
+        content = self.text(key)
+        if content and not _NUMBER.match(content):
+            self.fault(key, f"{key} is {content!r}", f'write a plain decimal number as text: {key} = "1.05"')
+            return Fraction(0)
+        return Fraction(content or 0)
+
+    def scaled(self, key: str, digits: int) -> int:
+        """Read a number that is not negative as a whole number of 10^-`digits`; finer ones are a mistake."""
+        scaled = self.number(key) * 10**digits
+        if scaled.denominator != 1 or scaled < 0:
+            self.fault(
+                key, f"{key} is {self.text(key)!r}", f"it must not be negative and have at most {digits} decimals"
+            )
+            return 0
+        return scaled.numerator
 
     def ids(self, key: str, what: str, known: Collection[str]) -> tuple[str, ...]:
         """Read a list of different ids, all of them `known`."""

@@ -139,7 +139,8 @@ def charge_supply(
             if is_adjustment:
                 steps = tuple(_adjustment(held[0], invoices, inputs, currency, energy_nano, costs))
             else:
-                steps = tuple(step for one, month in zip(held, months, strict=True) for step in _month(one, inputs, month))
+                parts = zip(held, months, strict=True)
+                steps = tuple(step for one, month in parts for step in _month(one, inputs, month))
             costs[charge_id] = ChargedCost(charge_id, held[0].node, steps)
     return costs
 
@@ -167,8 +168,7 @@ def _demand(charge: SupplyCharge, terms: DemandTerms, inputs: PeriodInputs, mont
     peak = int(np.argmax(slots_wh))  # the first of equal peaks
     peak_w = int(slots_wh[peak]) * WH_PER_SLOT_TO_W
     at = inputs.calendar.local(inputs.mark(month.first + peak)).isoformat(timespec="minutes")
-    rate_micro, discount = _discounted(terms, int(slots_wh.sum()), month)
-    part = (month.part.numerator, month.part.denominator)
+    part, discount = _discounted(terms, int(slots_wh.sum()), month)
     billed_w, excess_w = max(peak_w, terms.minimum_w), 0
     note = f"{peak_w} W in the quarter hour from {at}{discount}"
     if terms.contract is not None:
@@ -176,22 +176,22 @@ def _demand(charge: SupplyCharge, terms: DemandTerms, inputs: PeriodInputs, mont
         billed_w = max(terms.contract.demand_w if peak_w <= allowed_w else peak_w, terms.minimum_w)
         excess_w = max(peak_w - allowed_w, 0)
         note += f"; {terms.contract.demand_w} W contracted"
-    yield CostStep(f"maximum demand {month.label}", billed_w, "kW", rate_micro, part, note)
+    yield _priced(f"maximum demand {month.label}", billed_w, terms, part, note)
     if terms.contract is not None and excess_w:
-        more = month.part * (terms.contract.excess_factor - 1)
-        above = f"above {allowed_w} W"
-        yield CostStep(
-            f"excess demand {month.label}", excess_w, "kW", rate_micro, (more.numerator, more.denominator), above
-        )
+        more = part * (terms.contract.excess_factor - 1)
+        yield _priced(f"excess demand {month.label}", excess_w, terms, more, f"above {allowed_w} W")
 
 
-def _discounted(terms: DemandTerms, energy_wh: int, month: MonthSpan) -> tuple[int, str]:
-    """Give the rate, lower where the capacity was used well; a part of a month needs a part of the energy."""
+def _priced(what: str, demand_w: int, terms: DemandTerms, part: Fraction, note: str) -> CostStep:
+    return CostStep(what, demand_w, "kW", terms.rate_micro, (part.numerator, part.denominator), note)
+
+
+def _discounted(terms: DemandTerms, energy_wh: int, month: MonthSpan) -> tuple[Fraction, str]:
+    """Give the part of the rate that counts: less where the capacity was used well. Parts of months count as parts."""
     discount = terms.discount
     if discount is None or energy_wh < discount.wh_per_va * discount.capacity_va * month.part:
-        return terms.rate_micro, ""
-    lowered = terms.rate_micro * discount.factor
-    return int(lowered), f"; rate x {discount.factor} from {discount.wh_per_va} kWh per kVA on"
+        return month.part, ""
+    return month.part * discount.factor, f"; rate x {discount.factor} from {discount.wh_per_va} kWh per kVA on"
 
 
 def _adjustment(
@@ -211,10 +211,9 @@ def _adjustment(
         raise PeriodNotReady((reason,))
     hundredths = power_factor_hundredths(bill.energy_milli, bill.reactive_varh)
     part = terms.table.percent(hundredths) / 100
-    note = (
-        f"power factor 0.{hundredths:02d}" if hundredths < 100 else "power factor 1.00"
-    ) + f" against {terms.table.standard}: {bill.energy_milli} Wh, {bill.reactive_varh} varh"
-    note += f" of {', '.join(bill.numbers)}"
+    shown = f"{hundredths // 100}.{hundredths % 100:02d} against {terms.table.standard}"
+    counted = f"{bill.energy_milli} Wh and {bill.reactive_varh} varh of {', '.join(bill.numbers)}"
+    note = f"power factor {shown}: {counted}"
     energy_wh = int(inputs.import_wh[inputs.row(charge.node)].sum())
     adjusted_minor = to_minor(energy_nano[charge.node] - energy_wh * terms.levy_micro, currency)
     yield amount_step("energy, adjusted", adjusted_minor, currency, part, note)

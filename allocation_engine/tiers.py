@@ -17,7 +17,6 @@ from itertools import pairwise
 
 from allocation_engine.costs import CostStep
 
-
 _ENDLESS: int = 2**63
 
 
