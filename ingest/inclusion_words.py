@@ -18,16 +18,16 @@ _CLOSED = Names(
     en="{pool}: yours, {own} {currency}, is fixed in the run and cannot be changed later; "
     "the amounts of others' own meters are neither shown nor added up",
 )
-_ROOT = Names(
-    zh="本批次指纹 {root}。同一批次的每份确认单都必须是这个指纹：请与邻户或公示核对",
-    en="fingerprint of the run {root}. It must be the same on every statement of this run: compare it with a "
-    "neighbour's or with the one posted",
+_ROOT = Names(zh="本批次指纹：{root}", en="fingerprint of the run: {root}")
+_COMPARE = Names(
+    zh="同一批次的每份确认单都必须是这个指纹：请与邻户或公示核对",
+    en="every statement of this run must have this fingerprint: compare it with a neighbour's or with the one posted",
 )
 HEADING = Names(zh="分摊是否一分不差", en="Do the shares add up?")
 
 
 def proof_sentences(pools: Iterable[ProvenPool], commitment: bytes, currency: str, language: str) -> Iterator[str]:
-    """Give one sentence per proven pool, and last the fingerprint to compare."""
+    """Give one sentence per proven pool, then the fingerprint, and with whom to compare it."""
     for one in pools:
         name = f"{dict(one.pool.names)[language]} ({one.pool.id})"
         own = show_minor(one.own, currency)
@@ -38,6 +38,7 @@ def proof_sentences(pools: Iterable[ProvenPool], commitment: bytes, currency: st
         others, cost = show_minor(cost_minor - one.own, currency), show_minor(cost_minor, currency)
         yield _OPEN.of(language).format(pool=name, own=own, others=others, cost=cost, currency=currency)
     yield _ROOT.of(language).format(root=grouped(commitment))
+    yield _COMPARE.of(language)
 
 
 def grouped(digest: bytes) -> str:
