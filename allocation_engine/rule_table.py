@@ -137,7 +137,7 @@ class RuleTable:
                 key, f"{key} is {self.text(key)!r}", f"it must not be negative and have at most {digits} decimals"
             )
             return 0
-        return scaled.numerator
+        return int(scaled)
 
     def ids(self, key: str, what: str, known: Collection[str]) -> tuple[str, ...]:
         """Read a list of different ids, all of them `known`."""

@@ -1,4 +1,4 @@
-"""The rules of a site in force: tariff, pools and series, with the document they were read from.
+"""The rules of a site in force: prices, pools and series, with the document they were read from.
 
 The document is the content of the files as plain JSON-able values; `rules_file.rules_from_document` reads it with the
 same code that reads the files, so a stored version means exactly what its file meant.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from allocation_engine.pools import Pool
+from allocation_engine.prices import Prices
 from allocation_engine.series import DailySeries
 from allocation_engine.tariff import Tariff
 from metering.envelope import encode
@@ -30,12 +31,17 @@ class SiteNames:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
-    """Tariff, pools and series of a site; two are equal when their documents are."""
+    """Prices, pools and series of a site; two are equal when their documents are."""
 
-    tariff: Tariff
+    prices: Prices
     pools: tuple[Pool, ...]
     series: tuple[DailySeries, ...]
     document: dict[str, Any]
+
+    @property
+    def tariff(self) -> Tariff:
+        """The tariff of the site's electricity supply."""
+        return self.prices.main
 
     @property
     def hash(self) -> bytes:

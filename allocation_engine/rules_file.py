@@ -1,4 +1,4 @@
-"""Reads `tariff.toml` and `pools.toml` of a site directory; every mistake is shown with file and line.
+"""Reads `tariff.toml`, `pools.toml` and any `invoices.toml` of a site; every mistake is shown with file and line.
 
 Files and stored documents go through the same reader, so that a stored version means exactly what its files meant.
 """
@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from allocation_engine.pools_file import read_pools
+from allocation_engine.prices_file import check_pools, read_prices
 from allocation_engine.rule_table import RuleTable
 from allocation_engine.rules import Rules, SiteNames
 from allocation_engine.series import DailySeries
 from allocation_engine.series_file import DayText, read_days, read_series
-from allocation_engine.tariff_file import read_tariff
+from allocation_engine.tables_file import Tables
 from metering.errors import DocumentError, Fault
 from metering.toml_source import TomlSource
 
 TARIFF_FILE = "tariff.toml"
 POOLS_FILE = "pools.toml"
+INVOICES_FILE = "invoices.toml"
 FORMAT = 1
 
 
@@ -37,14 +39,17 @@ def read_rules(directory: Path, names: SiteNames) -> Rules:
             faults.extend(error.faults)
         except (KeyError, TypeError):
             continue  # the reader of the table says what is missing
-    return _rules(sources[0], sources[1], days, names, faults)
+    invoices = directory / INVOICES_FILE
+    billed = _source(invoices, faults) if invoices.exists() else None
+    return _rules(sources[0], sources[1], billed, days, names, Tables(directory, {}, faults))
 
 
 def rules_from_document(document: Mapping[str, Any], names: SiteNames) -> Rules:
     """Read a stored version (`Rules.document`); raises DocumentError."""
     tariff, pools = (TomlSource(f"stored {name}", document[name], {}) for name in ("tariff", "pools"))
     days = {name: [(str(day), str(text)) for day, text in rows] for name, rows in document["series"].items()}
-    return _rules(tariff, pools, days, names, [])
+    billed = TomlSource("stored invoices", document["invoices"], {}) if "invoices" in document else None
+    return _rules(tariff, pools, billed, days, names, Tables(None, document.get("tables", {}), []))
 
 
 def _source(path: Path, faults: list[Fault]) -> TomlSource:
@@ -56,19 +61,31 @@ def _source(path: Path, faults: list[Fault]) -> TomlSource:
 
 
 def _rules(
-    tariff: TomlSource, pools: TomlSource, days: dict[str, list[DayText]], names: SiteNames, faults: list[Fault]
+    tariff: TomlSource,
+    pools: TomlSource,
+    billed: TomlSource | None,
+    days: dict[str, list[DayText]],
+    names: SiteNames,
+    tables: Tables,
 ) -> Rules:
+    faults = tables.faults
     if faults:
         raise DocumentError(tuple(faults))
     roots = [_root(source, faults) for source in (tariff, pools)]
-    prices = read_tariff(roots[0], names.currency)
+    invoices = None if billed is None else _root(billed, faults)
+    prices = read_prices(roots[0], invoices, names, tables)
     series = _series(roots[1], days)
     found = read_pools(roots[1], names, {one.name for one in series})
-    for root in roots:
+    check_pools(roots[0], prices, {pool.id for pool in found})
+    for root in (*roots, *([] if invoices is None else [invoices])):
         root.close()
     if faults:
         raise DocumentError(tuple(faults))
     document = {"tariff": _plain(tariff.content), "pools": _plain(pools.content), "series": _plain(days)}
+    if billed is not None:
+        document["invoices"] = _plain(billed.content)
+    if tables.used:
+        document["tables"] = {name: _plain(source.content) for name, source in sorted(tables.used.items())}
     return Rules(prices, found, series, document)
 
 

@@ -25,7 +25,7 @@ SHIPPED = "allocation_engine.tables"
 
 @dataclass
 class Tables:
-    """Finds tables by name: beside the rules in `directory`, in `stored` rules, or shipped. `used` keeps what was found.
+    """Finds tables by name: beside the rules in `directory`, in `stored` rules, or shipped; `used` keeps them.
 
     directory   None where rules are read from the store; then only `stored` counts
     """
@@ -96,6 +96,7 @@ def read_calendar(root: RuleTable) -> HolidayCalendar:
         root.fault("years", f"{day} is a holiday and a workday", "a worked weekend lies outside the holiday")
     calendar_id = root.identifier("id")
     root.has("format")
+    root.close()
     return HolidayCalendar(calendar_id, frozenset(years), tuple(sorted(holidays.items())), frozenset(workdays))
 
 
@@ -117,6 +118,7 @@ def read_adjustment(root: RuleTable, standard: str, day: date) -> AdjustmentTabl
             table.fault("ranges", "the ranges do not hold each of 0 to 100 once", "first and last are both included")
         if name == standard:
             found = AdjustmentTable(name, source, ranges)
+    root.close()
     if found is None:
         root.fault("standards", f"no standard {standard!r}", f"known: {', '.join(known)}")
     return found
