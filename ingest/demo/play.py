@@ -35,8 +35,8 @@ STANDSTILL_S_MAX = 120.0
 """So long without one new receipted envelope, and something is wrong that restarting does not mend."""
 LOOK_S = 0.4
 """Pause between two looks at what has arrived."""
-CALLS_MAX = 20
-"""How often a call is made to a service that is away or just restarting."""
+CALLS_MAX = 150
+"""How often a call is made to a service that is away or restarting: a minute of pauses, as long as a start may take."""
 TOOL_RUNS_MAX = 6
 TOOL_PAUSE_S = 2.0
 """Six runs, two seconds apart: enough for a server that was killed under the command to come back."""
