@@ -1,7 +1,9 @@
 """Every compiled kernel. Integers in, integers out; each has a slow exact twin in tests/reference.
 
 Compiled code wraps around silently and indexes without checks, so callers check bounds before and conservation after.
-No floats, no fastmath, no parallel loops: the thread count cannot change a bit.
+No floats, no fastmath, no parallel loops: a kernel works on a range of rows or groups that nobody else writes, and
+`blocks.py` deals the ranges out to threads, which the kernels let run side by side. So the thread count cannot change a
+bit, and there is no second thread pool in the program.
 """
 
 from __future__ import annotations
@@ -13,20 +15,37 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from allocation_engine.intervals import ROLLOVER_REACH, SlotQuality
+
 Int64Array = npt.NDArray[np.int64]
+IntArray = npt.NDArray[np.int64] | npt.NDArray[np.int32]
+UInt8Array = npt.NDArray[np.uint8]
+BoolArray = npt.NDArray[np.bool_]
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 MAGNITUDE_BITS = 62
 """Amounts and sums of weights stay below 2^62, so that a doubled remainder still fits 63 bits."""
+UNKNOWN = -1
+"""Stands for a register that was not read, and for the energy of a slot that is MISSING or HELD."""
+DAY_SLOTS = 96
+DIGIT = (1 << 20) - 1
+"""Loss factors have 40 binary places: two digits of 20 bits below the whole."""
+GROSS_BITS = 18
+"""A node whose loss is more than 2^18 times what was drawn below it has no children worth the name in that slot."""
+MEASURED = int(SlotQuality.MEASURED)
+ROLLOVER = int(SlotQuality.ROLLOVER)
+ESTIMATED = int(SlotQuality.ESTIMATED)
+MISSING = int(SlotQuality.MISSING)
+HELD = int(SlotQuality.HELD)
 
 
 def _compiled(kernel: Kernel) -> Kernel:
     compiled: Any
     try:
-        compiled = numba.njit(cache=True)(kernel)
+        compiled = numba.njit(cache=True, nogil=True)(kernel)
     except RuntimeError:
         # Neither the package nor the home can be written: compile anew in each process instead.
-        compiled = numba.njit(kernel)
+        compiled = numba.njit(nogil=True)(kernel)
     return cast(Kernel, compiled)
 
 
@@ -59,12 +78,15 @@ def split_amount(amount: int, weights: Int64Array, total: int) -> tuple[Int64Arr
     """
     quotients = np.zeros(weights.size, np.int64)
     remainders = np.zeros(weights.size, np.int64)
+    bits = 0
+    while amount >> bits:
+        bits += 1
     for index in range(weights.size):
         weight = weights[index]
         quotient = np.int64(0)
         remainder = np.int64(0)
         # Horner's rule over the bits of the amount, reducing by the total at each step: nothing exceeds 63 bits.
-        for bit in range(MAGNITUDE_BITS - 1, -1, -1):
+        for bit in range(bits - 1, -1, -1):
             quotient <<= 1
             remainder <<= 1
             if remainder >= total:
@@ -78,3 +100,240 @@ def split_amount(amount: int, weights: Int64Array, total: int) -> tuple[Int64Arr
         quotients[index] = quotient
         remainders[index] = remainder
     return quotients, remainders
+
+
+@_compiled
+def difference_rows(
+    registers: IntArray,
+    multipliers: IntArray,
+    limits: Int64Array,
+    first: int,
+    end: int,
+    energy: IntArray,
+    is_plain: BoolArray,
+) -> None:
+    """Take differences of successive registers in some rows, and find the rows for which that is all there is to do.
+
+    registers    shape (rows, marks) [Wh before the multiplier], UNKNOWN where none was read
+    multipliers  shape (rows,), of the registers' type
+    limits       shape (rows,), largest plausible advance in one slot [Wh before the multiplier]
+    energy       out, shape (rows, marks - 1) [Wh]; meaningless in rows that are not plain
+    is_plain     out, shape (rows,): every register is there, none fell, none ran ahead of its limit
+    """
+    for row in range(first, end):
+        before = registers[row, :-1]
+        after = registers[row, 1:]
+        slots = energy[row]
+        signs = before[0]
+        most = before[0] - before[0]
+        for slot in range(slots.size):
+            advance = after[slot] - before[slot]
+            signs |= advance | before[slot]
+            most = max(most, advance)
+            slots[slot] = advance
+        is_plain[row] = signs >= 0 and most <= limits[row]
+        if is_plain[row] and multipliers[row] != 1:
+            for slot in range(slots.size):
+                slots[slot] *= multipliers[row]
+
+
+@_compiled
+def climb_row(
+    registers: IntArray, multiplier: int, modulus: int, power_max_w: int, energy: IntArray, quality: UInt8Array
+) -> None:
+    """Settle one row of registers by the ladder of `intervals.settle_point`, which is its exact twin.
+
+    registers    shape (marks,) [Wh before the multiplier], -1 where none was read
+    modulus      first register it cannot show; 0 where unknown
+    power_max_w  0 where unbounded
+    energy       out, shape (marks - 1,) [Wh], UNKNOWN where quality is MISSING or HELD
+    quality      out, shape (marks - 1,), SlotQuality
+    """
+    energy[:] = UNKNOWN
+    quality[:] = MISSING
+    before = -1
+    for mark in range(registers.size):
+        if registers[mark] < 0:
+            continue
+        if before >= 0:
+            slots = mark - before
+            advance = np.int64(registers[mark]) - np.int64(registers[before])
+            grade = MEASURED
+            if advance < 0:
+                grade = ROLLOVER if modulus > 0 and (advance + modulus) * ROLLOVER_REACH <= modulus else HELD
+                advance += modulus
+            advance *= multiplier
+            # 4 quarter hours an hour: advance [Wh] in `slots` slots is a mean power of 4 x advance / slots [W].
+            if grade != HELD and power_max_w > 0 and advance * 4 > power_max_w * slots:
+                grade = HELD
+            if grade != HELD and slots > 1:
+                grade = ESTIMATED
+            quality[before:mark] = grade
+            for slot in range(slots):
+                if grade != HELD:
+                    energy[before + slot] = advance * (slot + 1) // slots - advance * slot // slots
+        before = mark
+
+
+@_compiled
+def fold_rows(
+    energy_wh: IntArray,
+    order: Int64Array,
+    offsets: Int64Array,
+    coefficients: Int64Array,
+    first: int,
+    end: int,
+    sums: Int64Array,
+    signs: Int64Array,
+    weighted: Int64Array,
+) -> None:
+    """Add up the rows of some groups slot by slot.
+
+    energy_wh     shape (rows, slots) [Wh]; negative where unknown, and then left out
+    order         row numbers; those of group g are order[offsets[g]:offsets[g + 1]]
+    coefficients  shape (rows,)
+    sums          out, shape (groups, slots) [Wh]
+    signs         out, shape (groups, slots): negative where some row is unknown
+    weighted      added to, shape (slots,): energy x coefficient of all rows of these groups
+    """
+    for group in range(first, end):
+        total = sums[group]
+        sign = signs[group]
+        total[:] = 0
+        sign[:] = 0
+        at = offsets[group]
+        # Four rows at a time: the sums are read and written once for them, which is what this loop's time goes to.
+        while at + 4 <= offsets[group + 1]:
+            row_a, row_b, row_c, row_d = order[at], order[at + 1], order[at + 2], order[at + 3]
+            a, b, c, d = energy_wh[row_a], energy_wh[row_b], energy_wh[row_c], energy_wh[row_d]
+            by_a, by_b, by_c, by_d = coefficients[row_a], coefficients[row_b], coefficients[row_c], coefficients[row_d]
+            for slot in range(total.size):
+                sign[slot] |= a[slot] | b[slot] | c[slot] | d[slot]
+                wh_a, wh_b = np.int64(max(a[slot], 0)), np.int64(max(b[slot], 0))
+                wh_c, wh_d = np.int64(max(c[slot], 0)), np.int64(max(d[slot], 0))
+                total[slot] += wh_a + wh_b + wh_c + wh_d
+                weighted[slot] += wh_a * by_a + wh_b * by_b + wh_c * by_c + wh_d * by_d
+            at += 4
+        while at < offsets[group + 1]:
+            alone = energy_wh[order[at]]
+            by = coefficients[order[at]]
+            for slot in range(total.size):
+                sign[slot] |= alone[slot]
+                wh = np.int64(max(alone[slot], 0))
+                total[slot] += wh
+                weighted[slot] += wh * by
+            at += 1
+
+
+@_compiled
+def gross_up(
+    places: Int64Array,
+    upper: Int64Array,
+    intake_wh: Int64Array,
+    loss_wh: Int64Array,
+    below_wh: Int64Array,
+    is_unknown: BoolArray,
+    no_load_wh_day: Int64Array,
+    first_slot: int,
+    first: int,
+    end: int,
+    gross: Int64Array,
+    rest: Int64Array,
+) -> None:
+    """Find how much loss each watt-hour carries below some nodes of one level of the tree, in each slot.
+
+    A node passes on gross-of-parent x intake + its own loss, less its no-load part (see `loss.py`), to what was drawn
+    below it. The quotient is cut at 2^-40, for all children alike; what the cut leaves over is kept in `rest`. The
+    numerator needs 100 bits, so it is divided in three digits of 20 bits, as one divides by hand.
+
+    places          which nodes: numbers of inner nodes, all of one level
+    upper           shape (inner,), the inner node above each; -1 at the top
+    intake_wh       shape (inner, slots) [Wh], what each node drew
+    loss_wh         shape (inner, slots) [Wh], of each node alone; 0 where unknown
+    below_wh        shape (inner, slots) [Wh], what its children drew
+    is_unknown      shape (inner, slots): the node's own loss is not known, and its children carry what it carries
+    no_load_wh_day  shape (inner,) [Wh per day of 96 slots]
+    first_slot      number of the first slot in the period
+    gross           shape (inner, slots) [2^-40 Wh per Wh]; of the levels above; out: of these nodes
+    rest            added to, shape (3, slots) [Wh, 2^-20 Wh, 2^-40 Wh]
+    """
+    for at in range(first, end):
+        node = places[at]
+        per_day = no_load_wh_day[node]
+        for slot in range(gross.shape[1]):
+            above = gross[upper[node], slot] if upper[node] >= 0 else np.int64(0)
+            since = first_slot + slot
+            no_load = (since + 1) * per_day // DAY_SLOTS - since * per_day // DAY_SLOTS
+            below = below_wh[node, slot]
+            carried = intake_wh[node, slot] - no_load
+            if is_unknown[node, slot]:
+                carried -= below
+            high = (above >> 40) * carried + loss_wh[node, slot] - no_load
+            middle = ((above >> 20) & DIGIT) * carried
+            low = (above & DIGIT) * carried
+            factor = np.int64(0)
+            if is_unknown[node, slot]:
+                factor = above
+            elif below > 0 and abs(high) <= below << GROSS_BITS and abs(carried) <= below << GROSS_BITS:
+                quotient = high // below
+                middle += (high - quotient * below) << 20
+                factor = quotient << 40
+                quotient = middle // below
+                low += (middle - quotient * below) << 20
+                factor += quotient << 20
+                quotient = low // below
+                factor += quotient
+                high, middle, low = np.int64(0), np.int64(0), low - quotient * below
+            gross[node, slot] = factor
+            rest[0, slot] += high
+            rest[1, slot] += middle
+            rest[2, slot] += low
+
+
+@_compiled
+def weigh_rows(
+    energy_wh: IntArray,
+    rows: Int64Array,
+    groups: Int64Array,
+    starts: Int64Array,
+    ends: Int64Array,
+    factors: Int64Array,
+    pattern_of_block: Int64Array,
+    band_of_place: Int64Array,
+    first: int,
+    end: int,
+    sums: Int64Array,
+) -> None:
+    """Add up energy, and energy x factor, by price band, over spans of rows.
+
+    A day's slots are added up across days first and folded into bands once: bands change too often to add within them.
+
+    energy_wh         shape (rows, slots) [Wh]; negative where unknown, and then left out
+    rows, groups      shape (spans,), the row and the group of factors of each span
+    starts, ends      shape (spans,), its slots
+    factors           shape (groups, factors, slots)
+    pattern_of_block  shape (blocks,), which pattern of bands each block of 96 slots has
+    band_of_place     shape (patterns x 96,)
+    sums              out, shape (spans, 1 + factors, bands)
+    """
+    count = factors.shape[1]
+    places = np.empty((1 + count, band_of_place.size), np.int64)
+    for span in range(first, end):
+        places[:] = 0
+        for block in range(starts[span] // DAY_SLOTS, (ends[span] + DAY_SLOTS - 1) // DAY_SLOTS):
+            start = max(starts[span], block * DAY_SLOTS)
+            stop = min(ends[span], (block + 1) * DAY_SLOTS)
+            shift = (pattern_of_block[block] - block) * DAY_SLOTS
+            slots = energy_wh[rows[span], start:stop]
+            place = places[0, start + shift : stop + shift]
+            for slot in range(slots.size):
+                place[slot] += max(slots[slot], 0)
+            for number in range(count):
+                factor = factors[groups[span], number, start:stop]
+                place = places[1 + number, start + shift : stop + shift]
+                for slot in range(slots.size):
+                    place[slot] += np.int64(max(slots[slot], 0)) * factor[slot]
+        sums[span] = 0
+        for number in range(1 + count):
+            for index in range(band_of_place.size):
+                sums[span, number, band_of_place[index]] += places[number, index]

@@ -43,10 +43,11 @@ def test_thread_count_and_compilation_change_nothing() -> None:
 
 
 def test_where_nothing_can_be_cached_kernels_compile_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(kernel: Any = None, *, cache: bool = False) -> Any:
+    def njit(*, nogil: bool, cache: bool = False) -> Any:
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return kernel
+        assert nogil
+        return lambda kernel: kernel
 
     monkeypatch.setattr(kernels.numba, "njit", njit)
     assert kernels._compiled(sum)([1, 2]) == 3
