@@ -1,0 +1,368 @@
+"""The store's database in memory: the named queries of `queries/*.sql`, answered from Python tables.
+
+The functions of `ingest.store` run unchanged on it, with their translation of rows; only PostgreSQL is not there. That
+its answers are PostgreSQL's own is checked by running one script on both (tests/integration/test_store_double.py).
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from ingest.store.database import Database, load_queries
+
+Row = tuple[Any, ...]
+Arguments = Mapping[str, Any]
+NO_INSTANT = datetime.min.replace(tzinfo=UTC)
+
+
+class Answer:
+    """What a query gave."""
+
+    def __init__(self, rows: Sequence[Row] = ()) -> None:
+        self._rows = list(rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def fetchone(self) -> Row | None:
+        """Give the first row."""
+        return self._rows[0] if self._rows else None
+
+    def fetchall(self) -> list[Row]:
+        """Give all rows."""
+        return self._rows
+
+
+class Tables:
+    """The tables; every row is a value that is replaced, never changed."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, Row] = {}
+        self.gateways: dict[str, Row] = {}
+        self.gateway_keys: dict[tuple[str, int], Row] = {}
+        self.heads: dict[tuple[str, int], dict[str, Any]] = {}
+        self.ledger: dict[tuple[str, int, int], Row] = {}
+        self.envelopes: dict[tuple[str, int, int], bytes] = {}
+        self.readings: dict[str, list[Row]] = {}
+        self.unsettled: dict[tuple[str, Any], int] = {}
+        self.sites: dict[tuple[str, int], Row] = {}
+        self.settled: dict[tuple[str, str, str, Any], Row] = {}
+        self.runs: dict[str, Row] = {}
+        self.run_lines: dict[str, list[Row]] = {}
+        self.statements: dict[str, Row] = {}
+
+    def copied(self) -> Tables:
+        """Give the same tables, to come back to."""
+        copy = Tables()
+        for name, table in vars(self).items():
+            kept = {key: list(row) if isinstance(row, list) else row for key, row in table.items()}
+            setattr(copy, name, kept)
+        return copy
+
+
+class MemoryDatabase(Database):
+    """Stands in for `Database`: one transaction at a time, undone when its block raises."""
+
+    def __init__(self) -> None:
+        self.tables = Tables()
+        self.is_away = False
+        self.refusal: Exception | None = None
+        self.executed: list[bytes] = []
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Lend the connection."""
+        if self.refusal is not None:
+            raise self.refusal
+        kept = self.tables.copied()
+        try:
+            yield MemoryConnection(self)
+        except BaseException:
+            self.tables = kept
+            raise
+
+    def answers(self) -> bool:
+        """Say whether it is there."""
+        return not self.is_away and self.refusal is None
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class MemoryConnection:
+    """Answers named queries."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        self._tables = database.tables
+        self._answers = {query: getattr(self, f"_{name}") for query, name in _NAMES.items() if hasattr(self, f"_{name}")}
+
+    def execute(self, query: bytes, arguments: Arguments | None = None) -> Answer:
+        """Answer one query; one that this double does not know fails the test."""
+        self._database.executed.append(query)
+        rows = self._answers[query](dict(arguments or {}))
+        return Answer([] if rows is None else list(rows))
+
+    @contextmanager
+    def cursor(self) -> Iterator[MemoryConnection]:
+        """A cursor is the connection itself."""
+        yield self
+
+    @contextmanager
+    def copy(self, query: bytes) -> Iterator[MemoryCopy]:
+        """Take rows in."""
+        yield MemoryCopy(getattr(self, f"_{_NAMES[query]}"))
+
+    # gateways.sql
+
+    def _add_order(self, a: Arguments) -> None:
+        fields = ("order", "site", "gateway", "engineer", "ordered_at", "expires_at", "claim_hash")
+        self._tables.orders[a["order"]] = (*(a[name] for name in fields), None, None)
+
+    def _lock_gateway(self, a: Arguments) -> None:
+        pass
+
+    def _order_of_claim(self, a: Arguments) -> Iterator[Row]:
+        return (row for row in self._tables.orders.values() if row[6] == a["claim_hash"])
+
+    def _last_epoch(self, a: Arguments) -> list[Row]:
+        return [(max((epoch for name, epoch in self._tables.gateway_keys if name == a["gateway"]), default=0),)]
+
+    def _burn_order(self, a: Arguments) -> None:
+        row = self._tables.orders[a["order"]]
+        self._tables.orders[a["order"]] = (*row[:7], a["burned_at"], a["burned_by"])
+
+    def _put_gateway(self, a: Arguments) -> None:
+        self._tables.gateways[a["gateway"]] = (a["site"], a["epoch"], a["enrolled_at"])
+
+    def _add_key(self, a: Arguments) -> None:
+        fields = ("gateway", "epoch", "key_id", "algorithm", "public_key", "bundle_hash")
+        self._tables.gateway_keys[a["gateway"], a["epoch"]] = tuple(a[name] for name in fields)
+
+    def _keys(self, a: Arguments) -> list[Row]:
+        rows = sorted(self._tables.gateway_keys.values(), key=lambda row: row[:2])
+        return [row for row in rows if row[2] in a["key_ids"] or row[0] in a["gateways"]]
+
+    def _gateway_states(self, a: Arguments) -> Iterator[Row]:
+        for gateway, (site, epoch, enrolled_at) in sorted(self._tables.gateways.items()):
+            if a["gateway"] in (None, gateway):
+                key_id = self._tables.gateway_keys[gateway, epoch][2]
+                head = self._tables.heads.get((gateway, epoch), _NO_HEAD)
+                counts = (head["contiguous_seq"], head["highest_seq"], head["newest_mark"])
+                counts += (head["envelopes"], head["repeats"], head["received_at"])
+                yield (gateway, site, epoch, enrolled_at, key_id, *counts, 0)
+
+    # intake.sql
+
+    def _begin_chains(self, a: Arguments) -> None:
+        for place in zip(a["gateways"], a["epochs"], strict=True):
+            self._tables.heads.setdefault(place, _NO_HEAD | {"received_at": NO_INSTANT})
+
+    def _lock_chains(self, a: Arguments) -> Iterator[Row]:
+        for place in sorted(zip(a["gateways"], a["epochs"], strict=True)):
+            head = self._tables.heads[place]
+            yield (*place, head["contiguous_seq"], head["head_hash"], head["highest_seq"])
+
+    def _ledger_entries(self, a: Arguments) -> Iterator[Row]:
+        for place in zip(a["gateways"], a["epochs"], a["seqs"], strict=True):
+            if place in self._tables.ledger:
+                yield (*place, *self._tables.ledger[place][:2])
+
+    def _copy_ledger(self, row: Row) -> None:
+        self._tables.ledger[row[:3]] = row[3:]
+
+    def _copy_envelopes(self, row: Row) -> None:
+        self._tables.envelopes[row[:3]] = row[4]
+
+    def _copy_readings(self, row: Row) -> None:
+        # Sorted by mark, so that a span is found as quickly as an index finds it.
+        insort(self._tables.readings.setdefault(row[0], []), row, key=_due_place)
+
+    def _add_unsettled_days(self, a: Arguments) -> None:
+        for place in zip(a["meters"], a["days"], strict=True):
+            self._tables.unsettled[place] = self._tables.unsettled.get(place, 0) + 1
+
+    def _advance_chain(self, a: Arguments) -> None:
+        place = (a["gateway"], a["epoch"])
+        head = self._tables.heads[place]
+        marks = [mark for mark in (head["newest_mark"], a["newest_mark"]) if mark is not None]
+        self._tables.heads[place] = head | {
+            **{name: a[name] for name in ("contiguous_seq", "head_hash", "highest_seq", "received_at")},
+            "newest_mark": max(marks, default=None),
+            "envelopes": head["envelopes"] + a["envelopes"],
+            "repeats": head["repeats"] + a["repeats"],
+        }
+
+    # sites.sql
+
+    def _lock_site(self, a: Arguments) -> None:
+        pass
+
+    def _newest_version(self, a: Arguments) -> list[Row]:
+        return [row for row in self._newest_versions({}) if row[0] == a["site"]]
+
+    def _newest_versions(self, _: Arguments) -> list[Row]:
+        newest = {row[0]: row for _, row in sorted(self._tables.sites.items())}
+        return [newest[site] for site in sorted(newest)]
+
+    def _version(self, a: Arguments) -> list[Row]:
+        return [row for place, row in self._tables.sites.items() if place == (a["site"], a["version"])]
+
+    def _add_version(self, a: Arguments) -> None:
+        documents = _stored(a["document"]), _stored(a["rules"])
+        self._tables.sites[a["site"], a["version"]] = (
+            *(a["site"], a["version"], a["hash"], *documents, a["imported_at"]),
+        )
+
+    def _mark_read_days_unsettled(self, a: Arguments) -> None:
+        for meter in a["meters"]:
+            for day in {row[1].astimezone(UTC).date() for row in self._tables.readings.get(meter, ())}:
+                self._tables.unsettled[meter, day] = self._tables.unsettled.get((meter, day), 0) + 1
+
+    # settled.sql
+
+    def _unsettled_days(self, a: Arguments) -> list[Row]:
+        return [(*place, count) for place, count in sorted(self._tables.unsettled.items()) if place[0] in a["meters"]]
+
+    def _forget_unsettled_days(self, a: Arguments) -> None:
+        for meter, day, arrivals in zip(a["meters"], a["days"], a["arrivals"], strict=True):
+            if self._tables.unsettled.get((meter, day)) == arrivals:
+                del self._tables.unsettled[meter, day]
+
+    def _put_settled_day(self, a: Arguments) -> None:
+        place = (a["site"], a["node"], a["obis"], a["day"])
+        row = (a["energy"], a["quality"], _stored(a["exceptions"]), a["inputs_hash"])
+        self._tables.settled[place] = row
+
+    def _settled_days(self, a: Arguments) -> Iterator[Row]:
+        for (site, node, obis, day), row in sorted(self._tables.settled.items(), key=lambda item: item[0]):
+            if site == a["site"] and a["first"] <= day <= a["last"]:
+                yield (node, obis, day, *row[:3])
+
+    def _settled_hashes(self, a: Arguments) -> Iterator[Row]:
+        for (site, node, obis, day), row in self._tables.settled.items():
+            if (site, node) == (a["site"], a["node"]) and day in a["days"]:
+                yield (obis, day, row[3])
+
+    def _forget_settled_days(self, a: Arguments) -> None:
+        for place in [place for place in self._tables.settled if place[0] == a["site"]]:
+            del self._tables.settled[place]
+
+    def _known_before(self, a: Arguments) -> list[Row]:
+        return [(max((row[1] for row in self._showing(a) if row[1] < a["instant"]), default=None),)]
+
+    def _known_after(self, a: Arguments) -> list[Row]:
+        return [(min((row[1] for row in self._showing(a) if row[1] > a["instant"]), default=None),)]
+
+    def _showing(self, a: Arguments) -> Iterator[Row]:
+        places = list(zip(a["profiles"], a["groups"], a["positions"], strict=True))
+        for meter in a["meters"]:
+            for row in self._tables.readings.get(meter, ()):
+                mantissas = row[8]
+                if row[2] and row[5] == 0:
+                    shown = (one for one in places if one[:2] == (row[6], row[7]) and one[2] <= len(mantissas))
+                    if any(mantissas[position - 1] is not None for _, _, position in shown):
+                        yield row
+
+    # readings.sql
+
+    def _readings_due(self, a: Arguments) -> Iterator[Row]:
+        found = []
+        for meter in a["meters"]:
+            rows = self._tables.readings.get(meter, [])
+            first = bisect_left(rows, a["first"], key=_due)
+            found += rows[first : bisect_right(rows, a["last"], key=_due)]
+        for row in sorted(found, key=lambda row: (row[1], row[0], *row[9:12])):
+            meter, due_at, aligned, started_at, read_at, quality, profile, group, mantissas, *place = row
+            mark = due_at if aligned else None
+            digest = self._tables.ledger[place[0], place[1], place[2]][0]
+            yield (meter, profile, group, started_at, read_at, quality, mantissas, mark, *place, digest)
+
+    def _envelope_octets(self, a: Arguments) -> Iterator[Row]:
+        for place in zip(a["gateways"], a["epochs"], a["seqs"], strict=True):
+            if place in self._tables.envelopes:
+                yield (*place, self._tables.envelopes[place])
+
+    # runs.sql, statements.sql
+
+    def _add_run(self, a: Arguments) -> None:
+        fields = ("run", "site", "period", "state", "booked_at", "site_version")
+        self._tables.runs[a["run"]] = (*(a[name] for name in fields), _stored(a["document"]))
+
+    def _add_lines(self, row: Row) -> None:
+        run, number, pool, party, unit, energy, amount, trace = row
+        line = (number, pool, party, unit, _stored(energy), amount, _stored(trace))
+        self._tables.run_lines.setdefault(run, []).append(line)
+
+    def _run(self, a: Arguments) -> list[Row]:
+        return [row for run, row in self._tables.runs.items() if run == a["run"]]
+
+    def _run_heads(self, a: Arguments) -> list[Row]:
+        newest_first = reversed(list(self._tables.runs.values()))
+        wanted = (row for row in newest_first if a["site"] in (None, row[1]) and a["period"] in (None, row[2]))
+        return [row[:6] for row in wanted][: a["most"]]
+
+    def _count_runs(self, a: Arguments) -> list[Row]:
+        return [(sum(row[1:3] == (a["site"], a["period"]) for row in self._tables.runs.values()),)]
+
+    def _lines(self, a: Arguments) -> list[Row]:
+        rows = self._tables.run_lines.get(a["run"], [])
+        return [row for row in rows if a["pool"] in (None, row[1]) and a["party"] in (None, row[2])]
+
+    def _add_statement(self, a: Arguments) -> None:
+        fields = ("number", "run", "party", "octets", "bundle", "issued_at")
+        self._tables.statements[a["number"]] = tuple(a[name] for name in fields)
+
+    def _statement(self, a: Arguments) -> list[Row]:
+        return [row for number, row in self._tables.statements.items() if number == a["number"]]
+
+    def _numbers_of_run(self, a: Arguments) -> list[Row]:
+        found = [(row[0], row[2]) for row in self._tables.statements.values() if row[1] == a["run"]]
+        return sorted(found, key=lambda row: row[1])
+
+    # database.sql
+
+    def _ping(self, _: Arguments) -> list[Row]:
+        return [(1,)]
+
+
+class MemoryCopy:
+    """Takes the rows of a COPY."""
+
+    def __init__(self, take: Callable[[Row], None]) -> None:
+        self._take = take
+
+    def set_types(self, types: Sequence[str]) -> None:
+        """Types matter to a wire only."""
+
+    def write_row(self, row: Row) -> None:
+        """Take one row."""
+        self._take(tuple(row))
+
+
+_FILES = ("gateways", "intake", "sites", "settled", "readings", "runs", "statements", "database")
+_NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
+_NO_HEAD: dict[str, Any] = {
+    **{"contiguous_seq": 0, "head_hash": bytes(32), "highest_seq": 0, "newest_mark": None},
+    **{"envelopes": 0, "repeats": 0, "received_at": None},
+}
+
+
+def _due(row: Row) -> Any:
+    return row[1]
+
+
+def _due_place(row: Row) -> tuple[Any, ...]:
+    return (row[1], *row[9:12])
+
+
+def _stored(content: Jsonb) -> Any:
+    """What a jsonb column gives back."""
+    return json.loads(json.dumps(content.obj))
