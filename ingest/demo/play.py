@@ -37,9 +37,9 @@ LOOK_S = 0.4
 """Pause between two looks at what has arrived."""
 CALLS_MAX = 150
 """How often a call is made to a service that is away or restarting: a minute of pauses, as long as a start may take."""
-TOOL_RUNS_MAX = 6
-TOOL_PAUSE_S = 2.0
-"""Six runs, two seconds apart: enough for a server that was killed under the command to come back."""
+TOOL_RUNS_MAX = 10
+TOOL_PAUSE_S = 1.0
+"""Ten runs, each a second after the last failed and with its server back: a mistake is not worth more patience."""
 BOOKED_AFTER = timedelta(hours=9)
 """The run is booked at nine in the morning after its last day: a fact of the play, not of today."""
 
@@ -97,7 +97,7 @@ class Demo:
             ("postgres", postgres),
         )
         for name, server in servers:
-            self._run_tool(server.prepare)
+            self._run_tool(server.prepare, name, lambda: True)
             self._supervisor.start(Program.of_server(name, server.command()))
         self._await("broker", broker.answers)
         self._await("postgres", postgres.answers)
@@ -105,7 +105,7 @@ class Demo:
     def _import_site(self) -> None:
         self._step("import", site=self._site.id)
         for tool in (programs.migrate, programs.import_site):
-            self._run_tool(partial(tool, self._premises))
+            self._run_tool(partial(tool, self._premises), "postgres", programs.postgres_of(self._premises).answers)
 
     def _start_centre(self) -> None:
         self._step("centre", url=self._premises.url)
@@ -117,7 +117,7 @@ class Demo:
         self._step("enrol", gateways=", ".join(self._gateways))
         tools = [partial(programs.enrol, self._premises, self._site, gateway) for gateway in self._gateways]
         with ThreadPoolExecutor(len(tools)) as pool:
-            list(pool.map(self._run_tool, tools))
+            list(pool.map(lambda tool: self._run_tool(tool, "serve", self._centre.is_ready), tools))
         for gateway in self._gateways:
             programs.configure(self._premises, self._site, self._play, gateway)
             self._supervisor.start(programs.gateway_program(self._premises, gateway))
@@ -172,13 +172,14 @@ class Demo:
     def _await(self, name: str, is_ready: Callable[[], bool]) -> None:
         self._supervisor.wait_until(is_ready, name=name, timeout_s=READY_S_MAX)
 
-    def _run_tool(self, tool: Callable[[], None]) -> None:
+    def _run_tool(self, tool: Callable[[], None], server: str, is_ready: Callable[[], bool]) -> None:
         """Run a command again if it failed: its server may have been killed under it, or it itself."""
         for _ in range(TOOL_RUNS_MAX - 1):
             try:
                 return tool()
             except (programs.ToolFailed, ServerNotReady):
                 self._supervisor.watch(TOOL_PAUSE_S)
+                self._await(server, is_ready)
         return tool()
 
     def _insist(self, call: Callable[[], T]) -> T:

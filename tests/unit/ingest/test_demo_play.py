@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,7 @@ class PatientSupervisor:
     def __init__(self) -> None:
         self.pauses = 0
         self.has_lost: str | None = None
+        self.awaited: list[str] = []
 
     def watch(self, pause_s: float) -> None:
         """Count a pause."""
@@ -35,6 +37,12 @@ class PatientSupervisor:
         if self.has_lost is not None:
             raise ProgramFailed(f"{self.has_lost} keeps dying")
         self.pauses += 1
+
+    def wait_until(self, is_ready: Callable[[], bool], *, name: str, timeout_s: float) -> None:
+        """Note what was waited for."""
+        assert is_ready()
+        assert timeout_s > 0
+        self.awaited.append(name)
 
 
 @pytest.fixture
@@ -72,13 +80,14 @@ class Failing:
 
 
 def test_a_command_whose_server_was_killed_is_run_again(demo: Demo, supervisor: PatientSupervisor) -> None:
-    demo._run_tool(Failing(ToolFailed("connection refused"), 2))
+    demo._run_tool(Failing(ToolFailed("connection refused"), 2), "postgres", lambda: True)
     assert supervisor.pauses == 2
+    assert supervisor.awaited == ["postgres", "postgres"]
 
 
 def test_a_command_that_goes_on_failing_is_reported(demo: Demo, supervisor: PatientSupervisor) -> None:
     with pytest.raises(ToolFailed, match="disk full"):
-        demo._run_tool(Failing(ToolFailed("disk full"), 99))
+        demo._run_tool(Failing(ToolFailed("disk full"), 99), "postgres", lambda: True)
     assert supervisor.pauses == TOOL_RUNS_MAX - 1
 
 
@@ -101,7 +110,7 @@ def test_a_refusal_is_not_asked_again(demo: Demo, supervisor: PatientSupervisor)
 def test_a_program_given_up_ends_the_waiting(demo: Demo, supervisor: PatientSupervisor) -> None:
     supervisor.has_lost = "postgres"
     with pytest.raises(ProgramFailed, match="postgres keeps dying"):
-        demo._run_tool(Failing(ToolFailed("connection refused"), 1))
+        demo._run_tool(Failing(ToolFailed("connection refused"), 1), "postgres", lambda: True)
 
 
 def test_a_part_of_a_month_is_named_by_its_days(demo: Demo) -> None:
