@@ -21,7 +21,7 @@ from allocation_engine.run import Line, MeteredTrace, PoolResult, Run
 from allocation_engine.statement_content import GatewayKey, StatedPool, StatementContent
 from allocation_engine.tariff import PricedSlots
 from metering.envelope import ENVELOPE_OCTETS_MAX, Signer, encode, sign1
-from metering.identity import NodeId, PartyId
+from metering.identity import MeterId, NodeId, PartyId
 from metering.obis import Obis
 
 __all__ = ["GatewayKey", "Statement", "seal_statement"]
@@ -34,6 +34,7 @@ class Statement:
     octets     COSE_Sign1 of the centre
     proof      that its lines are in the run's commitment; not signed, since it leads to the signed roots or nowhere
     evidence   the envelopes it rests on
+    meters     the meters whose readings it rests on: nothing else of those envelopes need be shown
     """
 
     number: str
@@ -42,6 +43,7 @@ class Statement:
     octets: bytes
     proof: bytes
     evidence: tuple[EnvelopeRef, ...]
+    meters: frozenset[MeterId]
 
 
 def seal_statement(
@@ -98,7 +100,9 @@ def seal_statement(
     octets = sign1(encode(content.to_wire()), signer)
     if len(octets) > ENVELOPE_OCTETS_MAX:
         raise PeriodNotReady((f"statement {content.number} has {len(octets)} octets; split the party's units",))
-    return Statement(content.number, party, content.total_minor, octets, commitment.open(lines).to_octets(), evidence)
+    meters = frozenset(one.meter for point in points for one in point.readings)
+    proof = commitment.open(lines).to_octets()
+    return Statement(content.number, party, content.total_minor, octets, proof, evidence, meters)
 
 
 def _stated(pool: PoolResult, commitment: Commitment) -> StatedPool:

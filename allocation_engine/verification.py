@@ -5,7 +5,8 @@ The chain has these links, each named in the report where it breaks:
     bundle             the file can be read
     statement key      the statement names a key of the centre that the reader trusts
     statement          the centre's signature fits: not one digit was changed
-    evidence           every envelope the statement rests on is there, unaltered (by its SHA-256)
+    evidence           every envelope the statement rests on is there, unaltered: its signed head by SHA-256, and the
+                       readings it shows by the hash tree below that head
     gateway signature  every envelope is signed by the key the statement names for its gateway and epoch
     reading            every stated register is what the envelope holds, decoded by the profile it was signed with
     line               registers -> energy by band -> cost -> amount; shares by their weights
@@ -33,9 +34,11 @@ from metering.envelope import (
     Sealed,
     SignatureInvalid,
     Verifier,
+    chain_digest,
     decode_canonical,
     digest_of,
-    open_sealed,
+    head_of,
+    open_disclosed,
     parse_sealed,
     parse_sign1,
 )
@@ -119,20 +122,35 @@ def _open_statement(octets: bytes, centre_keys: Mapping[bytes, Verifier]) -> tup
 
 def _find_evidence(content: StatementContent, bundle: Bundle) -> tuple[dict[EnvelopeRef, bytes], list[Check]]:
     """Match envelopes to the statement by digest; say of each that does not match whether it is missing or altered."""
-    by_digest = {digest_of(octets): octets for octets in bundle.evidence}
-    found = {ref: by_digest[ref.digest] for ref in content.evidence if ref.digest in by_digest}
-    strangers = {digest: octets for digest, octets in by_digest.items() if digest not in {ref.digest for ref in found}}
-    altered = {_place(octets) for octets in strangers.values()}
+    intact: dict[bytes, bytes] = {}
+    altered: set[bytes | tuple[str, int, int]] = set()
+    unreadable = 0
+    for octets in bundle.evidence:
+        try:
+            sealed = parse_sealed(octets)
+            intact[sealed.digest] = octets
+            altered.add((sealed.envelope.gateway, sealed.envelope.epoch, sealed.envelope.seq))
+        except EnvelopeMalformed:
+            digest = _digest(octets)
+            unreadable += digest is None
+            altered.add(digest or b"")
+    found = {ref: intact[ref.digest] for ref in content.evidence if ref.digest in intact}
     faults = []
     for ref in content.evidence:
         if ref not in found:
-            is_altered = (ref.gateway, ref.epoch, ref.seq) in altered
-            told = "it was altered: its SHA-256 is not the stated one" if is_altered else "it is missing"
+            is_altered = ref.digest in altered or (ref.gateway, ref.epoch, ref.seq) in altered
+            told = "it was altered: it is not what was signed" if is_altered else "it is missing"
             faults.append(Check(_name("evidence", ref), False, told))
-    unreadable = sum(_place(octets) is None for octets in strangers.values())
     if unreadable:
         faults.append(Check("evidence", False, f"{unreadable} envelopes were altered beyond reading"))
     return found, faults
+
+
+def _digest(octets: bytes) -> bytes | None:
+    try:
+        return chain_digest(octets)
+    except EnvelopeMalformed:
+        return None
 
 
 def _check_evidence(
@@ -164,7 +182,7 @@ def _open_envelopes(
     faults: list[Check] = []
     for ref, octets in found.items():
         try:
-            key = keys.get((ref.gateway, ref.epoch, parse_sign1(octets).key_id))
+            key = keys.get((ref.gateway, ref.epoch, head_of(octets).key_id))
             opened[ref] = _open_envelope(ref, octets, key, verifier_for)
         except MeteringError as error:
             faults.append(Check(_name("gateway signature", ref), False, str(error)))
@@ -174,7 +192,7 @@ def _open_envelopes(
 def _open_envelope(ref: EnvelopeRef, octets: bytes, key: GatewayKey | None, verifier_for: VerifierFor) -> Sealed:
     if key is None:
         raise SignatureInvalid(f"it is signed with a key the statement does not name for {ref.gateway}")
-    sealed = open_sealed(octets, verifier_for(key.algorithm, key.public_key))
+    sealed = open_disclosed(octets, verifier_for(key.algorithm, key.public_key))
     if (sealed.envelope.gateway, sealed.envelope.epoch, sealed.envelope.seq) != (ref.gateway, ref.epoch, ref.seq):
         raise SignatureInvalid("it names another gateway, epoch or seq than the statement")
     return sealed
@@ -219,14 +237,6 @@ def _check_total(content: StatementContent) -> Check:
     total_minor = sum(line.amount_minor for line in content.lines)
     told = f"{len(content.lines)} lines add up to {show_minor(total_minor, content.currency)} {content.currency}"
     return Check("total", total_minor == content.total_minor, told)
-
-
-def _place(octets: bytes) -> tuple[str, int, int] | None:
-    try:
-        envelope = parse_sealed(octets).envelope
-    except EnvelopeMalformed:
-        return None
-    return envelope.gateway, envelope.epoch, envelope.seq
 
 
 def _name(link: str, ref: EnvelopeRef) -> str:

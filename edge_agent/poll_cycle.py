@@ -18,7 +18,7 @@ from edge_agent.ports import Entry, Outbox
 from edge_agent.schedule import next_mark
 from edge_agent.sweep import PortReader, Sweep
 from metering.clock import Clock
-from metering.envelope import Envelope, Signer, digest_of, seal
+from metering.envelope import Envelope, Signer, chain_digest, seal
 from metering.identity import GatewayId
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,6 @@ class PollCycle:
                 readings=sweep.readings,
             )
             octets = seal(envelope, identity.signer)
-            previous_hash = digest_of(octets)
+            previous_hash = chain_digest(octets)
             entries.append(Entry(identity.epoch, seq, envelope.sealed_at, mark, octets))
         return entries

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from edge_agent.ports import Broker, BrokerEvent, BrokerUnreachable, Connected, Lost, Outbox, ReceiptArrived
 from edge_agent.uplink import Connect, GiveUp, Send, Uplink, Wait
-from metering.envelope import Verifier, digest_of
+from metering.envelope import Verifier, chain_digest
 from metering.errors import SenderError
 from metering.identity import GatewayId
 from metering.receipt import Receipt, open_receipt
@@ -172,7 +172,7 @@ class UplinkLoop:
         found = self._outbox.after(receipt.epoch, receipt.contiguous_seq - 1, 1)
         if not found or found[0].seq != receipt.contiguous_seq or found[0].evicted:
             return receipt.contiguous_seq <= self._outbox.head(receipt.epoch).seq
-        return digest_of(found[0].octets) == receipt.head_hash
+        return chain_digest(found[0].octets) == receipt.head_hash
 
     def _next_lane(self) -> int:
         return min([*self._outbox.unfinished_epochs(), self._epoch])

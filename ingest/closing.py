@@ -34,7 +34,7 @@ from ingest.store.runs import StoredRun, add_run, count_runs, find_run
 from ingest.store.settled import settled_days
 from ingest.store.sites import lock_site, require_site
 from ingest.store.statements import StoredStatement, add_statement
-from metering.envelope import Signer, Verifier, parse_sealed
+from metering.envelope import Signer, Verifier, disclose, parse_sealed
 from metering.errors import BooksError
 from metering.identity import SiteId
 from metering.interval import Interval
@@ -173,14 +173,17 @@ def _public_key(verifier: Verifier) -> bytes:
 
 
 def _bundle(connection: Connection, statement: Statement, catalogue: Catalogue) -> bytes:
-    """Pack a statement with the envelopes it names and the profiles those need to be read; raises EvidenceMissing."""
+    """Pack a statement with the envelopes it names, its own meters' readings only, and the profiles to read them by.
+
+    Raises EvidenceMissing.
+    """
     octets = envelope_octets(connection, {(ref.gateway, ref.epoch, ref.seq) for ref in statement.evidence})
     evidence = []
     for ref in sorted(statement.evidence):
         sealed = octets.get((ref.gateway, ref.epoch, ref.seq))
         if sealed is None:
             raise EvidenceMissing(f"the envelope {ref.gateway} epoch {ref.epoch} seq {ref.seq} is not in the store")
-        evidence.append(sealed)
+        evidence.append(disclose(sealed, statement.meters))
     named = {reading.profile_hash for sealed in evidence for reading in parse_sealed(sealed).envelope.readings}
     profiles = [catalogue.by_hash(profile).canonical for profile in sorted(named)]
     return pack_bundle(statement.octets, statement.proof, evidence, profiles)

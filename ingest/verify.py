@@ -20,8 +20,8 @@ from metering.envelope import (
     Sealed,
     Sign1,
     SignatureInvalid,
+    head_of,
     open_sealed,
-    parse_sign1,
 )
 from metering.errors import MeteringError
 from metering.identity import GatewayId, MeterId
@@ -83,7 +83,7 @@ def read_claim(topic: str, octets: bytes) -> Claim | Rejected:
     if len(octets) > ENVELOPE_OCTETS_MAX:
         return Rejected(Reason.TOO_BIG, f"{len(octets)} octets; at most {ENVELOPE_OCTETS_MAX} are allowed")
     try:
-        return Claim(gateway_of(topic), octets, parse_sign1(octets))
+        return Claim(gateway_of(topic), octets, head_of(octets))
     except EnvelopeMalformed as error:
         return Rejected(Reason.MALFORMED, str(error))
     except MeteringError as error:

@@ -6,13 +6,16 @@ and each envelope names the SHA-256 of the one before, so a missing, changed or 
 key are the registry's, looked up by key id; what the message says about its algorithm must merely agree. An envelope
 is accepted only in its one canonical form: it is encoded again after decoding and compared byte for byte.
 
+The signature covers a head that names the root of a hash tree over the readings, each salted (metering/disclosure.py).
+So one meter's reading can be shown to its tenant, with proof that it was sealed, while the neighbours' stay hidden.
+
 The CDDL and test vectors are in docs/wire.md.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -21,6 +24,7 @@ from typing import Any, Protocol
 import cbor2
 
 from metering.clock import ClockQuality, ClockState
+from metering.disclosure import SALT_OCTETS, Opening, open_leaf, openings, tree_root
 from metering.errors import SenderError
 from metering.identity import GatewayId, IdentifierInvalid, KeyId, MeterId, check_identifier
 from metering.reading import MeterReading, ReadQuality
@@ -29,6 +33,11 @@ FORMAT = 1
 ENVELOPE_OCTETS_MAX = 256 * 1024
 """A sweep of 250 meters with 64 channels each is about 100 KiB; twice that and more is not a sweep."""
 NESTING_MAX = 8
+READINGS_MAX = 4096
+"""More meters than any serial line or Modbus TCP gateway can address."""
+_WHOLE = 1
+_PART = 2
+_SEED_DOMAIN = "metertree envelope seed 1"
 COSE_SIGN1_TAG = 18
 _HEADER_ALGORITHM = 1
 _HEADER_KEY_ID = 4
@@ -157,16 +166,17 @@ class Sign1:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An envelope with its sealed octets. From `parse_sealed` nothing is proven yet; from `open_sealed` it is."""
+    """An envelope with its message octets. From `parse_sealed` nothing is proven yet; from `open_*` it is.
+
+    is_whole   whether every reading is there; a disclosed envelope holds some of them
+    """
 
     octets: bytes
     message: Sign1
+    digest: bytes
+    """SHA-256 of the signed head: what the next envelope names as `previous_hash`, however much is disclosed."""
     envelope: Envelope
-
-    @property
-    def digest(self) -> bytes:
-        """SHA-256 of the sealed octets: what the next envelope names as `previous_hash`."""
-        return digest_of(self.octets)
+    is_whole: bool
 
 
 def parse_sign1(octets: bytes) -> Sign1:
@@ -194,24 +204,73 @@ def parse_sign1(octets: bytes) -> Sign1:
 
 
 def seal(envelope: Envelope, signer: Signer) -> bytes:
-    """Give the signed octets of `envelope`: what goes into the outbox, over the wire and into the store."""
-    return sign1(encode(_to_wire(envelope)), signer)
+    """Give the message of `envelope`: what goes into the outbox, over the wire and into the store.
+
+    The seed of the salts is drawn from a signature, so that sealing the same sweep again gives the same octets with
+    an Ed25519 key, and nobody without the key can guess it.
+    """
+    place = encode([_SEED_DOMAIN, envelope.gateway, envelope.epoch, envelope.seq])
+    seed = hashlib.sha256(signer.sign(place)).digest()[:SALT_OCTETS]
+    profiles = sorted({reading.profile_hash for reading in envelope.readings})
+    sealed_ms = to_ms(envelope.sealed_at)
+    readings = [_reading_to_wire(reading, profiles, sealed_ms) for reading in envelope.readings]
+    head = _head_to_wire(envelope, profiles, tree_root(seed, [encode(reading) for reading in readings]))
+    return encode([sign1(encode(head), signer), [_WHOLE, seed, readings]])
+
+
+def disclose(octets: bytes, meters: Collection[MeterId]) -> bytes:
+    """Give the same envelope with the readings of `meters` only; signature and digest stay what they are.
+
+    Raises EnvelopeMalformed unless `octets` is a whole envelope.
+    """
+    signed, shown = _parts(octets)
+    if shown[0] != _WHOLE:
+        raise EnvelopeMalformed("only a whole envelope can be disclosed in part")
+    seed, readings = expect_bytes(shown[1], SALT_OCTETS, "seed"), expect_list(shown[2], None, "readings")
+    leaves = openings(seed, [encode(reading) for reading in readings])
+    chosen = [
+        [one.index, one.salt, readings[one.index], list(one.path)]
+        for one in leaves
+        if expect_list(readings[one.index], 8, "reading")[0] in meters
+    ]
+    return encode([signed, [_PART, chosen]])
 
 
 def parse_sealed(octets: bytes) -> Sealed:
-    """Parse sealed octets without checking the signature; raises EnvelopeMalformed."""
-    message = parse_sign1(octets)
-    return Sealed(octets, message, _from_wire(decode_canonical(message.payload)))
+    """Parse a message, whole or disclosed in part, without checking the signature; raises EnvelopeMalformed."""
+    signed, shown = _parts(octets)
+    message = parse_sign1(signed)
+    return Sealed(octets, message, digest_of(signed), _from_wire(message.payload, shown), shown[0] == _WHOLE)
+
+
+def open_disclosed(octets: bytes, verifier: Verifier) -> Sealed:
+    """Verify, then parse a message, whole or in part; raises EnvelopeMalformed or SignatureInvalid."""
+    signed, shown = _parts(octets)
+    message = parse_sign1(signed)
+    envelope = _from_wire(message.require(verifier), shown)
+    return Sealed(octets, message, digest_of(signed), envelope, shown[0] == _WHOLE)
 
 
 def open_sealed(octets: bytes, verifier: Verifier) -> Sealed:
-    """Verify, then parse; raises EnvelopeMalformed or SignatureInvalid."""
-    message = parse_sign1(octets)
-    return Sealed(octets, message, _from_wire(decode_canonical(message.require(verifier))))
+    """Verify, then parse a whole envelope; raises EnvelopeMalformed (also for one in part) or SignatureInvalid."""
+    sealed = open_disclosed(octets, verifier)
+    if not sealed.is_whole:
+        raise EnvelopeMalformed("some readings are left out; the centre takes whole envelopes only")
+    return sealed
+
+
+def head_of(octets: bytes) -> Sign1:
+    """Give the signed head of a message, unproven: key id and algorithm are in it; raises EnvelopeMalformed."""
+    return parse_sign1(_parts(octets)[0])
+
+
+def chain_digest(octets: bytes) -> bytes:
+    """SHA-256 of a message's signed head: its place in the chain; raises EnvelopeMalformed."""
+    return digest_of(_parts(octets)[0])
 
 
 def digest_of(octets: bytes) -> bytes:
-    """SHA-256 of sealed octets."""
+    """SHA-256 of octets."""
     return hashlib.sha256(octets).digest()
 
 
@@ -233,9 +292,16 @@ def from_ms(milliseconds: int) -> datetime:
         raise EnvelopeMalformed(f"{milliseconds} ms is no instant") from error
 
 
-def _to_wire(envelope: Envelope) -> list[Any]:
-    profiles = sorted({reading.profile_hash for reading in envelope.readings})
-    sealed_ms = to_ms(envelope.sealed_at)
+def _parts(octets: bytes) -> tuple[bytes, Sequence[Any]]:
+    """Split a message into its signed head and what is shown of the readings."""
+    parts = expect_list(decode_canonical(octets), 2, "message")
+    shown = expect_list(parts[1], None, "readings")
+    if not shown or len(shown) != {_WHOLE: 3, _PART: 2}.get(expect_int(shown[0], "form", _WHOLE, _PART)):
+        raise EnvelopeMalformed("readings must be [1, seed, readings] or [2, openings]")
+    return expect_bytes(parts[0], None, "signed head"), shown
+
+
+def _head_to_wire(envelope: Envelope, profiles: Sequence[bytes], root: bytes) -> list[Any]:
     return [
         FORMAT,
         int(envelope.kind),
@@ -244,11 +310,12 @@ def _to_wire(envelope: Envelope) -> list[Any]:
         envelope.seq,
         envelope.previous_hash,
         envelope.boot,
-        sealed_ms,
+        to_ms(envelope.sealed_at),
         [int(envelope.clock.quality), envelope.clock.error_ms],
         None if envelope.mark is None else int(envelope.mark.timestamp()),
         profiles,
-        [_reading_to_wire(reading, profiles, sealed_ms) for reading in envelope.readings],
+        len(envelope.readings),
+        root,
     ]
 
 
@@ -266,8 +333,8 @@ def _reading_to_wire(reading: MeterReading, profiles: Sequence[bytes], sealed_ms
     ]
 
 
-def _from_wire(content: Any) -> Envelope:
-    fields = expect_list(content, 12, "payload")
+def _from_wire(payload: bytes, shown: Sequence[Any]) -> Envelope:
+    fields = expect_list(decode_canonical(payload), 13, "head")
     if fields[0] != FORMAT:
         raise EnvelopeMalformed(f"format {fields[0]!r} is not known; this service reads format {FORMAT}")
     clock = expect_list(fields[8], 2, "clock")
@@ -286,13 +353,36 @@ def _from_wire(content: Any) -> Envelope:
                 None if clock[1] is None else expect_int(clock[1], "clock error", 0, 2**47),
             ),
             mark=None if fields[9] is None else from_ms(1000 * expect_int(fields[9], "mark", -(2**37), 2**37)),
-            readings=tuple(
-                _reading_from_wire(item, profiles, sealed_ms) for item in expect_list(fields[11], None, "readings")
-            ),
+            readings=tuple(_reading_from_wire(item, profiles, sealed_ms) for item in _readings(fields, shown)),
             kind=Kind(expect_int(fields[1], "kind", 1, 1)),
         )
     except IdentifierInvalid as error:
         raise EnvelopeMalformed(str(error)) from error
+
+
+def _readings(fields: Sequence[Any], shown: Sequence[Any]) -> Sequence[Any]:
+    """Give the readings that are shown, once they are proven to hang below the signed root."""
+    count = expect_int(fields[11], "count", 0, READINGS_MAX)
+    root = expect_bytes(fields[12], 32, "root")
+    if shown[0] == _WHOLE:
+        readings = expect_list(shown[2], count, "readings")
+        seed = expect_bytes(shown[1], SALT_OCTETS, "seed")
+        if tree_root(seed, [encode(reading) for reading in readings]) != root:
+            raise EnvelopeMalformed("the readings are not those that were signed")
+        return readings
+    return [_open_reading(item, count, root) for item in expect_list(shown[1], None, "openings")]
+
+
+def _open_reading(item: Any, count: int, root: bytes) -> Any:
+    index, salt, reading, path = expect_list(item, 4, "opening")
+    opening = Opening(
+        index=expect_int(index, "index", 0, max(count - 1, 0)),
+        salt=expect_bytes(salt, SALT_OCTETS, "salt"),
+        path=tuple(expect_bytes(sibling, 32, "sibling") for sibling in expect_list(path, None, "path")),
+    )
+    if open_leaf(opening, count, encode(reading)) != root:
+        raise EnvelopeMalformed("a reading is not one of those that were signed")
+    return reading
 
 
 def _reading_from_wire(content: Any, profiles: Sequence[bytes], sealed_ms: int) -> MeterReading:

@@ -22,7 +22,7 @@ import apsw
 
 from edge_agent.ports import ChainHead, Entry, OutboxDamaged
 from edge_agent.tombstone import Tombstone, parse_tombstone
-from metering.envelope import digest_of, from_ms, to_ms
+from metering.envelope import EnvelopeMalformed, chain_digest, from_ms, to_ms
 from metering.identity import GatewayId
 
 SQLITE_MIN = (3, 51, 3)
@@ -107,7 +107,7 @@ class SqliteOutbox:
         for entry in entries:
             if entry.epoch != head.epoch or entry.seq != head.seq + 1 or entry.seq > _SEQ_MAX:
                 raise OutboxDamaged(f"batch {entry.epoch}/{entry.seq} does not follow {head.epoch}/{head.seq}")
-            head = ChainHead(entry.epoch, entry.seq, digest_of(entry.octets), entry.mark)
+            head = ChainHead(entry.epoch, entry.seq, chain_digest(entry.octets), entry.mark)
         with self._lock:
             try:
                 with self._connection:
@@ -160,7 +160,7 @@ class SqliteOutbox:
                 _AFTER, (_position(epoch, seq - 1), _position(epoch, _SEQ_MAX), 2)
             ).fetchall()
             entries = [_from_row(row) for row in newest]
-            if any(entry.seq != seq or (not entry.evicted and digest_of(entry.octets) != digest) for entry in entries):
+            if not all(entry.seq == seq and _ends_chain(entry, digest) for entry in entries):
                 raise OutboxDamaged(f"the newest batch of epoch {epoch} is not the head of its chain")
 
     def _save_chains(self, heads: dict[int, ChainHead]) -> None:
@@ -206,7 +206,7 @@ class SqliteOutbox:
     def _bury(self, entry: Entry, first_seq: int) -> None:
         """Put in place of `entry` a tombstone for `first_seq` to its seq."""
         self._delete(entry)
-        stone = Tombstone(self._gateway, entry.epoch, first_seq, entry.seq, digest_of(entry.octets))
+        stone = Tombstone(self._gateway, entry.epoch, first_seq, entry.seq, chain_digest(entry.octets))
         sealed = self._seal_tombstone(stone)
         self._octets += len(sealed)
         self._connection.execute(
@@ -278,6 +278,15 @@ def _to_row(entry: Entry) -> tuple[int, int, int | None, int, bytes]:
         int(entry.evicted),
         entry.octets,
     )
+
+
+def _ends_chain(entry: Entry, digest: bytes) -> bool:
+    if entry.evicted:
+        return True
+    try:
+        return chain_digest(entry.octets) == digest
+    except EnvelopeMalformed:
+        return False
 
 
 def _from_row(row: Sequence[Any]) -> Entry:

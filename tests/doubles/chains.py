@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from ingest.ports import Arrival, GatewayEpoch, GatewayKey
-from metering.envelope import Envelope, digest_of, seal
+from metering.envelope import Envelope, chain_digest, digest_of, seal
 from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT
 from metering.topics import envelope_topic
@@ -67,7 +67,7 @@ class Gateway:
     def _links(self, length: int, first: int, previous_hash: bytes) -> Iterator[Arrival]:
         for seq in range(first, first + length):
             arrival = self.sealed(self.envelope(seq, previous_hash))
-            previous_hash = digest_of(arrival.octets)
+            previous_hash = chain_digest(arrival.octets)
             yield arrival
 
     def other(self, seq: int, previous_hash: bytes) -> Arrival:

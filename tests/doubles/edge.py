@@ -14,7 +14,7 @@ from device_profiles.simulated_meter import SimulatedMeter
 from edge_agent.ports import Answer, BrokerUnreachable, ChainHead, Entry, OutboxDamaged
 from edge_agent.sweep import AskedMeter
 from metering.clock import Clock, ManualClock
-from metering.envelope import digest_of
+from metering.envelope import chain_digest, encode
 from metering.identity import GatewayId, MeterId, PortId
 from metering.obis import Obis
 from provisioning.gateway_config import FittedMeter
@@ -110,9 +110,10 @@ def asked(locations: Sequence[Location], port: str = "line-a", span: Span = ALWA
 
 
 def entry(seq: int, epoch: int = 1, octets: bytes | None = None, sealed_at: datetime | None = None) -> Entry:
-    """A batch for outbox tests; its octets are not an envelope, the outbox does not look."""
+    """A batch for outbox tests: the frame of an envelope around any octets, since the outbox looks no deeper."""
     mark = START + seq * QUARTER
-    return Entry(epoch, seq, sealed_at or mark, mark, octets or hashlib.sha256(b"%d/%d" % (epoch, seq)).digest() * 40)
+    head = octets or hashlib.sha256(b"%d/%d" % (epoch, seq)).digest() * 40
+    return Entry(epoch, seq, sealed_at or mark, mark, encode([head, [2, []]]))
 
 
 class MemoryOutbox:
@@ -128,7 +129,7 @@ class MemoryOutbox:
         own = [each for each in self.entries if each.epoch == epoch]
         if not own:
             return ChainHead(epoch, 0, bytes(32), None)
-        return ChainHead(epoch, own[-1].seq, digest_of(own[-1].octets), own[-1].mark)
+        return ChainHead(epoch, own[-1].seq, chain_digest(own[-1].octets), own[-1].mark)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Add the next batches."""

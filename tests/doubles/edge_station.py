@@ -18,7 +18,7 @@ from ingest.demo.world import PlayedRegisters
 from ingest.embedded.broker import EmbeddedBroker, Login
 from ingest.embedded.server import running
 from metering.clock import SystemClock
-from metering.envelope import Sealed, Verifier, digest_of, open_sealed
+from metering.envelope import Sealed, Verifier, chain_digest, open_sealed
 from metering.identity import MeterId
 from metering.obis import Obis
 from metering.receipt import Receipt, seal_receipt
@@ -134,7 +134,7 @@ class Centre:
 
     def _receipt(self) -> bytes:
         seq = self.contiguous_seq
-        head = digest_of(self.held[seq].octets) if seq else bytes(32)
+        head = chain_digest(self.held[seq].octets) if seq else bytes(32)
         return seal_receipt(Receipt(GATEWAY, 1, seq, head, SystemClock().now()), self._signer)
 
 

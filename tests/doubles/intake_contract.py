@@ -12,7 +12,7 @@ import pytest
 from ingest.intake import Intake
 from ingest.ports import Arrival
 from metering.clock import ClockQuality, ClockState, ManualClock
-from metering.envelope import ENVELOPE_OCTETS_MAX, digest_of, encode, open_sealed, seal, sign1
+from metering.envelope import ENVELOPE_OCTETS_MAX, chain_digest, encode, open_sealed, seal, sign1
 from metering.identity import MeterId
 from metering.interval import SLOT
 from metering.receipt import Receipt, open_receipt
@@ -92,7 +92,7 @@ class IntakeContract:
     def test_a_receipt_reports_the_head_of_the_chain_to_its_gateway(self, desk: Desk) -> None:
         chain = GW.chain(3)
         desk.take(*chain)
-        assert desk.receipts() == [Receipt(GW.id, 1, 3, digest_of(chain[-1].octets), NOW)]
+        assert desk.receipts() == [Receipt(GW.id, 1, 3, chain_digest(chain[-1].octets), NOW)]
         assert desk.consumer.published[0][0] == receipt_topic(GW.id)
 
     def test_gateways_in_one_group_each_get_their_receipt(self, desk: Desk) -> None:
@@ -115,7 +115,7 @@ class IntakeContract:
         assert desk.harness.see().unsettled == {(meter, MARK.date()): 1 for meter in METERS}
         desk.take(*chain)
         assert set(desk.harness.see().unsettled.values()) == {1}
-        desk.take(*GW.chain(1, first=2, previous_hash=digest_of(chain[0].octets)))
+        desk.take(*GW.chain(1, first=2, previous_hash=chain_digest(chain[0].octets)))
         assert set(desk.harness.see().unsettled.values()) == {2}
 
     def test_a_commit_with_news_is_announced_and_one_without_is_not(self, desk: Desk) -> None:
@@ -145,11 +145,11 @@ class IntakeContract:
         chain = GW.chain(5)
         desk.take(*chain[:2], *chain[3:])
         assert desk.last_receipt().contiguous_seq == 2
-        assert desk.last_receipt().head_hash == digest_of(chain[1].octets)
+        assert desk.last_receipt().head_hash == chain_digest(chain[1].octets)
         assert desk.harness.see().heads[GW.owner].highest_seq == 5
         desk.take(chain[2])
         assert desk.last_receipt().contiguous_seq == 5
-        assert desk.last_receipt().head_hash == digest_of(chain[4].octets)
+        assert desk.last_receipt().head_hash == chain_digest(chain[4].octets)
 
     def test_a_long_run_behind_a_gap_is_counted_in_at_once(self, desk: Desk) -> None:
         chain = GW.chain(1300)
@@ -273,7 +273,7 @@ class IntakeContract:
         chain = GW.chain(3)
         desk.take(*chain)
         before = desk.harness.see()
-        desk.take(GW.other(2, digest_of(chain[0].octets)))
+        desk.take(GW.other(2, chain_digest(chain[0].octets)))
         seen = desk.harness.see()
         assert (seen.ledger, seen.readings) == (before.ledger, before.readings)
         assert seen.quarantine == [("sequence-replayed", True, ("gw-a", 1, 2), 1)]
@@ -297,11 +297,11 @@ class IntakeContract:
         broken = GW.chain(2, first=2, previous_hash=hashlib.sha256(b"elsewhere").digest())
         desk.take(first, *broken)
         seen = desk.harness.see()
-        assert seen.ledger["gw-a", 1, 2] == (digest_of(broken[0].octets), "chain-broken")
+        assert seen.ledger["gw-a", 1, 2] == (chain_digest(broken[0].octets), "chain-broken")
         assert seen.quarantine == [("chain-broken", True, ("gw-a", 1, 2), 1)]
         assert sorted(seen.octets) == [("gw-a", 1, 1), ("gw-a", 1, 3)]
         assert desk.last_receipt() == Receipt(
-            GW.id, 1, 3, digest_of(broken[1].octets), NOW, refused=((2, "chain-broken"),)
+            GW.id, 1, 3, chain_digest(broken[1].octets), NOW, refused=((2, "chain-broken"),)
         )
 
     def test_a_first_envelope_with_a_foreign_predecessor_is_refused(self, desk: Desk) -> None:
@@ -311,7 +311,7 @@ class IntakeContract:
     def test_a_late_envelope_that_its_successor_does_not_name_is_refused(self, desk: Desk) -> None:
         chain = GW.chain(3)
         desk.take(chain[0], chain[2])
-        desk.take(GW.other(2, digest_of(chain[0].octets)))
+        desk.take(GW.other(2, chain_digest(chain[0].octets)))
         assert desk.reasons() == {"chain-broken": 1}
         assert desk.last_receipt().contiguous_seq == 3
 

@@ -20,7 +20,7 @@ from ingest.store.gateways import add_order, enrol
 from ingest.store.intake_store import PostgresIntakeStore
 from ingest.store.sites import import_site
 from metering.clock import ClockQuality, ClockState
-from metering.envelope import Envelope, digest_of, parse_sealed, seal
+from metering.envelope import Envelope, chain_digest, digest_of, parse_sealed, seal
 from metering.identity import GatewayId, MeterId
 from metering.reading import MeterReading, ReadQuality
 from provisioning.enrolment import Claim, open_bundle, open_order, seal_bundle
@@ -111,7 +111,7 @@ class ParkBooks:
                 readings=readings,
             )
             octets = seal(envelope, signer_of(port.gateway))
-            self.heads[port.gateway] = digest_of(octets)
+            self.heads[port.gateway] = chain_digest(octets)
             yield Entry(parse_sealed(octets), ORDERED_AT, None)
 
     def _is_read(self, meter: Meter) -> bool:

@@ -21,7 +21,7 @@ from ingest.ports import Arrival
 from ingest.store.database import Database
 from ingest.store.migrate import migrate
 from metering.clock import SystemClock
-from metering.envelope import digest_of
+from metering.envelope import chain_digest
 from tests.doubles.chains import Gateway
 from tests.doubles.sending_gateway import WINDOW, SendingGateway
 from tests.doubles.servers import open_folder
@@ -120,7 +120,7 @@ def check_books(seen: Seen, chains: dict[str, list[Arrival]]) -> None:
     assert (seen.quarantine, seen.alarms) == ([], [])
     for gateway in GATEWAYS:
         head = seen.heads[gateway.owner]
-        assert (head.contiguous_seq, head.head_hash) == (LENGTH, digest_of(chains[gateway.name][-1].octets))
+        assert (head.contiguous_seq, head.head_hash) == (LENGTH, chain_digest(chains[gateway.name][-1].octets))
         assert head.envelopes == LENGTH
 
 

@@ -14,7 +14,7 @@ from ingest.store.database import Database, DatabaseUnreachable
 from ingest.store.gateways import add_order, enrol, gateway_state, gateway_states, keys, order_of_claim
 from ingest.store.readings import alarms, envelope_octets, quarantined, readings_due
 from metering.clock import ManualClock
-from metering.envelope import digest_of
+from metering.envelope import chain_digest
 from metering.identity import GatewayId, MeterId, SiteId
 from metering.interval import SLOT
 from metering.reading import ReadQuality
@@ -151,7 +151,7 @@ def test_readings_come_back_as_they_were_read_with_their_evidence(database: Data
     for one in found[:3]:
         assert one.reading == sent[one.reading.meter]
         assert one.envelope is not None
-        assert (one.envelope.seq, one.envelope.digest) == (2, digest_of(chain[1].octets))
+        assert (one.envelope.seq, one.envelope.digest) == (2, chain_digest(chain[1].octets))
     assert found[2].reading.quality is ReadQuality.NO_ANSWER or found[1].reading.quality is ReadQuality.NO_ANSWER
 
 

@@ -12,7 +12,7 @@ from ingest.intake import Intake
 from ingest.ports import Arrival
 from ingest.store.database import Database
 from metering.clock import ManualClock
-from metering.envelope import digest_of
+from metering.envelope import chain_digest
 from metering.identity import MeterId
 from metering.interval import SLOT
 from provisioning.site import Span
@@ -37,7 +37,7 @@ def arrivals_of(chance: random.Random) -> Iterator[list[Arrival]]:
                 chance.choice(
                     [
                         *[genuine] * 5,
-                        gateway.other(seq, digest_of(genuine.octets)),
+                        gateway.other(seq, chain_digest(genuine.octets)),
                         gateway.sealed(replace(gateway.envelope(seq, bytes(32)), mark=None)),
                         Arrival(gateway.topic, genuine.octets[: chance.randint(0, 50)]),
                         Arrival("nowhere", genuine.octets),

@@ -15,7 +15,7 @@ from edge_agent.poll_cycle import Identity, PollCycle
 from edge_agent.ports import OutboxDamaged
 from edge_agent.sweep import PortReader
 from metering.clock import ManualClock
-from metering.envelope import Sealed, digest_of, open_sealed
+from metering.envelope import Sealed, chain_digest, open_sealed
 from provisioning.site import ALWAYS, Span
 from tests.doubles.edge import (
     GATEWAY,
@@ -159,4 +159,4 @@ def test_the_digest_of_an_entry_is_the_next_link(gateway_signer: Any, executor: 
     bench = Bench(gateway_signer, executor, outbox=MemoryOutbox())
     bench.cycle.poll_next()
     bench.cycle.poll_next()
-    assert bench.opened()[1].envelope.previous_hash == digest_of(bench.outbox.entries[0].octets)
+    assert bench.opened()[1].envelope.previous_hash == chain_digest(bench.outbox.entries[0].octets)

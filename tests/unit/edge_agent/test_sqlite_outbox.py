@@ -14,7 +14,7 @@ import pytest
 from edge_agent.adapters.sqlite_outbox import KEPT, EpochExtent, SqliteOutbox, read_extents
 from edge_agent.ports import ChainHead, Outbox, OutboxDamaged
 from edge_agent.tombstone import Tombstone, open_tombstone, parse_tombstone, seal_tombstone
-from metering.envelope import digest_of
+from metering.envelope import chain_digest
 from tests.doubles.edge import GATEWAY, QUARTER, START, MemoryOutbox, entry
 
 
@@ -65,7 +65,7 @@ def test_batches_come_back_in_order_and_whole(outbox: Outbox) -> None:
     outbox.append([entry(3)])
     assert outbox.after(1, 0, 10) == [entry(1), entry(2), entry(3)]
     assert outbox.after(1, 1, 1) == [entry(2)]
-    assert outbox.head(1) == ChainHead(1, 3, digest_of(entry(3).octets), entry(3).mark)
+    assert outbox.head(1) == ChainHead(1, 3, chain_digest(entry(3).octets), entry(3).mark)
 
 
 def test_a_gap_in_seq_is_refused(outbox: Outbox) -> None:
@@ -99,7 +99,7 @@ def test_a_restart_finds_everything(make: Any) -> None:
     make().append([entry(1), entry(2)])
     again = make()
     assert again.after(1, 0, 10) == [entry(1), entry(2)]
-    assert again.head(1).digest == digest_of(entry(2).octets)
+    assert again.head(1).digest == chain_digest(entry(2).octets)
 
 
 def test_receipts_are_written_with_the_next_commit(make: Any, path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_full_outbox_leaves_a_signed_tombstone_that_keeps_the_chain(make: Any,
     assert [each.seq for each in kept] == [5, 6, 7, 8]
     opened = open_tombstone(stone.octets, gateway_signer.verifier)
     assert (opened.gateway, opened.epoch, opened.first_seq, opened.last_seq) == (GATEWAY, 1, 1, 4)
-    assert opened.last_digest == digest_of(entry(4).octets)
+    assert opened.last_digest == chain_digest(entry(4).octets)
 
 
 def test_a_full_outbox_stays_bounded_for_ever(make: Any, path: Path) -> None:
@@ -185,7 +185,7 @@ def test_the_head_survives_when_everything_was_freed(make: Any) -> None:
     outbox.append([entry(1, epoch=2, sealed_at=START + 2 * KEPT)])
     again = make()
     assert again.after(1, 0, 10) == []
-    assert again.head(1) == ChainHead(1, 2, digest_of(entry(2).octets), entry(2).mark)
+    assert again.head(1) == ChainHead(1, 2, chain_digest(entry(2).octets), entry(2).mark)
 
 
 @pytest.mark.parametrize(

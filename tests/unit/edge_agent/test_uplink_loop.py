@@ -11,7 +11,7 @@ import pytest
 
 from edge_agent.ports import Connected, Lost, ReceiptArrived
 from edge_agent.uplink_loop import INBOX_MAX, Appended, UplinkLoop
-from metering.envelope import digest_of
+from metering.envelope import chain_digest
 from metering.identity import GatewayId
 from metering.receipt import Receipt, seal_receipt
 from tests.doubles.edge import GATEWAY, START, MemoryOutbox, ScriptedBroker, entry
@@ -47,7 +47,7 @@ class Station:
             gateway=changes.get("gateway", GATEWAY),
             epoch=epoch,
             contiguous_seq=seq,
-            head_hash=changes.get("head_hash", digest_of(found[0].octets) if found else bytes(32)),
+            head_hash=changes.get("head_hash", chain_digest(found[0].octets) if found else bytes(32)),
             server_time=changes.get("server_time", START),
             refused=changes.get("refused", ()),
         )

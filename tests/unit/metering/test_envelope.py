@@ -10,6 +10,7 @@ import cbor2
 import pytest
 
 from metering.clock import ClockState
+from metering.disclosure import tree_root
 from metering.envelope import (
     ENVELOPE_OCTETS_MAX,
     Algorithm,
@@ -18,14 +19,19 @@ from metering.envelope import (
     SignatureInvalid,
     Signer,
     Verifier,
+    chain_digest,
     decode_canonical,
+    disclose,
     encode,
+    head_of,
+    open_disclosed,
     open_sealed,
     parse_sealed,
     parse_sign1,
     seal,
     sign1,
 )
+from metering.identity import MeterId
 
 
 def test_a_sealed_envelope_opens_to_what_was_sealed(envelope: Envelope, gateway_signer: Any) -> None:
@@ -95,17 +101,19 @@ def test_the_algorithm_is_the_registrys_not_the_messages(envelope: Envelope, gat
         open_sealed(seal(envelope, gateway_signer), verifier)
 
 
-def wire_of(envelope: Envelope, signer: Signer) -> list[Any]:
-    """The payload of a sealed envelope as plain lists, to be spoilt and signed again."""
-
-    def thaw(part: Any) -> Any:
-        return [thaw(item) for item in part] if isinstance(part, list | tuple) else part
-
-    thawed: list[Any] = thaw(cbor2.loads(parse_sign1(seal(envelope, signer)).payload))
-    return thawed
+def thaw(part: Any) -> Any:
+    """Turn decoded tuples into lists, to be spoilt."""
+    return [thaw(item) for item in part] if isinstance(part, list | tuple) else part
 
 
-SPOILT = [
+def spoil(whole: Any, place: tuple[int, ...], spoilt: Any) -> None:
+    """Put `spoilt` in at `place`."""
+    for index in place[:-1]:
+        whole = whole[index]
+    whole[place[-1]] = spoilt
+
+
+SPOILT_HEADS = [
     ("format", (0,), 2, "format 2"),
     ("kind", (1,), 9, "kind"),
     ("gateway with a slash", (2,), "gw/a", "identifier"),
@@ -125,29 +133,125 @@ SPOILT = [
     ("profile table as text", (10,), "none", "profiles"),
     ("short profile hash", (10, 0), bytes(8), "profile hash"),
     ("no profile for a reading", (10,), [], "profile"),
-    ("readings as a map", (11,), {}, "readings"),
-    ("reading with seven fields", (11, 0), [1] * 7, "reading"),
-    ("meter with a space", (11, 0, 0), "m 1", "identifier"),
-    ("profile index beyond the table", (11, 0, 1), 2, "profile index"),
-    ("group", (11, 0, 2), 256, "group"),
-    ("quality", (11, 0, 5), 7, "quality"),
-    ("mantissa beyond 64 bits", (11, 0, 6, 0), 2**63, "mantissa"),
-    ("mantissa as float", (11, 0, 6, 0), 1.5, "mantissa"),
-    ("frame as text", (11, 0, 7), ["68"], "frame"),
+    ("one reading fewer than signed", (11,), 2, "array of 2"),
+    ("more readings than any port", (11,), 5000, "count"),
+    ("another root", (12,), bytes(32), "not those that were signed"),
+    ("short root", (12,), bytes(31), "root"),
 ]
 
 
-@pytest.mark.parametrize(("place", "spoilt", "complaint"), [row[1:] for row in SPOILT], ids=[row[0] for row in SPOILT])
-def test_a_well_signed_payload_of_wrong_shape_is_refused(
-    envelope: Envelope, gateway_signer: Any, place: tuple[int, ...], spoilt: Any, complaint: str
+@pytest.mark.parametrize(
+    ("place", "spoilt", "told"), [row[1:] for row in SPOILT_HEADS], ids=[row[0] for row in SPOILT_HEADS]
+)
+def test_a_well_signed_head_of_wrong_shape_is_refused(
+    envelope: Envelope, gateway_signer: Any, place: tuple[int, ...], spoilt: Any, told: str
 ) -> None:
-    payload = wire_of(envelope, gateway_signer)
-    target: Any = payload
-    for index in place[:-1]:
-        target = target[index]
-    target[place[-1]] = spoilt
-    with pytest.raises(EnvelopeMalformed, match=complaint):
-        open_sealed(sign1(encode(payload), gateway_signer), gateway_signer.verifier)
+    octets = seal(envelope, gateway_signer)
+    head = thaw(cbor2.loads(head_of(octets).payload))
+    spoil(head, place, spoilt)
+    shown = cbor2.loads(octets)[1]
+    with pytest.raises(EnvelopeMalformed, match=told):
+        open_sealed(encode([sign1(encode(head), gateway_signer), shown]), gateway_signer.verifier)
+
+
+SPOILT_READINGS = [
+    ("reading with seven fields", (), [1] * 7, "reading"),
+    ("meter with a space", (0,), "m 1", "identifier"),
+    ("profile index beyond the table", (1,), 2, "profile index"),
+    ("group", (2,), 256, "group"),
+    ("started as text", (3,), "now", "start"),
+    ("quality", (5,), 7, "quality"),
+    ("mantissa beyond 64 bits", (6, 0), 2**63, "mantissa"),
+    ("mantissa as float", (6, 0), 1.5, "mantissa"),
+    ("frame as text", (7,), ["68"], "frame"),
+]
+
+
+@pytest.mark.parametrize(
+    ("place", "spoilt", "told"), [row[1:] for row in SPOILT_READINGS], ids=[row[0] for row in SPOILT_READINGS]
+)
+def test_a_well_signed_reading_of_wrong_shape_is_refused(
+    envelope: Envelope, gateway_signer: Any, place: tuple[int, ...], spoilt: Any, told: str
+) -> None:
+    octets = seal(envelope, gateway_signer)
+    head = thaw(cbor2.loads(head_of(octets).payload))
+    _, (form, seed, readings) = thaw(cbor2.loads(octets))
+    spoil(readings, (0, *place), spoilt)
+    head[12] = tree_root(seed, [encode(reading) for reading in readings])
+    with pytest.raises(EnvelopeMalformed, match=told):
+        open_sealed(encode([sign1(encode(head), gateway_signer), [form, seed, readings]]), gateway_signer.verifier)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        [],
+        [b""],
+        [b"", []],
+        [b"", [3, b"", []]],
+        [b"", [1, b""]],
+        [b"", [2, [], []]],
+        ["", [2, []]],
+        [b"", [True, []]],
+        {},
+    ],
+    ids=repr,
+)
+def test_a_message_of_wrong_frame_is_refused(message: Any) -> None:
+    with pytest.raises(EnvelopeMalformed):
+        parse_sealed(encode(message))
+
+
+def test_a_changed_reading_under_a_good_head_is_refused(envelope: Envelope, gateway_signer: Any) -> None:
+    head, (form, seed, readings) = thaw(cbor2.loads(seal(envelope, gateway_signer)))
+    readings[0][6][0] += 1
+    with pytest.raises(EnvelopeMalformed, match="not those that were signed"):
+        open_sealed(encode([head, [form, seed, readings]]), gateway_signer.verifier)
+
+
+def test_one_meter_is_shown_and_proven_without_its_neighbours(envelope: Envelope, gateway_signer: Any) -> None:
+    octets = seal(envelope, gateway_signer)
+    shown = disclose(octets, {MeterId("m-lift")})
+    opened = open_disclosed(shown, gateway_signer.verifier)
+    assert opened.envelope == dataclasses.replace(envelope, readings=envelope.readings[2:])
+    assert not opened.is_whole
+    assert opened.digest == chain_digest(octets) == chain_digest(shown)
+    assert b"m-u-a101" not in shown
+
+
+def test_the_centre_takes_no_envelope_in_part(envelope: Envelope, gateway_signer: Any) -> None:
+    shown = disclose(seal(envelope, gateway_signer), {reading.meter for reading in envelope.readings})
+    with pytest.raises(EnvelopeMalformed, match="whole envelopes only"):
+        open_sealed(shown, gateway_signer.verifier)
+    with pytest.raises(EnvelopeMalformed, match="only a whole envelope"):
+        disclose(shown, {MeterId("m-lift")})
+
+
+def test_every_flipped_bit_of_a_disclosed_envelope_is_refused(envelope: Envelope, gateway_signer: Any) -> None:
+    shown = disclose(seal(envelope, gateway_signer), {MeterId("m-u-a101")})
+    for bit in range(len(shown) * 8):
+        flipped = bytearray(shown)
+        flipped[bit // 8] ^= 1 << (bit % 8)
+        with pytest.raises((EnvelopeMalformed, SignatureInvalid)):
+            open_disclosed(bytes(flipped), gateway_signer.verifier)
+
+
+def test_a_reading_cannot_be_shown_at_another_place(envelope: Envelope, gateway_signer: Any) -> None:
+    head, (form, openings) = thaw(cbor2.loads(disclose(seal(envelope, gateway_signer), {MeterId("m-u-a101")})))
+    openings[0][0] = 1
+    with pytest.raises(EnvelopeMalformed, match="not one of those"):
+        open_disclosed(encode([head, [form, openings]]), gateway_signer.verifier)
+
+
+def test_salts_tell_nothing_of_one_another_and_change_with_every_envelope(
+    make_envelope: Any, gateway_signer: Any
+) -> None:
+    first, second = (
+        cbor2.loads(disclose(seal(make_envelope(seq), gateway_signer), {MeterId("m-u-a101"), MeterId("m-lift")}))
+        for seq in (1, 2)
+    )
+    salts = [opening[1] for message in (first, second) for opening in message[1][1]]
+    assert len(set(salts)) == 4
 
 
 def test_cbor_that_is_not_canonical_is_refused() -> None:

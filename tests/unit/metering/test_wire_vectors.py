@@ -10,8 +10,17 @@ from typing import Any
 
 import pytest
 
-from metering.envelope import EnvelopeMalformed, SignatureInvalid, digest_of, open_sealed, parse_sign1, seal
-from metering.identity import GatewayId
+from metering.envelope import (
+    EnvelopeMalformed,
+    SignatureInvalid,
+    chain_digest,
+    disclose,
+    head_of,
+    open_disclosed,
+    open_sealed,
+    seal,
+)
+from metering.identity import GatewayId, MeterId
 from metering.receipt import Receipt, open_receipt, seal_receipt
 from metering.topics import envelope_topic, partition_of, receipt_topic
 
@@ -29,17 +38,17 @@ def published() -> dict[str, Any]:
 def made(make_envelope: Any, gateway_signer: Any, centre_signer: Any) -> dict[str, Any]:
     """The same vectors, made now."""
     first = seal(make_envelope(), gateway_signer)
-    second = seal(make_envelope(2, digest_of(first), datetime(2026, 6, 30, 16, 15, tzinfo=UTC)), gateway_signer)
+    second = seal(make_envelope(2, chain_digest(first), datetime(2026, 6, 30, 16, 15, tzinfo=UTC)), gateway_signer)
     receipt = Receipt(
         gateway=GatewayId("gw-a"),
         epoch=1,
         contiguous_seq=2,
-        head_hash=digest_of(second),
+        head_hash=chain_digest(second),
         server_time=datetime(2026, 6, 30, 16, 15, 1, tzinfo=UTC),
         refused=((1, "profile-unknown"),),
     )
     flipped = bytearray(second)
-    flipped[100] ^= 1
+    flipped[300] ^= 1
     return {
         "gateway_seed": gateway_signer.seed.hex(),
         "gateway_public_key": gateway_signer.public_octets.hex(),
@@ -50,13 +59,14 @@ def made(make_envelope: Any, gateway_signer: Any, centre_signer: Any) -> dict[st
         "envelope_topic": envelope_topic(GatewayId("gw-a")),
         "receipt_topic": receipt_topic(GatewayId("gw-a")),
         "envelope_1": first.hex(),
-        "envelope_1_signed": parse_sign1(first).signed.hex(),
-        "envelope_1_sha256": digest_of(first).hex(),
+        "envelope_1_signed": head_of(first).signed.hex(),
+        "envelope_1_sha256": chain_digest(first).hex(),
+        "envelope_1_disclosed": disclose(first, {MeterId("m-lift")}).hex(),
         "envelope_2": second.hex(),
         "receipt": seal_receipt(receipt, centre_signer).hex(),
         "refused_flipped_bit": bytes(flipped).hex(),
         "refused_other_key": seal(make_envelope(), centre_signer).hex(),
-        "refused_not_canonical": (first[:1] + b"\x98\x04" + first[2:]).hex(),
+        "refused_not_canonical": (b"\x98\x02" + first[1:]).hex(),
     }
 
 
@@ -75,6 +85,9 @@ def test_the_accepted_vectors_open_and_chain(gateway_signer: Any, centre_signer:
     first = open_sealed(bytes.fromhex(vectors["envelope_1"]), gateway_signer.verifier)
     second = open_sealed(bytes.fromhex(vectors["envelope_2"]), gateway_signer.verifier)
     assert second.envelope.previous_hash == first.digest
+    disclosed = open_disclosed(bytes.fromhex(vectors["envelope_1_disclosed"]), gateway_signer.verifier)
+    assert disclosed.envelope.readings == first.envelope.readings[2:]
+    assert disclosed.digest == first.digest
     receipt = open_receipt(bytes.fromhex(vectors["receipt"]), centre_signer.verifier)
     assert (receipt.contiguous_seq, receipt.head_hash) == (second.envelope.seq, second.digest)
 
