@@ -38,7 +38,7 @@ from metering.envelope import (
     EnvelopeMalformed,
     Verifier,
     decode_canonical,
-    digest_of,
+    chain_digest,
     encode,
     parse_sign1,
     seal,
@@ -159,7 +159,7 @@ def seal_course(
         clock = ClockState(ClockQuality.SYNCHRONISED, 0)
         envelope = Envelope(GatewayId("gw-a"), 1, seq, bytes(32), bytes(16), mark, clock, mark, (reading,))
         octets = seal(envelope, GATEWAY)
-        ref = EnvelopeRef(GatewayId("gw-a"), 1, seq, digest_of(octets))
+        ref = EnvelopeRef(GatewayId("gw-a"), 1, seq, chain_digest(octets))
         known = point_reading(register_readings(PROFILE, reading, mark)[BILLING.channels.index(IMPORT)], ref)
         assert known is not None
         sealed.append((ref, octets, known))
@@ -334,14 +334,28 @@ def test_missing_evidence_is_named_by_its_place_in_the_chain(book: Book) -> None
 
 
 def test_altered_evidence_is_named_by_its_place_in_the_chain(book: Book) -> None:
-    sealed = book.envelopes[book.statement().evidence[1]]
-    message = cbor2.loads(sealed)
-    content = cbor2.loads(message.value[2])
-    content[11][0][6] = [one + 1 for one in content[11][0][6]]
-    forged = encode(cbor2.CBORTag(message.tag, [*message.value[:2], encode(content), message.value[3]]))
+    head, (form, seed, readings) = cbor2.loads(book.envelopes[book.statement().evidence[1]])
+    first = [*readings[0]]
+    first[6] = [one + 1 for one in first[6]]
+    forged = encode([head, [form, seed, [first, *readings[1:]]]])
 
     def change(bundle: dict[str, Any]) -> None:
         bundle["evidence"][1] = base64.b64encode(forged).decode()
+
+    report = verify(repack(book.bundle(), change))
+    assert [check.link for check in report.broken] == ["evidence gw-a/1/5"]
+    assert "altered" in report.broken[0].result
+
+
+def test_a_head_altered_is_named_too(book: Book) -> None:
+    head, shown = cbor2.loads(book.envelopes[book.statement().evidence[1]])
+    message = cbor2.loads(head)
+    content = [*cbor2.loads(message.value[2])]
+    content[7] += 1
+    forged = encode(cbor2.CBORTag(message.tag, [*message.value[:2], encode(content), message.value[3]]))
+
+    def change(bundle: dict[str, Any]) -> None:
+        bundle["evidence"][1] = base64.b64encode(encode([forged, shown])).decode()
 
     report = verify(repack(book.bundle(), change))
     assert [check.link for check in report.broken] == ["evidence gw-a/1/5"]
