@@ -101,3 +101,17 @@ def round_together(exact: Mapping[str, Fraction]) -> dict[str, int]:
     odd = total.numerator - sum(floors.values())
     ranked = sorted(exact, key=lambda one: (floors[one] - exact[one], one))
     return {one: floors[one] + (one in set(ranked[:odd])) for one in exact}
+
+
+def round_parts(parts: Mapping[str, int], unit: int, total: int) -> dict[str, int]:
+    """Round parts, given in 1/`unit`, to whole numbers that add up to `total`; ties go to the smaller id.
+
+    Raises   NotConserved unless the parts are within half a unit of `total`
+    """
+    floors = {one: part // unit for one, part in parts.items()}
+    odd = total - sum(floors.values())
+    if abs(sum(parts.values()) - total * unit) * 2 > unit or not 0 <= odd <= len(parts):
+        raise NotConserved(f"parts add up to {sum(parts.values())} / {unit}, which does not round to {total}")
+    ranked = sorted(parts, key=lambda one: (floors[one] * unit - parts[one], one))
+    raised = set(ranked[:odd])
+    return {one: floors[one] + (one in raised) for one in parts}

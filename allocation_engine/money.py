@@ -33,7 +33,12 @@ def minor_digits(currency: str) -> int:
 
 def to_minor(nano: int, currency: str) -> int:
     """Round `nano` [10^-9 currency units] to minor units, half away from zero."""
-    return divide(nano, 10 ** (_NANO_DIGITS - minor_digits(currency)))
+    return divide(nano, nano_per_minor(currency))
+
+
+def nano_per_minor(currency: str) -> int:
+    """How many 10^-9 currency units are one minor unit."""
+    return int(10 ** (_NANO_DIGITS - minor_digits(currency)))
 
 
 def divide(numerator: int, denominator: int) -> int:

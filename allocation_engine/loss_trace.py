@@ -1,0 +1,53 @@
+"""How a line of shared loss came about, and how anybody computes its amount again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from allocation_engine.money import nano_per_minor
+from allocation_engine.tariff import Band
+from metering.identity import PartyId, UnitId
+
+LINE_BITS = 20
+"""Lines state their loss in 2^-20 Wh: finer than any meter shows, and eight million kWh of it still fit 53 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossTrace:
+    """Loss by band, and its price: amount = floor(sum of loss x rate), plus 1 for the largest remainders.
+
+    drawn_wh       own energy that carried it [Wh by band]
+    carried        loss in proportion to that energy, slot by slot [2^-20 Wh by band]
+    no_load        part of the no-load losses above, by area or capacity [2^-20 Wh by band]
+    extra          whether the line got 1 minor unit more than its floor
+    extra_count    how many lines did
+    cut_remainder  smallest remainder among those; ties go to the smaller line id
+    """
+
+    line_id: str
+    drawn_wh: tuple[int, ...]
+    carried: tuple[int, ...]
+    no_load: tuple[int, ...]
+    extra: bool = False
+    extra_count: int = 0
+    cut_remainder: int = 0
+
+    @property
+    def quanta(self) -> tuple[int, ...]:
+        """All loss of the line [2^-20 Wh by band]."""
+        return tuple(one + other for one, other in zip(self.carried, self.no_load, strict=True))
+
+    def cost_quanta(self, bands: Sequence[Band]) -> int:
+        """Its exact cost [2^-20 x 10^-9 currency units]."""
+        return sum(one * band.rate_micro for one, band in zip(self.quanta, bands, strict=True))
+
+
+def cost_unit(currency: str) -> int:
+    """One minor unit in the unit of `cost_quanta`."""
+    return nano_per_minor(currency) << LINE_BITS
+
+
+def line_id(unit: UnitId | None, party: PartyId) -> str:
+    """Name a line within the pool."""
+    return f"{unit or 'residual'}/{party}"
