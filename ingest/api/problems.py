@@ -67,6 +67,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http_exception)
     for away in (DatabaseUnreachable, psycopg.OperationalError):
         app.add_exception_handler(away, _on_database_away)
+    app.add_exception_handler(psycopg.DataError, _on_unstorable)
     app.add_exception_handler(Exception, _on_fault_of_ours)
 
 
@@ -103,6 +104,13 @@ def _on_database_away(request: Request, error: Exception) -> JSONResponse:
     problem = Problem(
         HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer", "try again", headers={"Retry-After": "5"}
     )
+    return problem_response(problem, request.url.path)
+
+
+def _on_unstorable(request: Request, error: Exception) -> JSONResponse:
+    """Text with a NUL, which no PostgreSQL column can hold: nothing is stored under it."""
+    _log.warning("api.unstorable path=%s: %s", request.url.path, error)
+    problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the request cannot be looked up: {error}", "leave out NUL")
     return problem_response(problem, request.url.path)
 
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from psycopg import DataError
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Database, load_queries
@@ -102,11 +103,16 @@ class MemoryConnection:
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database
         self._tables = database.tables
-        self._answers = {query: getattr(self, f"_{name}") for query, name in _NAMES.items() if hasattr(self, f"_{name}")}
+        known = ((query, getattr(self, f"_{name}", None)) for query, name in _NAMES.items())
+        self._answers = {query: answer for query, answer in known if answer is not None}
+            query: getattr(self, f"_{name}") for query, name in _NAMES.items() if hasattr(self, f"_{name}")
+        }
 
     def execute(self, query: bytes, arguments: Arguments | None = None) -> Answer:
         """Answer one query; one that this double does not know fails the test."""
         self._database.executed.append(query)
+        for argument in (arguments or {}).values():
+            _require_text(argument)
         rows = self._answers[query](dict(arguments or {}))
         return Answer([] if rows is None else list(rows))
 
@@ -350,9 +356,22 @@ class MemoryCopy:
 _FILES = ("gateways", "intake", "sites", "settled", "readings", "runs", "statements", "database")
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NO_HEAD: dict[str, Any] = {
-    **{"contiguous_seq": 0, "head_hash": bytes(32), "highest_seq": 0, "newest_mark": None},
-    **{"envelopes": 0, "repeats": 0, "received_at": None},
+    "contiguous_seq": 0,
+    "head_hash": bytes(32),
+    "highest_seq": 0,
+    "newest_mark": None,
+    "envelopes": 0,
+    "repeats": 0,
+    "received_at": None,
 }
+
+
+def _require_text(argument: object) -> None:
+    """Refuse what PostgreSQL does not take as text, in psycopg's way."""
+    if isinstance(argument, str):
+        argument.encode()
+        if "\0" in argument:
+            raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
 
 
 def _due(row: Row) -> Any:
