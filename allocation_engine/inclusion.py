@@ -201,7 +201,7 @@ def _pool_from_wire(content: Any) -> PoolOpening:
 
 
 def _stubs_to_wire(stubs: Iterable[SumNode]) -> list[list[Any]]:
-    return [[one.digest, one.charges, one.credits] for one in stubs]
+    return [list(one) for one in stubs]
 
 
 def _stubs_from_wire(content: Any) -> tuple[SumNode, ...]:

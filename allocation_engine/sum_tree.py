@@ -17,14 +17,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
+from struct import Struct
+from typing import NamedTuple
 
 from metering.errors import BooksError
 
 PLACE_BITS = 256
 SUM_MAX = 2**63 - 1
 """Largest sum [minor units]: eight octets with room for a sign, so no language that checks a proof overflows unseen."""
-_SUM_OCTETS = 8
-_HALVES = b"\x01"
+_NODE, _HALVES = Struct(">32sQQ"), Struct(">c32sQQ32sQQ")
+_BRANCH = b"\x01"
 
 
 class LeafDoubled(BooksError):
@@ -39,9 +41,11 @@ class ProofBroken(BooksError):
     """The stubs do not complete a tree: some are missing or left over, or a leaf cannot hang where it is said to."""
 
 
-@dataclass(frozen=True, slots=True)
-class SumNode:
-    """A leaf or a whole branch, seen from above: its digest (32 octets) and its sums [minor units], none negative."""
+class SumNode(NamedTuple):
+    """A leaf or a whole branch, seen from above: its digest (32 octets) and its sums [minor units], none negative.
+
+    A named tuple, as Branch is: a large run makes a million of them, three times as fast as frozen dataclasses.
+    """
 
     digest: bytes
     charges: int
@@ -53,12 +57,26 @@ Leaf = tuple[bytes, SumNode]
 """A place (32 octets) and what hangs there."""
 
 
+class Branch(NamedTuple):
+    """A node with what hangs below it. Its first three fields are those of its SumNode."""
+
+    digest: bytes
+    charges: int
+    credits: int
+    left: Branch | SumNode
+    right: Branch | SumNode
+
+
 @dataclass(frozen=True, slots=True)
 class SumTree:
-    """A planted tree; `halves` is None for a single leaf and for nothing."""
+    """A planted tree: what hangs at the top, which may be a single leaf or EMPTY."""
 
-    node: SumNode
-    halves: tuple[SumTree, SumTree] | None = None
+    top: Branch | SumNode
+
+    @property
+    def node(self) -> SumNode:
+        """The tree, seen from above."""
+        return _seen(self.top)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +87,17 @@ class Pruned:
     stubs: tuple[SumNode, ...]
 
 
-def join(left: SumNode, right: SumNode) -> SumNode:
+def join(left: Branch | SumNode, right: Branch | SumNode) -> SumNode:
     """Give the node above two halves; raises SumTooLarge."""
     charges, credits = left.charges + right.charges, left.credits + right.credits
     if max(charges, credits) > SUM_MAX:
         raise SumTooLarge(f"sums of {charges} and {credits} minor units; at most {SUM_MAX} are allowed")
-    return SumNode(hashlib.sha256(_HALVES + octets_of(left) + octets_of(right)).digest(), charges, credits)
+    return SumNode(hashlib.sha256(_HALVES.pack(_BRANCH, *left[:3], *right[:3])).digest(), charges, credits)
 
 
 def octets_of(node: SumNode) -> bytes:
     """Give a node as it is hashed: digest, charges, credits; both sums in eight octets, most significant first."""
-    return node.digest + node.charges.to_bytes(_SUM_OCTETS, "big") + node.credits.to_bytes(_SUM_OCTETS, "big")
+    return _NODE.pack(*node)
 
 
 def plant(leaves: Iterable[Leaf]) -> SumTree:
@@ -88,13 +106,15 @@ def plant(leaves: Iterable[Leaf]) -> SumTree:
     for (place, _), (following, _) in pairwise(ordered):
         if place == following:
             raise LeafDoubled(f"two leaves have the place {place.hex()}")
-    return _plant([place for place, _ in ordered], [node for _, node in ordered], 0, len(ordered), 0)
+    return SumTree(_plant([place for place, _ in ordered], [node for _, node in ordered], 0, len(ordered), 0))
 
 
 def prune(tree: SumTree, places: Iterable[bytes]) -> Pruned:
     """Cut the tree back to the leaves at `places`, which must be in it."""
     depths: dict[bytes, int] = {}
-    return Pruned(depths, tuple(_stubs(tree, sorted(places), 0, depths)))
+    stubs: list[SumNode] = []
+    _prune(tree.top, sorted(places), 0, depths, stubs)
+    return Pruned(depths, tuple(stubs))
 
 
 def regrow(leaves: Mapping[bytes, tuple[int, SumNode]], stubs: Iterable[SumNode]) -> SumNode:
@@ -110,23 +130,29 @@ def regrow(leaves: Mapping[bytes, tuple[int, SumNode]], stubs: Iterable[SumNode]
     return top
 
 
-def _plant(places: Sequence[bytes], nodes: Sequence[SumNode], first: int, end: int, depth: int) -> SumTree:
+def _plant(places: Sequence[bytes], nodes: Sequence[SumNode], first: int, end: int, depth: int) -> Branch | SumNode:
     if end - first < 2:
-        return SumTree(nodes[first] if first < end else EMPTY)
+        return nodes[first] if first < end else EMPTY
     cut = _cut(places, depth, first, end)
     left, right = _plant(places, nodes, first, cut, depth + 1), _plant(places, nodes, cut, end, depth + 1)
-    return SumTree(join(left.node, right.node), (left, right))
+    return Branch(*join(left, right), left, right)
 
 
-def _stubs(tree: SumTree, places: Sequence[bytes], depth: int, depths: dict[bytes, int]) -> Iterator[SumNode]:
+def _seen(top: Branch | SumNode) -> SumNode:
+    return SumNode(*top[:3])
+
+
+def _prune(
+    top: Branch | SumNode, places: Sequence[bytes], depth: int, depths: dict[bytes, int], stubs: list[SumNode]
+) -> None:
     if not places:
-        yield tree.node
-    elif tree.halves is None:
+        stubs.append(_seen(top))
+    elif isinstance(top, SumNode):
         depths.update(dict.fromkeys(places, depth))
     else:
         cut = _cut(places, depth)
-        yield from _stubs(tree.halves[0], places[:cut], depth + 1, depths)
-        yield from _stubs(tree.halves[1], places[cut:], depth + 1, depths)
+        _prune(top.left, places[:cut], depth + 1, depths, stubs)
+        _prune(top.right, places[cut:], depth + 1, depths, stubs)
 
 
 def _regrow(leaves: Sequence[tuple[bytes, tuple[int, SumNode]]], stubs: Iterator[SumNode], depth: int) -> SumNode:

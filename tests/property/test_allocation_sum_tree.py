@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given
@@ -70,11 +69,11 @@ def test_no_changed_proof_leads_to_the_top(planted: list[Leaf], data: st.DataObj
     change = data.draw(st.sampled_from(["leaf", "depth", "stub", "swap", "drop", "add"]))
     index = data.draw(st.integers(0, max(len(stubs) - 1, 0)))
     if change == "leaf" or not stubs:
-        node = replace(node, charges=node.charges + data.draw(st.integers(1, 100)))
+        node = node._replace(charges=node.charges + data.draw(st.integers(1, 100)))
     elif change == "depth":
         depth = data.draw(st.integers(0, PLACE_BITS).filter(lambda other: other != depth))
     elif change == "stub":
-        stubs[index] = replace(stubs[index], credits=stubs[index].credits + 1)
+        stubs[index] = stubs[index]._replace(credits=stubs[index].credits + 1)
     elif change == "swap":
         stubs = stubs[::-1] if stubs[::-1] != stubs else [*stubs, stubs[0]]
     elif change == "drop":

@@ -312,13 +312,13 @@ def test_a_mutated_sum_is_found_out(case: Case, field: str, by: int) -> None:
     for pool, link in enumerate(("pool lift", "pool roof", "pool own-use")):
         stubs = case[1].pools[pool].stubs
         for index, stub in enumerate(stubs):
-            changed = replace(stub, **{field: getattr(stub, field) + by})
+            changed = stub._replace(**{field: getattr(stub, field) + by})
             assert broken(with_stubs(case, pool, (*stubs[:index], changed, *stubs[index + 1 :]))) == [link]
 
 
 def test_sums_moved_from_one_stub_to_another_are_found_out(case: Case) -> None:
     first, second, *others = case[1].pools[0].stubs
-    moved = replace(first, charges=first.charges + second.charges), replace(second, charges=0)
+    moved = first._replace(charges=first.charges + second.charges), second._replace(charges=0)
     assert broken(with_stubs(case, 0, (*moved, *others))) == ["pool lift"]
 
 
@@ -406,7 +406,7 @@ def test_a_negative_sum_cannot_be_sent(case: Case) -> None:
 
 def test_sums_beyond_the_largest_are_found_out_and_not_wrapped(case: Case) -> None:
     first, second, *others = case[1].pools[0].stubs
-    huge = replace(first, charges=SUM_MAX), replace(second, charges=SUM_MAX)
+    huge = first._replace(charges=SUM_MAX), second._replace(charges=SUM_MAX)
     content, proof = with_stubs(case, 0, (*huge, *others))
     with pytest.raises(Broken, match="at most"):
         require_pool(content, proof, content.pools[0])

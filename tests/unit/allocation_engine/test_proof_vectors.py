@@ -72,10 +72,10 @@ def refused(proof: InclusionProof, other: InclusionProof) -> Iterator[tuple[str,
     def with_stubs(*changed: SumNode) -> bytes:
         return replace(proof, pools=(replace(lift, stubs=changed), *pools)).to_octets()
 
-    yield "mutated_sum", with_stubs(replace(high, charges=high.charges + 1), low, *stubs)
+    yield "mutated_sum", with_stubs(high._replace(charges=high.charges + 1), low, *stubs)
     yield (
         "moved_sum",
-        with_stubs(replace(high, charges=high.charges + low.charges + 1), replace(low, charges=0, credits=1), *stubs),
+        with_stubs(high._replace(charges=high.charges + low.charges + 1), low._replace(charges=0, credits=1), *stubs),
     )
     yield "swapped_siblings", with_stubs(low, high, *stubs)
     yield "truncated", with_stubs(high, low, *stubs[:-1])

@@ -92,7 +92,7 @@ def test_a_node_is_hashed_as_published() -> None:
 def test_the_digest_covers_the_sums_of_each_half_and_not_only_their_total() -> None:
     # The tree as first published hashed only the total; then 10 + 20 could be shown to one as 30 + 0.
     left, right = LEAVES[10][1], LEAVES[19][1]
-    moved = replace(left, charges=left.charges + 5), replace(right, charges=right.charges - 5)
+    moved = left._replace(charges=left.charges + 5), right._replace(charges=right.charges - 5)
     assert join(*moved).charges == join(left, right).charges
     assert join(*moved).digest != join(left, right).digest
 
@@ -134,7 +134,7 @@ def test_a_proof_of_nothing_is_the_top_itself() -> None:
 
 def test_a_changed_leaf_leads_elsewhere() -> None:
     pruned = proof()
-    changed = [*OWN[:2], (OWN[2][0], replace(OWN[2][1], charges=OWN[2][1].charges + 1))]
+    changed = [*OWN[:2], (OWN[2][0], OWN[2][1]._replace(charges=OWN[2][1].charges + 1))]
     assert regrown(pruned, changed).digest != TREE.node.digest
 
 
@@ -143,8 +143,7 @@ def test_a_changed_leaf_leads_elsewhere() -> None:
 def test_a_changed_stub_leads_elsewhere(index: int, change: dict[str, int]) -> None:
     pruned = proof()
     stub = pruned.stubs[index]
-    changed = replace(
-        stub,
+    changed = stub._replace(
         digest=bytes([stub.digest[0] ^ change.get("digest", 0), *stub.digest[1:]]),
         charges=stub.charges + change.get("charges", 0),
         credits=stub.credits + change.get("credits", 0),
