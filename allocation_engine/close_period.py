@@ -1,6 +1,6 @@
 """SPINE: from the facts and rules of one period to its run.
 
-require_ready -> price -> balance -> split each pool -> prove conservation -> run
+require_ready -> price -> balance -> split each pool -> prove conservation -> taxes and caps -> run
 """
 
 from __future__ import annotations
@@ -9,22 +9,23 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-import numpy as np
-
 from allocation_engine.balance import balance_tree, cases_of
+from allocation_engine.compliance import check_caps, shown_taxes
 from allocation_engine.errors import NotConserved
+from allocation_engine.fixed_charges import add_tax, split_fixed
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import split_metered
-from allocation_engine.money import to_minor
-from allocation_engine.pools import DirectRule, OwnUseRule, Pool
-from allocation_engine.pricing import PricedPeriod, spread
+from allocation_engine.pools import DirectRule, MinimumRule, OwnUseRule, Pool, StandingRule
+from allocation_engine.pricing import PricedPeriod
 from allocation_engine.readiness import require_ready
+from allocation_engine.reconciliation import reconcile
 from allocation_engine.rules import Rules
-from allocation_engine.run import Line, PoolResult, Reconciliation, Run
+from allocation_engine.run import Line, PoolResult, Run
 from allocation_engine.shares import split_shared
+from allocation_engine.taxes import taxes_in_force
 from metering.envelope import encode
 
-ENGINE_VERSION = "1"
+ENGINE_VERSION = "2"
 """Rises with every change that can move a fen or change the form of a run."""
 
 
@@ -36,11 +37,9 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
     Invariant   for every pool, lines with residual add up to its cost; same inputs and rules give an equal run
     """
     require_ready(inputs, rules)
-    priced = PricedPeriod.of(inputs, rules.tariff)
+    priced = PricedPeriod.of(inputs, *rules.prices.tariffs).with_charges(rules.prices)
     balance = balance_tree(inputs)
-    split = [_split(pool, priced, rules) for pool in rules.pools]
-    for result, lines in split:
-        _require_conserved(result, lines)
+    pools, lines = _split_all(priced, rules)
     return Run(
         id=hashlib.sha256(encode([ENGINE_VERSION, inputs.hash, rules.hash])).hexdigest(),
         engine_version=ENGINE_VERSION,
@@ -56,15 +55,41 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
         balance=balance,
         cases=cases_of(balance),
         warnings=tuple(_warnings(inputs, rules)),
-        pools=tuple(result for result, _ in split),
-        lines=tuple(line for _, lines in split for line in lines),
-        reconciliation=_reconcile(priced, [result for result, _ in split]),
+        pools=pools,
+        lines=lines,
+        reconciliation=reconcile(priced, pools),
+        taxes=tuple(shown_taxes(rules.prices, inputs, lines)),
+        checks=tuple(check_caps(rules.prices, inputs, pools, lines)),
     )
 
 
-def _split(pool: Pool, priced: PricedPeriod, rules: Rules) -> tuple[PoolResult, tuple[Line, ...]]:
+def _split_all(priced: PricedPeriod, rules: Rules) -> tuple[tuple[PoolResult, ...], tuple[Line, ...]]:
+    """Split every pool in turn, then add the taxes that prices do not include."""
+    pools: list[PoolResult] = []
+    lines: list[Line] = []
+    taxes = taxes_in_force(rules.prices.taxes, priced.inputs.calendar.days(priced.inputs.period))
+    for pool in rules.pools:
+        _keep(_split(pool, priced, rules, lines), pools, lines)
+    untaxed = tuple(lines)
+    for tax in taxes:
+        if not tax.included:
+            _keep(add_tax(tax, priced, untaxed), pools, lines)
+    return tuple(pools), tuple(lines)
+
+
+def _keep(split: tuple[PoolResult, tuple[Line, ...]], pools: list[PoolResult], lines: list[Line]) -> None:
+    _require_conserved(*split)
+    pools.append(split[0])
+    lines.extend(split[1])
+
+
+def _split(
+    pool: Pool, priced: PricedPeriod, rules: Rules, earlier: Sequence[Line]
+) -> tuple[PoolResult, tuple[Line, ...]]:
     if isinstance(pool.rule, OwnUseRule | DirectRule):
         return split_metered(pool, priced)
+    if isinstance(pool.rule, StandingRule | MinimumRule):
+        return split_fixed(pool, priced, earlier)
     return split_shared(pool, priced, rules)
 
 
@@ -83,16 +108,3 @@ def _warnings(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
     for pool in rules.pools:
         if pool.review_by is not None and pool.review_by <= last_day:
             yield f"pool {pool.id} was due for review by {pool.review_by}"
-
-
-def _reconcile(priced: PricedPeriod, pools: Sequence[PoolResult]) -> Reconciliation:
-    inputs = priced.inputs
-    supply_wh = np.zeros(inputs.slot_count, np.int64)
-    for row, node in enumerate(inputs.nodes):
-        for span in node.parents:
-            if span.parent is None:
-                supply_wh[span.first : span.end] += inputs.import_wh[row, span.first : span.end]
-    by_band = priced.by_band(supply_wh, spread([(0, 0, inputs.slot_count)], inputs.slot_count), 1)[0]
-    supply_minor = to_minor(priced.cost_nano(by_band), priced.currency)
-    pooled_minor = sum(pool.cost_minor for pool in pools)
-    return Reconciliation(int(supply_wh.sum()), supply_minor, pooled_minor, supply_minor - pooled_minor)

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from allocation_engine.errors import InputsInvalid
 from allocation_engine.evidence import Installation, PointEvidence, PointReading
 from allocation_engine.intervals import SlotException, SlotQuality
+from allocation_engine.media import Medium
 from metering.envelope import encode, to_ms
-from metering.identity import NodeId, PartyId, SiteId, UnitId
+from metering.identity import NodeId, PartyId, PoolId, SiteId, UnitId
 from metering.interval import SLOT, Interval, SiteCalendar
 
 Int64Array = npt.NDArray[np.int64]
@@ -50,12 +51,14 @@ class TreeNode:
 
     parents       in slot order; outside them the node is not part of the tree
     accuracy_ppm  largest relative error of the metering [10^-6 of the energy]: class 1 is 10,000
+    medium        what flows; slots of media other than electricity are in their base units (mL, kJ) in place of Wh
     """
 
     id: NodeId
     kind: NodeKind
     parents: tuple[ParentSpan, ...]
     accuracy_ppm: int
+    medium: Medium = Medium.ELECTRICITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,20 @@ class Occupancy:
     end: int
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class CountedBefore:
+    """What a customer took from local day `since` until the period began [base units], for tiers that count on.
+
+    unit, party   None for a shared pool, which is one customer
+    """
+
+    pool: PoolId
+    unit: UnitId | None
+    party: PartyId | None
+    since: date
+    amount: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PeriodInputs:
     """All facts of one period of one site; the rules come beside them.
@@ -91,6 +108,7 @@ class PeriodInputs:
     exceptions   what settlement recorded, per node
     evidence     readings that prove metered lines (see `evidence_needed`)
     occupancies  every slot of every unit exactly once
+    counted_before   where tiers began before the period; see `allocation_engine.tiered.customers_before`
     """
 
     site: SiteId
@@ -107,6 +125,7 @@ class PeriodInputs:
     evidence: tuple[PointEvidence, ...]
     units: tuple[LettableUnit, ...]
     occupancies: tuple[Occupancy, ...]
+    counted_before: tuple[CountedBefore, ...] = ()
 
     def __post_init__(self) -> None:
         shape = (len(self.nodes), self.slot_count)
@@ -167,6 +186,7 @@ class PeriodInputs:
             self.export_wh[order].astype("<i8"),
             self.quality[order].astype("u1"),
         )
+        before = self.counted_before
         content = [
             self.site,
             self.label,
@@ -180,6 +200,7 @@ class PeriodInputs:
             [_evidence_content(point) for point in sorted(self.evidence, key=lambda point: (point.node, point.obis))],
             sorted([unit.id, unit.area_cm2, unit.node or ""] for unit in self.units),
             sorted([one.unit, one.party, one.first, one.end] for one in self.occupancies),
+            sorted([one.pool, one.unit or "", one.party or "", one.since.isoformat(), one.amount] for one in before),
         ]
         return hashlib.sha256(encode(content)).digest()
 
@@ -216,7 +237,7 @@ def _require_unique(what: str, ids: Sequence[str]) -> None:
 
 
 def _require_tree(nodes: Sequence[TreeNode], slot_count: int) -> None:
-    known = {node.id for node in nodes}
+    known = {node.id: node.medium for node in nodes}
     for node in nodes:
         reached = 0
         for span in node.parents:
@@ -224,6 +245,8 @@ def _require_tree(nodes: Sequence[TreeNode], slot_count: int) -> None:
                 raise InputsInvalid(f"node {node.id}: parent spans overlap or leave the period")
             if span.parent is not None and (span.parent not in known or span.parent == node.id):
                 raise InputsInvalid(f"node {node.id}: parent {span.parent!r} is not another node of the site")
+            if span.parent is not None and known[span.parent] is not node.medium:
+                raise InputsInvalid(f"node {node.id}: {node.medium} hangs below {known[span.parent]}")
             reached = span.end
 
 
@@ -244,7 +267,7 @@ def _require_full_occupancy(units: Sequence[LettableUnit], occupancies: Sequence
 
 def _node_content(node: TreeNode) -> list[Any]:
     parents = [[span.first, span.end, span.parent or ""] for span in node.parents]
-    return [node.id, str(node.kind), parents, node.accuracy_ppm]
+    return [node.id, str(node.kind), parents, node.accuracy_ppm, str(node.medium)]
 
 
 def _evidence_content(point: PointEvidence) -> list[Any]:

@@ -12,6 +12,7 @@ from datetime import datetime
 import numpy as np
 
 from allocation_engine.balance import count_qualities
+from allocation_engine.costs import steps_nano
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.intervals import SlotQuality
@@ -20,6 +21,8 @@ from allocation_engine.pools import DirectRule, OwnUseRule, Pool
 from allocation_engine.pricing import PricedPeriod, spread
 from allocation_engine.rules import Rules
 from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult
+from allocation_engine.tariff import Tariff
+from allocation_engine.tiered import Customer, tier_changes, tier_pieces, tier_steps
 from metering.identity import NodeId, UnitId
 from metering.obis import Obis
 
@@ -41,6 +44,7 @@ def split_metered(pool: Pool, priced: PricedPeriod) -> tuple[PoolResult, tuple[L
         charged_minor=cost_minor,
         days=(),
         fallback=None,
+        tariff=pool.tariff,
     )
     return result, lines
 
@@ -50,16 +54,21 @@ def evidence_needed(inputs: PeriodInputs, rules: Rules) -> dict[tuple[NodeId, Ob
 
     Give each list to `pick_readings` and put the result into `PeriodInputs.evidence`.
     """
-    changes = set(rules.tariff.price(inputs.calendar, inputs.period).changes())
+    changes = {tariff.id: price_changes(tariff, inputs) for tariff in rules.prices.tariffs}
     needed: dict[tuple[NodeId, Obis], set[int]] = {}
     for pool in rules.pools:
         for unit, nodes in _metered_units(pool, inputs):
             for occupancy in inputs.occupancies_of(unit):
                 for node in (*nodes, *pool.deduct):
-                    marks = span_marks(inputs, node, changes, occupancy.first, occupancy.end)
+                    marks = span_marks(inputs, node, changes[pool.tariff], occupancy.first, occupancy.end)
                     for obis in pool.measure.registers:
                         needed.setdefault((node, obis), set()).update(marks)
     return {key: tuple(inputs.mark(index) for index in sorted(marks)) for key, marks in sorted(needed.items())}
+
+
+def price_changes(tariff: Tariff, inputs: PeriodInputs) -> set[int]:
+    """Give the slots at which another band, or another span of tiers, begins."""
+    return {*tariff.price(inputs.calendar, inputs.period).changes(), *tier_changes(tariff, inputs)}
 
 
 def span_marks(inputs: PeriodInputs, node: NodeId, changes: Iterable[int], first: int, end: int) -> set[int]:
@@ -91,10 +100,13 @@ def _lines(pool: Pool, priced: PricedPeriod, unit: UnitId, nodes: tuple[NodeId, 
     spans = [(group, one.first, one.end) for group, ones in enumerate(occupants.values()) for one in ones]
     energy_wh = priced.energy(nodes, pool.deduct, pool.measure)
     group_of_slot = spread(spans, priced.inputs.slot_count)
-    by_band = priced.by_band(energy_wh, group_of_slot, len(occupants))
+    by_band = priced.by_band(energy_wh, group_of_slot, len(occupants), pool.tariff)
     quality = priced.quality((*nodes, *pool.deduct))
     for group, (party, ones) in enumerate(occupants.items()):
-        cost_nano = priced.cost_nano(by_band[group])
+        customer, held = Customer(pool.id, unit, party), [(one.first, one.end) for one in ones]
+        tiers = tier_pieces(priced, pool, customer, energy_wh, held)
+        surcharges = tier_steps(priced.bands, pool.tariff, tiers)
+        cost_nano = priced.cost_nano(by_band[group]) + steps_nano(surcharges)
         trace = MeteredTrace(
             nodes=nodes,
             deduct=pool.deduct,
@@ -102,6 +114,7 @@ def _lines(pool: Pool, priced: PricedPeriod, unit: UnitId, nodes: tuple[NodeId, 
             spans=tuple((one.first, one.end) for one in ones),
             cost_nano=cost_nano,
             slots_by_quality=count_qualities(quality[:, group_of_slot == group]),
+            tiers=tiers,
         )
         amount_minor = to_minor(cost_nano, priced.currency)
         yield Line(pool.id, party, unit, LineKind.METERED, by_band[group], amount_minor, trace)

@@ -11,8 +11,10 @@ from enum import StrEnum
 from fractions import Fraction
 
 from allocation_engine.formula import Formula
+from allocation_engine.media import Medium
+from allocation_engine.tariff import MAIN_TARIFF
 from metering.identity import NodeId, PartyId, PoolId, UnitId
-from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
+from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME, Obis
 
 
 class PoolClass(StrEnum):
@@ -31,15 +33,32 @@ class Grain(StrEnum):
 
 
 class Measure(StrEnum):
-    """Which energy of a node counts: what it took from the grid, or that less what it gave back."""
+    """What of a node counts: energy it took, that less what it gave back, or what came of another medium."""
 
     IMPORT = "import"
     NET = "net"
+    WATER = "water"
+    GAS = "gas"
+    HEAT = "heat"
 
     @property
     def registers(self) -> tuple[Obis, ...]:
         """The registers it is made of: the first counts, the second is taken off."""
-        return (ENERGY_IMPORT,) if self is Measure.IMPORT else (ENERGY_IMPORT, ENERGY_EXPORT)
+        return _REGISTERS[self]
+
+    @property
+    def medium(self) -> Medium:
+        """What flows through the nodes that are so measured."""
+        return Medium.ELECTRICITY if self in (Measure.IMPORT, Measure.NET) else Medium(self.value)
+
+
+_REGISTERS = {
+    Measure.IMPORT: (ENERGY_IMPORT,),
+    Measure.NET: (ENERGY_IMPORT, ENERGY_EXPORT),
+    Measure.WATER: (WATER_VOLUME,),
+    Measure.GAS: (GAS_VOLUME,),
+    Measure.HEAT: (HEAT_ENERGY,),
+}
 
 
 class Fallback(StrEnum):
@@ -89,7 +108,27 @@ class PassThroughRule:
     residual: PartyId
 
 
-Rule = OwnUseRule | DirectRule | AreaRule | PassThroughRule
+@dataclass(frozen=True, slots=True)
+class StandingRule:
+    """A fixed amount for each of `units` and month, by occupied time. [10^-6 currency units per month]"""
+
+    units: tuple[UnitId, ...]
+    per_month_micro: int
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumRule:
+    """At least so much for each of `units` and month, by occupied time: what the lines of `pool` fall short of it.
+
+    per_month_micro   [10^-6 currency units per month]
+    """
+
+    pool: PoolId
+    units: tuple[UnitId, ...]
+    per_month_micro: int
+
+
+Rule = OwnUseRule | DirectRule | AreaRule | PassThroughRule | StandingRule | MinimumRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +140,8 @@ class Pool:
     valid_from   local days on which the rule holds; `valid_to` is no longer included, None while it holds
     review_by    from this local day on, a run warns that the rule is overdue for review
     agreement    what a negotiated pool rests on
+    charge       the supply charge that is the cost, instead of the energy of a path; None where it is energy
+    tariff       what prices the energy
     """
 
     id: PoolId
@@ -114,3 +155,5 @@ class Pool:
     valid_to: date | None
     review_by: date | None
     agreement: str | None
+    charge: str | None = None
+    tariff: str = MAIN_TARIFF

@@ -3,31 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from allocation_engine.inputs import Int64Array, Occupancy, PeriodInputs, UInt8Array
 from allocation_engine.kernels import group_energy
 from allocation_engine.pools import Measure
-from allocation_engine.tariff import Band, PricedSlots, Tariff
+from allocation_engine.prices import Prices
+from allocation_engine.supply_charges import ChargedCost, charge_supply
+from allocation_engine.tariff import MAIN_TARIFF, Band, PricedSlots, Tariff
 from metering.identity import NodeId, PartyId, UnitId
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PricedPeriod:
-    """Inputs, bands, and the band of each slot as an array."""
+    """Inputs, the bands of all tariffs, and by tariff the band of each slot as an array."""
 
     inputs: PeriodInputs
     currency: str
+    tariffs: dict[str, Tariff]
     bands: tuple[Band, ...]
-    band_of_slot: Int64Array
+    bands_of_slots: dict[str, Int64Array]
+    charges: dict[str, ChargedCost]
 
     @classmethod
-    def of(cls, inputs: PeriodInputs, tariff: Tariff) -> PricedPeriod:
-        """Price every slot of the period; raises TariffIncomplete."""
-        priced: PricedSlots = tariff.price(inputs.calendar, inputs.period)
-        return cls(inputs, tariff.currency, priced.bands, np.array(priced.band_of_slot, np.int64))
+    def of(cls, inputs: PeriodInputs, *tariffs: Tariff) -> PricedPeriod:
+        """Price every slot of the period by each tariff; raises TariffIncomplete."""
+        bands: list[Band] = []
+        bands_of_slots = {}
+        for tariff in tariffs:
+            priced: PricedSlots = tariff.price(inputs.calendar, inputs.period)
+            bands_of_slots[tariff.id] = np.array(priced.band_of_slot, np.int64) + len(bands)
+            bands += priced.bands
+        named = {tariff.id: tariff for tariff in tariffs}
+        return cls(inputs, tariffs[0].currency, named, tuple(bands), bands_of_slots, {})
+
+    def with_charges(self, prices: Prices) -> PricedPeriod:
+        """Give the same with the supply charges of the period; raises PeriodNotReady."""
+        energy_nano = {charge.node: self._import_nano(charge.node) for charge in prices.charges}
+        charges = charge_supply(
+            prices.charges, prices.invoices, self.inputs, currency=self.currency, energy_nano=energy_nano
+        )
+        return replace(self, charges=charges)
+
+    def _import_nano(self, node: NodeId) -> int:
+        """What the import of a node costs by the main tariff, without tiers [10^-9 currency units]."""
+        whole = spread([(0, 0, self.inputs.slot_count)], self.inputs.slot_count)
+        return self.cost_nano(self.by_band(self.energy([node], (), Measure.IMPORT), whole, 1)[0])
+
+    def band_runs(self) -> tuple[tuple[int, int], ...]:
+        """Give each slot at which another band of a tariff starts, with that band; tariff by tariff."""
+        return tuple(
+            (slot, int(slots[slot]))
+            for slots in self.bands_of_slots.values()
+            for slot in range(slots.size)
+            if slot == 0 or slots[slot] != slots[slot - 1]
+        )
+
+    @property
+    def band_of_slot(self) -> Int64Array:
+        """The band of each slot by the main tariff."""
+        return self.bands_of_slots[MAIN_TARIFF]
 
     def energy(self, nodes: Iterable[NodeId], deduct: Iterable[NodeId], measure: Measure) -> Int64Array:
         """Slot energy of `nodes` less that of `deduct` [Wh]."""
@@ -44,9 +81,11 @@ class PricedPeriod:
         """Quality of every slot of `nodes`, one row each."""
         return self.inputs.quality[[self.inputs.row(node) for node in nodes]]
 
-    def by_band(self, energy_wh: Int64Array, group_of_slot: Int64Array, group_count: int) -> list[tuple[int, ...]]:
-        """Add up energy by group (-1: none) and band [Wh]."""
-        sums = group_energy(energy_wh, group_of_slot, self.band_of_slot, group_count, len(self.bands))
+    def by_band(
+        self, energy_wh: Int64Array, group_of_slot: Int64Array, group_count: int, tariff: str = MAIN_TARIFF
+    ) -> list[tuple[int, ...]]:
+        """Add up energy by group (-1: none) and band of a tariff [Wh]."""
+        sums = group_energy(energy_wh, group_of_slot, self.bands_of_slots[tariff], group_count, len(self.bands))
         return [tuple(int(cell) for cell in row) for row in sums]
 
     def cost_nano(self, band_energy_wh: Sequence[int]) -> int:

@@ -7,13 +7,16 @@ the few readings of the evidence as from all readings of the period.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 
+from allocation_engine.costs import amount_step, steps_nano
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.intervals import SlotQuality, point_reading, settle_point
 from allocation_engine.money import show_kwh, show_minor, to_minor
 from allocation_engine.pools import Measure
-from allocation_engine.run import Line, MeteredTrace, ShareTrace
-from allocation_engine.statement_content import StatementContent
+from allocation_engine.run import ChargeTrace, Line, MeteredTrace, ShareTrace
+from allocation_engine.statement_content import StatedPool, StatementContent
+from allocation_engine.tiered import tier_steps
 from device_profiles.decode import register_readings
 from device_profiles.profile import Profile
 from metering.envelope import Sealed
@@ -52,6 +55,8 @@ def prove_line(content: StatementContent, line: Line) -> str:
     """Recompute one line; gives the result in words, raises Broken if it is not the stated one."""
     if isinstance(line.trace, MeteredTrace):
         return _prove_metered(content, line, line.trace)
+    if isinstance(line.trace, ChargeTrace):
+        return _prove_charge(content, line, line.trace)
     return _prove_share(content, line, line.trace)
 
 
@@ -93,24 +98,69 @@ def _require_modulus(
 
 
 def _prove_metered(content: StatementContent, line: Line, trace: MeteredTrace) -> str:
-    points = {(point.node, point.obis): point for point in content.points}
+    tariff = _pool(content, line).tariff
     band_energy_wh = [0] * len(content.bands)
     for span in trace.spans:
-        bands = _bands(content, span)
-        for sign, nodes in ((1, trace.nodes), (-1, trace.deduct)):
-            for node in nodes:
-                for direction, obis in zip((1, -1), Measure(trace.measure).registers, strict=False):
-                    for band, energy_wh in zip(bands, _slots(content, points, node, obis, span), strict=True):
-                        band_energy_wh[band] += sign * direction * energy_wh
+        for band, energy_wh in zip(_bands(content, tariff, span), _metered_slots(content, trace, span), strict=True):
+            band_energy_wh[band] += energy_wh
     if tuple(band_energy_wh) != line.band_energy_wh:
         raise Broken("line", f"the registers give {band_energy_wh} Wh by band, the line {list(line.band_energy_wh)}")
     cost_nano = sum(band.cost_nano(wh) for wh, band in zip(band_energy_wh, content.bands, strict=True))
+    cost_nano += _prove_tiers(content, tariff, trace)
     amount_minor = to_minor(cost_nano, content.currency)
     if cost_nano != trace.cost_nano or amount_minor != line.amount_minor:
         shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
         raise Broken("line", f"the registers give {shown[0]} {content.currency}, the line {shown[1]}")
     energy = show_kwh(sum(band_energy_wh))
     return f"{energy} kWh from signed registers give {show_minor(amount_minor, content.currency)} {content.currency}"
+
+
+def _metered_slots(content: StatementContent, trace: MeteredTrace, span: tuple[int, int]) -> list[int]:
+    """Give what the line counts in each slot of `span`, from its registers."""
+    points = {(point.node, point.obis): point for point in content.points}
+    total = [0] * (span[1] - span[0])
+    for sign, nodes in ((1, trace.nodes), (-1, trace.deduct)):
+        for node in nodes:
+            for direction, obis in zip((1, -1), Measure(trace.measure).registers, strict=False):
+                for slot, energy_wh in enumerate(_slots(content, points, node, obis, span)):
+                    total[slot] += sign * direction * energy_wh
+    return total
+
+
+def _prove_tiers(content: StatementContent, tariff: str, trace: MeteredTrace) -> int:
+    """Recompute what stands in each tier piece and give what tiers add [10^-9 currency units].
+
+    What was counted before the period is taken as stated: it rests on the statements of the months before.
+    """
+    for piece in trace.tiers:
+        inside = [(max(first, piece.first), min(end, piece.end)) for first, end in trace.spans]
+        amount = sum(sum(_metered_slots(content, trace, span)) for span in inside if span[0] < span[1])
+        if amount != piece.amount:
+            raise Broken("line", f"the registers give {amount} for the tiers of {piece.version}, not {piece.amount}")
+    return steps_nano(tier_steps(content.bands, tariff, trace.tiers))
+
+
+def _prove_charge(content: StatementContent, line: Line, trace: ChargeTrace) -> str:
+    """Multiply the steps again; where they take up other lines, those must be the party's and come to as much."""
+    amounts = {one.id: one.amount_minor for one in content.lines}
+    if any(one not in amounts for one in trace.of):
+        raise Broken("line", "it rests on lines the statement does not hold")
+    if trace.of:
+        taken = amount_step("", sum(amounts[one] for one in trace.of), content.currency, Fraction(1), "")
+        if taken.quantity_milli != trace.steps[0].quantity_milli:
+            raise Broken("line", "the lines it rests on come to another amount")
+    amount_minor = to_minor(steps_nano(trace.steps), content.currency)
+    shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
+    if amount_minor != line.amount_minor:
+        raise Broken("line", f"its steps give {shown[0]} {content.currency}, the line {shown[1]}")
+    return f"{len(trace.steps)} steps give {shown[0]} {content.currency}"
+
+
+def _pool(content: StatementContent, line: Line) -> StatedPool:
+    for pool in content.pools:
+        if pool.id == line.pool:
+            return pool
+    raise Broken("line", f"the statement does not hold pool {line.pool}")
 
 
 def _slots(
@@ -132,8 +182,8 @@ def _slots(
     return settled.energy_wh
 
 
-def _bands(content: StatementContent, span: tuple[int, int]) -> list[int]:
-    runs = content.band_runs
+def _bands(content: StatementContent, tariff: str, span: tuple[int, int]) -> list[int]:
+    runs = [(slot, band) for slot, band in content.band_runs if content.bands[band].tariff == tariff]
     bands: list[int] = []
     for (start, band), following in zip(runs, (*runs[1:], (content.period.slot_count, 0)), strict=True):
         bands += [band] * (min(following[0], span[1]) - max(start, span[0]))
@@ -145,6 +195,9 @@ def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> st
     cost_minor = pools.get(line.pool)
     if cost_minor is None:
         raise Broken("line", f"the statement does not say what pool {line.pool} cost")
+    pool = _pool(content, line)
+    if pool.charge is not None and to_minor(steps_nano(pool.steps), content.currency) != cost_minor:
+        raise Broken("line", f"the steps of charge {pool.charge} give another cost than the pool's")
     if trace.total_weight == 0:
         floor_minor, remainder = 0, 0
     else:

@@ -7,16 +7,25 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from allocation_engine.caps import ComplianceCheck
+from allocation_engine.costs import CostStep
 from allocation_engine.pools import PoolClass
-from allocation_engine.tariff import Band
+from allocation_engine.tariff import MAIN_TARIFF, Band
+from allocation_engine.taxes import TaxShown
+from allocation_engine.tiers import TierPiece
 from metering.identity import NodeId, PartyId, PoolId, SiteId, UnitId
 from metering.interval import Interval
 
 
 class LineKind(StrEnum):
-    """Metered: somebody's own registers. Share: a part of a common cost. Residual: what nobody else was charged."""
+    """What a line is.
+
+    Metered: somebody's own registers. Charge: a price that is no price of energy. Share: a part of a common cost.
+    Residual: what nobody else was charged.
+    """
 
     METERED = "metered"
+    CHARGE = "charge"
     SHARE = "share"
     RESIDUAL = "residual"
 
@@ -29,6 +38,7 @@ class MeteredTrace:
     spans              slots [first, end) in which the party occupied the unit
     cost_nano          sum over bands of energy x rate [10^-9 currency units]; rounded half away from zero
     slots_by_quality   how many node-slots of each quality the energy rests on
+    tiers              where the party stood in tiers; what they add is part of `cost_nano`
     """
 
     nodes: tuple[NodeId, ...]
@@ -37,6 +47,18 @@ class MeteredTrace:
     spans: tuple[tuple[int, int], ...]
     cost_nano: int
     slots_by_quality: tuple[tuple[str, int], ...]
+    tiers: tuple[TierPiece, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeTrace:
+    """How a charge came about: the sum of its steps, rounded once.
+
+    of   ids of the party's own lines whose amounts the first step takes up; empty where it takes up none
+    """
+
+    steps: tuple[CostStep, ...]
+    of: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +98,7 @@ class Line:
     kind: LineKind
     band_energy_wh: tuple[int, ...]
     amount_minor: int
-    trace: MeteredTrace | ShareTrace
+    trace: MeteredTrace | ChargeTrace | ShareTrace
 
     @property
     def id(self) -> str:
@@ -106,6 +128,9 @@ class PoolResult:
     cost_minor    what the lines add up to: the exact cost rounded once (metered pools: each line rounded once)
     charged_minor without the residual
     fallback      which fallback stepped in, in words; None where none did
+    steps         of a cost that is not only energy by band: a supply charge, or what tiers add
+    tariff        what prices the energy
+    charge        the supply charge that is the cost; None where it is energy
     """
 
     id: PoolId
@@ -119,6 +144,9 @@ class PoolResult:
     charged_minor: int
     days: tuple[DayShare, ...]
     fallback: str | None
+    steps: tuple[CostStep, ...] = ()
+    tariff: str = MAIN_TARIFF
+    charge: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +187,15 @@ class Reconciliation:
 
     supply_minor   import of the top nodes at the tariff, rounded once
     pooled_minor   sum of all pools
-    unshared_minor losses and loads in no pool: supply - pooled
+    unshared_minor losses and loads in no pool: supply + charges - pooled
+    charges_minor  what the supplier charges beside energy, each charge rounded once
     """
 
     supply_wh: int
     supply_minor: int
     pooled_minor: int
     unshared_minor: int
+    charges_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +219,13 @@ class Run:
     pools: tuple[PoolResult, ...]
     lines: tuple[Line, ...]
     reconciliation: Reconciliation
+    taxes: tuple[TaxShown, ...] = ()
+    checks: tuple[ComplianceCheck, ...] = ()
 
     @property
     def approvable(self) -> bool:
         """Say whether the run may be approved without a recorded reason."""
-        return not self.cases
+        return not self.cases and all(check.holds for check in self.checks)
 
     @property
     def parties(self) -> tuple[PartyId, ...]:

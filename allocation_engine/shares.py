@@ -14,8 +14,9 @@ from fractions import Fraction
 from allocation_engine.apportion import Apportionment, apportion, integer_weights, round_together
 from allocation_engine.errors import AllWeightsZero, PeriodNotReady
 from allocation_engine.money import to_minor
+from allocation_engine.pool_cost import cost_of
 from allocation_engine.pools import AreaRule, Fallback, Grain, PassThroughRule, Pool
-from allocation_engine.pricing import PricedPeriod, spread
+from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
 from allocation_engine.run import DayShare, Line, LineKind, PoolResult, ShareTrace
 from metering.identity import PartyId, PoolId, UnitId
@@ -60,10 +61,8 @@ def split_shared(pool: Pool, priced: PricedPeriod, rules: Rules) -> tuple[PoolRe
     if not isinstance(rule, AreaRule | PassThroughRule):
         raise TypeError(f"{pool.id} is no shared pool")
     spans = _grain_spans(rule, priced)
-    energy_wh = priced.energy(pool.path, pool.deduct, pool.measure)
-    cells = spread([(i, first, end) for i, (_, first, end) in enumerate(spans)], priced.inputs.slot_count)
-    by_band = priced.by_band(energy_wh, cells, len(spans))
-    costs_nano = [priced.cost_nano(band_energy_wh) for band_energy_wh in by_band]
+    cost = cost_of(pool, priced, spans)
+    by_band, costs_nano = cost.by_band, cost.costs_nano
     _require_one_sign(pool, costs_nano)
     if isinstance(rule, AreaRule):
         split = _split_by_area(pool.id, rule, priced, spans, costs_nano)
@@ -80,7 +79,7 @@ def split_shared(pool: Pool, priced: PricedPeriod, rules: Rules) -> tuple[PoolRe
         id=pool.id,
         names=pool.names,
         pool_class=pool.pool_class,
-        path=pool.path,
+        path=cost.path,
         deduct=pool.deduct,
         band_energy_wh=tuple(sum(column) for column in zip(*by_band, strict=True)),
         cost_nano=sum(costs_nano),
@@ -88,6 +87,9 @@ def split_shared(pool: Pool, priced: PricedPeriod, rules: Rules) -> tuple[PoolRe
         charged_minor=sum(line.amount_minor for line in lines if line.kind is LineKind.SHARE),
         days=_days(spans, costs_nano, split) if isinstance(rule, PassThroughRule) else (),
         fallback=split.fallback,
+        steps=cost.steps,
+        tariff=pool.tariff,
+        charge=pool.charge,
     )
     return result, lines
 

@@ -14,12 +14,12 @@ from allocation_engine.commitment import Commitment, is_open
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.evidence import EnvelopeRef, PointEvidence, pick_readings
 from allocation_engine.inputs import PeriodInputs
-from allocation_engine.metered import span_marks
+from allocation_engine.metered import price_changes, span_marks
 from allocation_engine.pools import Measure
+from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
 from allocation_engine.run import Line, MeteredTrace, PoolResult, Run
 from allocation_engine.statement_content import GatewayKey, StatedPool, StatementContent
-from allocation_engine.tariff import PricedSlots
 from metering.envelope import ENVELOPE_OCTETS_MAX, Signer, encode, sign1
 from metering.identity import MeterId, NodeId, PartyId
 from metering.obis import Obis
@@ -65,9 +65,8 @@ def seal_statement(
     commitment      of `run`
     Raises          PeriodNotReady where the evidence of a metered line is missing
     """
-    priced = rules.tariff.price(inputs.calendar, inputs.period)
     lines = run.lines_of(party)
-    points = _points(inputs, lines, priced)
+    points = _points(inputs, lines, run, rules)
     evidence = tuple(sorted({one.envelope for point in points for one in point.readings if one.envelope is not None}))
     chains = {(ref.gateway, ref.epoch) for ref in evidence}
     keys = {key.key_id: key for key in gateway_keys if (key.gateway, key.epoch) in chains}
@@ -89,13 +88,15 @@ def seal_statement(
         site_hash=run.site_hash,
         commitment=commitment.root,
         bands=run.bands,
-        band_runs=tuple((slot, priced.band_of_slot[slot]) for slot in priced.changes()),
+        band_runs=PricedPeriod.of(inputs, *rules.prices.tariffs).band_runs(),
         pools=tuple(_stated(pool, commitment) for pool in run.pools if any(line.pool == pool.id for line in lines)),
         lines=lines,
         points=points,
         evidence=evidence,
         keys=tuple(keys[key_id] for key_id in sorted(keys)),
         warnings=run.warnings,
+        taxes=tuple(tax for tax in run.taxes if tax.party == party),
+        checks=tuple(check for check in run.checks if check.party in (None, party)),
     )
     octets = sign1(encode(content.to_wire()), signer)
     if len(octets) > ENVELOPE_OCTETS_MAX:
@@ -115,18 +116,22 @@ def _stated(pool: PoolResult, commitment: Commitment) -> StatedPool:
         charged_minor=pool.charged_minor if is_shared else None,
         root=commitment.roots[pool.id],
         days=pool.days,
+        tariff=pool.tariff,
+        steps=pool.steps,
+        charge=pool.charge,
     )
 
 
-def _points(inputs: PeriodInputs, lines: Iterable[Line], priced: PricedSlots) -> tuple[PointEvidence, ...]:
+def _points(inputs: PeriodInputs, lines: Iterable[Line], run: Run, rules: Rules) -> tuple[PointEvidence, ...]:
     """Pick, from the evidence of the period, what proves these lines."""
+    changes = {pool.id: price_changes(rules.prices.tariff(pool.tariff), inputs) for pool in run.pools}
     marks: dict[tuple[NodeId, Obis], set[int]] = {}
     for line in lines:
         if isinstance(line.trace, MeteredTrace):
             for node in (*line.trace.nodes, *line.trace.deduct):
                 for first, end in line.trace.spans:
                     for obis in Measure(line.trace.measure).registers:
-                        wanted = span_marks(inputs, node, priced.changes(), first, end)
+                        wanted = span_marks(inputs, node, changes[line.pool], first, end)
                         marks.setdefault((node, obis), set()).update(wanted)
     held = {(point.node, point.obis): point for point in inputs.evidence}
     missing = tuple(f"no evidence for {obis} of {node}" for node, obis in sorted(marks) if (node, obis) not in held)

@@ -7,15 +7,19 @@ start.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from allocation_engine.caps import CheckKind, ComplianceCheck
+from allocation_engine.costs import CostStep
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.pools import PoolClass
-from allocation_engine.run import DayShare, Line, LineKind, MeteredTrace, ShareTrace
-from allocation_engine.tariff import Band
+from allocation_engine.run import ChargeTrace, DayShare, Line, LineKind, MeteredTrace, ShareTrace
+from allocation_engine.tariff import MAIN_TARIFF, Band
+from allocation_engine.taxes import TaxShown
+from allocation_engine.tiers import TierLimits, TierPiece, Tiers, TierSpan
 from metering.envelope import Algorithm, EnvelopeMalformed
 from metering.errors import MeteringError
 from metering.identity import GatewayId, KeyId, MeterId, NodeId, PartyId, PoolId, SiteId, UnitId
@@ -40,7 +44,10 @@ class GatewayKey:
 class StatedPool:
     """A pool as far as a party may see it: of metered pools, which are others' registers, no totals (None).
 
-    root   what commits to all lines of the pool (32 octets); see `allocation_engine.inclusion`
+    root     what commits to all lines of the pool (32 octets); see `allocation_engine.inclusion`
+    tariff   what prices its energy
+    steps    of a shared cost that is not only energy by band
+    charge   the supply charge that is the cost; None where it is energy
     """
 
     id: PoolId
@@ -50,6 +57,9 @@ class StatedPool:
     charged_minor: int | None
     root: bytes
     days: tuple[DayShare, ...]
+    tariff: str = MAIN_TARIFF
+    steps: tuple[CostStep, ...] = ()
+    charge: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +72,8 @@ class StatementContent:
     points         the register epochs and readings behind the metered lines
     evidence       sealed envelopes that hold those readings, sorted
     keys           keys that those envelopes are signed with
+    taxes          what the party's charges contain of each tax
+    checks         of the party's prices and of the sum over all tenants against what may be charged
     """
 
     number: str
@@ -88,6 +100,8 @@ class StatementContent:
     evidence: tuple[EnvelopeRef, ...]
     keys: tuple[GatewayKey, ...]
     warnings: tuple[str, ...]
+    taxes: tuple[TaxShown, ...] = ()
+    checks: tuple[ComplianceCheck, ...] = ()
 
     def to_wire(self) -> dict[str, Any]:
         """Give the map that is encoded and signed."""
@@ -105,6 +119,8 @@ class StatementContent:
             "evidence": [[ref.gateway, ref.epoch, ref.seq, ref.digest] for ref in self.evidence],
             "keys": [[k.gateway, k.epoch, k.key_id, int(k.algorithm), k.public_key] for k in self.keys],
             "warnings": list(self.warnings),
+            "taxes": [_tax_to_wire(one) for one in self.taxes],
+            "checks": [_check_to_wire(one) for one in self.checks],
         }
 
     @classmethod
@@ -137,6 +153,8 @@ def _parts_from_wire(content: Mapping[str, Any]) -> dict[str, Any]:
         "evidence": evidence,
         "keys": tuple(GatewayKey(g, epoch, k, Algorithm(a), public) for g, epoch, k, a, public in content["keys"]),
         "warnings": tuple(content["warnings"]),
+        "taxes": tuple(_tax_from_wire(one) for one in content["taxes"]),
+        "checks": tuple(_check_from_wire(one) for one in content["checks"]),
     }
 
 
@@ -166,6 +184,9 @@ def _pool_to_wire(pool: StatedPool) -> dict[str, Any]:
             }
             for one in pool.days
         ],
+        "tariff": pool.tariff,
+        "steps": [step.to_wire() for step in pool.steps],
+        "charge": pool.charge,
     }
 
 
@@ -180,8 +201,28 @@ def _pool_from_wire(content: Mapping[str, Any]) -> StatedPool:
         for one in content["days"]
     )
     names = tuple(sorted(content["names"].items()))
+    priced = content["tariff"], tuple(CostStep.from_wire(one) for one in content["steps"]), content["charge"]
     totals = content["cost_minor"], content["charged_minor"], content["root"]
-    return StatedPool(PoolId(content["id"]), names, PoolClass(content["class"]), *totals, tuple(days))
+    return StatedPool(PoolId(content["id"]), names, PoolClass(content["class"]), *totals, tuple(days), *priced)
+
+
+def _tax_to_wire(one: TaxShown) -> list[Any]:
+    return [one.tax, dict(one.names), one.party, list(one.percent), one.gross_minor, one.tax_minor]
+
+
+def _tax_from_wire(content: Any) -> TaxShown:
+    tax, names, party, (numerator, denominator), gross_minor, tax_minor = content
+    percent = (numerator, denominator)
+    return TaxShown(tax, tuple(sorted(names.items())), PartyId(party), percent, gross_minor, tax_minor)
+
+
+def _check_to_wire(one: ComplianceCheck) -> list[Any]:
+    return [one.cap, str(one.kind), one.party, one.energy_wh, one.charged_minor, one.limit_minor, one.basis]
+
+
+def _check_from_wire(content: Any) -> ComplianceCheck:
+    cap, kind, party, *numbers = content
+    return ComplianceCheck(cap, CheckKind(kind), None if party is None else PartyId(party), *numbers)
 
 
 def _line_to_wire(line: Line) -> dict[str, Any]:
@@ -192,7 +233,7 @@ def _line_to_wire(line: Line) -> dict[str, Any]:
         "kind": str(line.kind),
         "band_energy_wh": list(line.band_energy_wh),
         "amount_minor": line.amount_minor,
-        "trace": _metered_to_wire(line.trace) if isinstance(line.trace, MeteredTrace) else _share_to_wire(line.trace),
+        "trace": _trace_to_wire(line.trace),
     }
 
 
@@ -205,8 +246,22 @@ def _line_from_wire(content: Mapping[str, Any]) -> Line:
         kind=kind,
         band_energy_wh=tuple(content["band_energy_wh"]),
         amount_minor=content["amount_minor"],
-        trace=(_metered_from_wire if kind is LineKind.METERED else _share_from_wire)(content["trace"]),
+        trace=_TRACES.get(kind, _share_from_wire)(content["trace"]),
     )
+
+
+def _trace_to_wire(trace: MeteredTrace | ChargeTrace | ShareTrace) -> dict[str, Any]:
+    match trace:
+        case MeteredTrace():
+            return _metered_to_wire(trace)
+        case ChargeTrace():
+            return {"steps": [step.to_wire() for step in trace.steps], "of": list(trace.of)}
+        case ShareTrace():
+            return _share_to_wire(trace)
+
+
+def _charge_from_wire(content: Mapping[str, Any]) -> ChargeTrace:
+    return ChargeTrace(tuple(CostStep.from_wire(one) for one in content["steps"]), tuple(content["of"]))
 
 
 def _metered_to_wire(trace: MeteredTrace) -> dict[str, Any]:
@@ -217,6 +272,7 @@ def _metered_to_wire(trace: MeteredTrace) -> dict[str, Any]:
         "spans": [list(span) for span in trace.spans],
         "cost_nano": trace.cost_nano,
         "slots_by_quality": dict(trace.slots_by_quality),
+        "tiers": [_tier_to_wire(piece) for piece in trace.tiers],
     }
 
 
@@ -228,7 +284,37 @@ def _metered_from_wire(content: Mapping[str, Any]) -> MeteredTrace:
         spans=tuple((first, end) for first, end in content["spans"]),
         cost_nano=content["cost_nano"],
         slots_by_quality=tuple(sorted(content["slots_by_quality"].items())),
+        tiers=tuple(_tier_from_wire(one) for one in content["tiers"]),
     )
+
+
+_TRACES: dict[LineKind, Callable[[Mapping[str, Any]], MeteredTrace | ChargeTrace | ShareTrace]] = {
+    LineKind.METERED: _metered_from_wire,
+    LineKind.CHARGE: _charge_from_wire,
+}
+
+
+def _tier_to_wire(piece: TierPiece) -> dict[str, Any]:
+    tiers = piece.tiers
+    return {
+        **{name: getattr(piece, name) for name in _TIER_FIELDS},
+        "since": piece.since.isoformat(),
+        "part": list(piece.part),
+        "tiers": [str(tiers.span), str(tiers.limits), list(tiers.upto), list(tiers.adds)],
+    }
+
+
+def _tier_from_wire(content: Mapping[str, Any]) -> TierPiece:
+    span, limits, upto, adds = content["tiers"]
+    return TierPiece(
+        **{name: content[name] for name in _TIER_FIELDS},
+        since=date.fromisoformat(content["since"]),
+        part=(content["part"][0], content["part"][1]),
+        tiers=Tiers(TierSpan(span), TierLimits(limits), tuple(upto), tuple(adds)),
+    )
+
+
+_TIER_FIELDS = ("version", "first", "end", "before", "amount")
 
 
 def _share_to_wire(trace: ShareTrace) -> dict[str, Any]:

@@ -67,22 +67,25 @@ class Tiers:
 class TierPiece:
     """One customer's amount within one tariff version and one span of its tiers [base units].
 
-    since    day on which the span began
-    before   counted since then, before this piece
-    part     which part of the limits holds
+    first, end   the slots of the period it lies in; only those the customer occupied count
+    since        day on which the span began
+    before       counted since then, before this piece
+    part         numerator and denominator of the part of the limits that holds
     """
 
     version: str
     tiers: Tiers
+    first: int
+    end: int
     since: date
     before: int
     amount: int
-    part: Fraction
+    part: tuple[int, int]
 
     def steps(self, per: str, base_units: Fraction) -> Iterator[CostStep]:
         """Give the steps of the surcharge, leaving out what adds nothing."""
         conversion = Fraction(1000) / base_units
-        amounts = self.tiers.split(self.before, self.amount, self.part)
+        amounts = self.tiers.split(self.before, self.amount, Fraction(*self.part))
         for number, (amount, add) in enumerate(zip(amounts, self.tiers.adds, strict=True), 1):
             if amount and add:
                 what = f"tier {number} of {self.version}"

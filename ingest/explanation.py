@@ -6,17 +6,21 @@ module shows the arithmetic, so that a person can follow it with a pocket calcul
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from itertools import pairwise
 
+from allocation_engine.costs import CostStep, steps_nano
 from allocation_engine.evidence import PointEvidence, PointReading
 from allocation_engine.intervals import settle_point
+from allocation_engine.media import Medium
 from allocation_engine.money import show_kwh, show_minor
 from allocation_engine.pools import Measure
-from allocation_engine.run import Line, LineKind, MeteredTrace, ShareTrace
+from allocation_engine.run import ChargeTrace, Line, LineKind, MeteredTrace, ShareTrace
 from allocation_engine.statement_content import StatementContent
+from allocation_engine.tiered import tier_steps
 from metering.errors import MeteringError
 from metering.interval import SLOT, Interval, SiteCalendar
 from metering.obis import ENERGY_EXPORT
@@ -35,14 +39,23 @@ _TEXT = {
         zh="{node} {obis}：读数 {count} 个，首 {first}，末 {last}，倍率 {multiplier}",
         en="{node} {obis}: {count} readings, first {first}, last {last}, multiplier {multiplier}",
     ),
-    "span": Names(zh="{start} 至 {end}  {band}  {formula} kWh", en="{start} to {end}  {band}  {formula} kWh"),
+    "span": Names(zh="{start} 至 {end}  {band}  {formula}", en="{start} to {end}  {band}  {formula}"),
     "more": Names(
         zh="……另有 {count} 段（--all-spans 全部列出）", en="... and {count} more spans (--all-spans lists them)"
     ),
     "band": Names(
-        zh="{band}：{energy} kWh × {rate} {currency}/kWh = {cost}",
-        en="{band}: {energy} kWh x {rate} {currency}/kWh = {cost}",
+        zh="{band}：{energy} × {rate} {currency}/{per} = {cost}",
+        en="{band}: {energy} x {rate} {currency}/{per} = {cost}",
     ),
+    "before": Names(
+        zh="阶梯：自 {since} 起此前已计 {before}，本段 {amount}",
+        en="tiers: {before} counted since {since} before this, {amount} here",
+    ),
+    "step": Names(
+        zh="{what}：{quantity} {unit} × {rate} {currency}/{unit} × {part} = {cost}（{note}）",
+        en="{what}: {quantity} {unit} x {rate} {currency}/{unit} x {part} = {cost} ({note})",
+    ),
+    "charged": Names(zh="本行由下列各项相加得出。", en="This line is the sum of these steps."),
     "sum": Names(
         zh="合计 {cost}，四舍五入一次 = {amount} {currency}", en="sum {cost}, rounded once = {amount} {currency}"
     ),
@@ -101,19 +114,44 @@ class Explanation:
         """Give every step from what was measured to the line's amount."""
         if isinstance(line.trace, MeteredTrace):
             yield from self._metered(line, line.trace)
+        elif isinstance(line.trace, ChargeTrace):
+            yield self._step(0, "charged")
+            yield from self._cost_steps(line.trace.steps)
+            yield self._sum(steps_nano(line.trace.steps), line)
         else:
             yield from self._shared(line, line.trace)
 
+    def _cost_steps(self, steps: Iterable[CostStep]) -> Iterator[Step]:
+        for one in steps:
+            yield self._step(
+                1,
+                "step",
+                what=one.what,
+                quantity=_decimal(one.quantity_milli, 3),
+                unit=one.unit,
+                rate=_decimal(one.rate_micro, 6),
+                currency=self._currency,
+                part=Fraction(*one.part),
+                cost=_decimal(one.cost_nano, _NANO_DIGITS),
+                note=one.note,
+            )
+
+    def _sum(self, cost_nano: int, line: Line) -> Step:
+        cost, amount = _decimal(cost_nano, _NANO_DIGITS), self._money(line.amount_minor)
+        return self._step(1, "sum", cost=cost, amount=amount, currency=self._currency)
+
     def _metered(self, line: Line, trace: MeteredTrace) -> Iterator[Step]:
         yield self._step(0, "metered")
+        medium = Measure(trace.measure).medium
+        tariff = next(pool.tariff for pool in self._content.pools if pool.id == line.pool)
         points = [
             self._points[node, obis]
             for node in (*trace.nodes, *trace.deduct)
             for obis in Measure(trace.measure).registers
         ]
         for point in points:
-            yield self._registers(point, trace)
-            spans = list(self._spans(point, trace))
+            yield self._registers(point, trace, medium)
+            spans = list(self._spans(point, trace, medium, tariff))
             shown = spans if self._all_spans else spans[:SPANS_SHOWN]
             yield from (Step(2, text) for text in shown)
             if len(spans) > len(shown):
@@ -122,12 +160,16 @@ class Explanation:
             if energy_wh:
                 rate = _decimal(band.rate_micro, 6)
                 cost = _decimal(band.cost_nano(energy_wh), _NANO_DIGITS)
-                name, energy = f"{band.name} ({band.version})", show_kwh(energy_wh)
-                yield self._step(1, "band", band=name, energy=energy, rate=rate, currency=self._currency, cost=cost)
-        cost, amount = _decimal(trace.cost_nano, _NANO_DIGITS), self._money(line.amount_minor)
-        yield self._step(1, "sum", cost=cost, amount=amount, currency=self._currency)
+                priced = {"rate": rate, "currency": self._currency, "per": band.per, "cost": cost}
+                name, energy = f"{band.name} ({band.version})", _quantity(energy_wh, medium)
+                yield self._step(1, "band", band=name, energy=energy, **priced)
+        for piece in trace.tiers:
+            before, here = _quantity(piece.before, medium), _quantity(piece.amount, medium)
+            yield self._step(1, "before", since=piece.since, before=before, amount=here)
+        yield from self._cost_steps(tier_steps(self._content.bands, tariff, trace.tiers))
+        yield self._sum(trace.cost_nano, line)
 
-    def _registers(self, point: PointEvidence, trace: MeteredTrace) -> Step:
+    def _registers(self, point: PointEvidence, trace: MeteredTrace, medium: Medium) -> Step:
         within = [self._instants(span) for span in trace.spans]
         readings = [one for one in point.readings if any(start <= one.mark <= end for start, end in within)]
         sign = -1 if point.node in trace.deduct else 1
@@ -137,23 +179,23 @@ class Explanation:
             node=f"{'- ' if sign < 0 or point.obis == ENERGY_EXPORT else ''}{point.node}",
             obis=point.obis,
             count=len(readings),
-            first=self._reading(readings[0]) if readings else "-",
-            last=self._reading(readings[-1]) if readings else "-",
+            first=self._reading(readings[0], medium) if readings else "-",
+            last=self._reading(readings[-1], medium) if readings else "-",
             multiplier=" / ".join(str(one.multiplier) for one in point.installations),
         )
 
-    def _spans(self, point: PointEvidence, trace: MeteredTrace) -> Iterator[str]:
+    def _spans(self, point: PointEvidence, trace: MeteredTrace, medium: Medium, tariff: str) -> Iterator[str]:
         """Write one text per run of slots of one band, with the registers at both ends where both were read."""
         registers = {(reading.mark, reading.meter): reading.register_wh for reading in point.readings}
-        for first, end, band in self._band_spans(trace.spans):
+        for first, end, band in self._band_spans(trace.spans, tariff):
             start, stop = self._instants((first, end))
             settled = settle_point(point.readings, Interval(start, stop), point.installations)
-            energy = show_kwh(sum(settled.energy_wh))
+            energy = _quantity(sum(settled.energy_wh), medium)
             formula = energy
             for one in point.installations:
                 ends = registers.get((start, one.meter)), registers.get((stop, one.meter))
                 if ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]:
-                    difference = f"{show_kwh(ends[1])} − {show_kwh(ends[0])}"
+                    difference = " − ".join(_quantity(one, medium).partition(" ")[0] for one in (ends[1], ends[0]))
                     formula = (
                         f"{difference} = {energy}"
                         if one.multiplier == 1
@@ -161,8 +203,9 @@ class Explanation:
                     )
             yield self._say("span", start=self._local(start), end=self._local(stop), band=band, formula=formula)
 
-    def _band_spans(self, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int, str]]:
-        changes = [*self._content.band_runs, (self._content.period.slot_count, -1)]
+    def _band_spans(self, spans: Sequence[tuple[int, int]], tariff: str) -> Iterator[tuple[int, int, str]]:
+        runs = [run for run in self._content.band_runs if self._content.bands[run[1]].tariff == tariff]
+        changes = [*runs, (self._content.period.slot_count, -1)]
         for first, end in spans:
             for (start, band), (stop, _) in pairwise(changes):
                 if start < end and stop > first:
@@ -174,6 +217,7 @@ class Explanation:
         cost = self._money(cost_minor)
         yield self._step(0, "shared")
         yield self._step(1, "pool", pool=pool.id, cost=cost, currency=self._currency)
+        yield from self._cost_steps(pool.steps)
         if trace.area_cm2:
             area = _decimal(trace.area_cm2, 4)
             yield self._step(1, "area", area=area, slots=trace.slots)
@@ -199,10 +243,10 @@ class Explanation:
     def _money(self, amount_minor: int) -> str:
         return show_minor(amount_minor, self._content.currency)
 
-    def _reading(self, reading: PointReading) -> str:
+    def _reading(self, reading: PointReading, medium: Medium) -> str:
         sealed = reading.envelope
         place = "" if sealed is None else f" [{sealed.gateway} {sealed.epoch}/{sealed.seq}]"
-        return f"{show_kwh(reading.register_wh)} kWh {self._local(reading.mark)}{place}"
+        return f"{_quantity(reading.register_wh, medium)} {self._local(reading.mark)}{place}"
 
     def _instants(self, span: tuple[int, int]) -> tuple[datetime, datetime]:
         start = self._content.period.start
@@ -216,6 +260,17 @@ class Explanation:
 
     def _step(self, depth: int, key: str, **fields: object) -> Step:
         return Step(depth, self._say(key, **fields))
+
+
+def _quantity(amount: int, medium: Medium) -> str:
+    """Write base units in the unit people know: kWh, m3 or GJ."""
+    match medium:
+        case Medium.ELECTRICITY:
+            return f"{show_kwh(amount)} kWh"
+        case Medium.HEAT:
+            return f"{_decimal(amount, 6)} GJ"
+        case _:
+            return f"{_decimal(amount, 6)} m3"
 
 
 def _decimal(number: int, digits: int) -> str:

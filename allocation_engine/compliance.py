@@ -1,0 +1,47 @@
+"""Taxes shown and caps checked for a computed run: who is charged what, against what may be charged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from allocation_engine.caps import Charged, ComplianceCheck, ResaleCap, check_cap
+from allocation_engine.inputs import PeriodInputs
+from allocation_engine.invoices import invoiced
+from allocation_engine.media import Medium
+from allocation_engine.prices import Prices
+from allocation_engine.run import Line, LineKind, PoolResult
+from allocation_engine.tariff import MAIN_TARIFF
+from allocation_engine.taxes import TaxShown, show_tax, taxes_in_force
+from metering.identity import PartyId
+
+
+def shown_taxes(prices: Prices, inputs: PeriodInputs, lines: Sequence[Line]) -> Iterator[TaxShown]:
+    """Take the taxes that prices include out of what each party is charged."""
+    for tax in taxes_in_force(prices.taxes, inputs.calendar.days(inputs.period)):
+        for party in sorted({line.party for line in lines if tax.included and tax.taxes(line.pool)}):
+            gross_minor = sum(line.amount_minor for line in lines if line.party == party and tax.taxes(line.pool))
+            yield show_tax(tax, party, gross_minor)
+
+
+def check_caps(
+    prices: Prices, inputs: PeriodInputs, pools: Sequence[PoolResult], lines: Sequence[Line]
+) -> Iterator[ComplianceCheck]:
+    """Check every cap that holds on the last day of the period; the owner's own lines are nobody's resale."""
+    days = inputs.calendar.days(inputs.period)
+    bill = invoiced(prices.invoices, MAIN_TARIFF, inputs.calendar, inputs.period)
+    electric = {pool.id for pool in pools if prices.tariff(pool.tariff).medium is Medium.ELECTRICITY}
+    for cap in prices.caps:
+        if cap.valid_from <= days[-1] and (cap.valid_to is None or days[-1] < cap.valid_to):
+            charged = _charged(cap, inputs.owner, [line for line in lines if line.pool in electric])
+            yield from check_cap(cap, charged, bill, prices.main.currency)
+
+
+def _charged(cap: ResaleCap, owner: PartyId, lines: Sequence[Line]) -> dict[PartyId, Charged]:
+    counted = [line for line in lines if cap.counts(line.pool) and line.party != owner]
+    return {
+        party: Charged(
+            sum(sum(line.band_energy_wh) for line in counted if line.party == party and line.kind is LineKind.METERED),
+            sum(line.amount_minor for line in counted if line.party == party),
+        )
+        for party in sorted({line.party for line in counted})
+    }
