@@ -10,9 +10,12 @@ from datetime import date
 from enum import StrEnum
 from fractions import Fraction
 
+from allocation_engine.agreements import AgreementTerms
 from allocation_engine.formula import Formula
+from allocation_engine.keys import DemandMethod, EstimateLimit, Stage
 from allocation_engine.media import Medium
 from allocation_engine.tariff import MAIN_TARIFF
+from allocation_engine.unit_numbers import UnitNumbers
 from metering.identity import NodeId, PartyId, PoolId, UnitId
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME, Obis
 
@@ -128,7 +131,38 @@ class MinimumRule:
     per_month_micro: int
 
 
-Rule = OwnUseRule | DirectRule | AreaRule | PassThroughRule | StandingRule | MinimumRule
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyedRule:
+    """By keys, stage by stage, over `units`.
+
+    stages      from the outermost to the occupants of units; groups of each lie within groups of the one before
+    estimates   when what is measured counts no longer; None where it always does
+    """
+
+    units: tuple[UnitId, ...]
+    stages: tuple[Stage, ...]
+    grain: Grain
+    fallback: Fallback | None
+    estimates: EstimateLimit | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DemandRule:
+    """By demand, over `units`.
+
+    peak_of      nodes whose sum decides when the peak was, and its load factor; empty for the sum of the units' meters
+    contracted   by unit, for the contracted method; else None
+    """
+
+    units: tuple[UnitId, ...]
+    method: DemandMethod
+    peak_of: tuple[NodeId, ...]
+    contracted: UnitNumbers | None
+    grain: Grain
+    fallback: Fallback | None
+
+
+Rule = OwnUseRule | DirectRule | AreaRule | PassThroughRule | StandingRule | MinimumRule | KeyedRule | DemandRule
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +176,7 @@ class Pool:
     agreement    what a negotiated pool rests on
     charge       the supply charge that is the cost, instead of the energy of a path; None where it is energy
     tariff       what prices the energy
+    terms        how long the agreement holds, and what holds without it; None where nothing is said
     """
 
     id: PoolId
@@ -157,3 +192,4 @@ class Pool:
     agreement: str | None
     charge: str | None = None
     tariff: str = MAIN_TARIFF
+    terms: AgreementTerms | None = None

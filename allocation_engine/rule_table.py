@@ -113,6 +113,13 @@ class RuleTable:
             self.fault(key, f"{key} is {content!r}", "write a date such as 2026-01-01")
         return date.min
 
+    def flag(self, key: str) -> bool:
+        """Read `true` or `false`."""
+        content = self._get(key, "true")
+        if content is not None and type(content) is not bool:
+            self.fault(key, f"{key} is {content!r}", "write true or false")
+        return content is True
+
     def optional_day(self, key: str) -> date | None:
         """Read a date if there is one."""
         return self.day(key) if self.has(key) else None
