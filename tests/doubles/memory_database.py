@@ -105,8 +105,6 @@ class MemoryConnection:
         self._tables = database.tables
         known = ((query, getattr(self, f"_{name}", None)) for query, name in _NAMES.items())
         self._answers = {query: answer for query, answer in known if answer is not None}
-            query: getattr(self, f"_{name}") for query, name in _NAMES.items() if hasattr(self, f"_{name}")
-        }
 
     def execute(self, query: bytes, arguments: Arguments | None = None) -> Answer:
         """Answer one query; one that this double does not know fails the test."""
