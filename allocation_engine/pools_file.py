@@ -16,14 +16,18 @@ from allocation_engine.pools import (
     Fallback,
     Grain,
     Measure,
+    MinimumRule,
     OwnUseRule,
     PassThroughRule,
     Pool,
     PoolClass,
     Rule,
+    StandingRule,
 )
+from allocation_engine.prices import Prices
 from allocation_engine.rule_table import RuleTable
 from allocation_engine.rules import SiteNames
+from allocation_engine.tariff import MAIN_TARIFF
 from metering.identity import NodeId, PartyId, PoolId, UnitId
 
 
@@ -32,6 +36,8 @@ class _RuleName(StrEnum):
     DIRECT = "direct"
     AREA = "area"
     FORMULA = "formula"
+    STANDING = "standing"
+    MINIMUM = "minimum"
 
 
 class _Reading(StrEnum):
@@ -43,17 +49,24 @@ class _Reading(StrEnum):
 _GROUNDS = {
     PoolClass.MUST: (_RuleName.AREA,),
     PoolClass.NEGOTIATED: (_RuleName.AREA, _RuleName.FORMULA),
-    PoolClass.EXCLUSIVE: (_RuleName.OWN_USE, _RuleName.DIRECT),
+    PoolClass.EXCLUSIVE: (_RuleName.OWN_USE, _RuleName.DIRECT, _RuleName.STANDING, _RuleName.MINIMUM),
 }
+_WITHOUT_PATH = (_RuleName.OWN_USE, _RuleName.STANDING, _RuleName.MINIMUM)
+_WITHOUT_ENERGY = (_RuleName.STANDING, _RuleName.MINIMUM)
+_METERED = (OwnUseRule, DirectRule)
+_MICRO = 6
 _NO_FORMULA = Formula("0", Number(Fraction(0)))
 
 
-def read_pools(root: RuleTable, names: SiteNames, daily: set[str]) -> tuple[Pool, ...]:
+def read_pools(root: RuleTable, names: SiteNames, daily: set[str], prices: Prices) -> tuple[Pool, ...]:
     """Read all pools; `daily` are the names of the series formulas may use."""
     pools: list[Pool] = []
     charged: dict[NodeId, PoolId] = {}
     for table in root.tables("pools"):
-        pool = _pool(table, names, daily)
+        pool = _pool(table, names, daily, prices)
+        if isinstance(pool.rule, MinimumRule):
+            metered = {earlier.id for earlier in pools if isinstance(earlier.rule, _METERED)}
+            table.one_id("pool", "metered pool above", metered)
         if any(pool.id == other.id for other in pools):
             table.fault("id", f"two pools are called {pool.id!r}", "give each pool its own id")
         for node in _charged_nodes(pool, names):
@@ -64,13 +77,16 @@ def read_pools(root: RuleTable, names: SiteNames, daily: set[str]) -> tuple[Pool
     return tuple(pools)
 
 
-def _pool(table: RuleTable, names: SiteNames, daily: set[str]) -> Pool:
+def _pool(table: RuleTable, names: SiteNames, daily: set[str], prices: Prices) -> Pool:
     pool_class = table.choice("class", PoolClass)
     rule_name = table.choice("rule", _RuleName)
     if rule_name not in _GROUNDS[pool_class]:
         fitting = " or ".join(_GROUNDS[pool_class])
         table.fault("rule", f"a pool of class {pool_class} cannot be split by rule {rule_name}", f"use {fitting}")
-    has_path = rule_name is not _RuleName.OWN_USE
+    charge = _charge(table, rule_name, prices) if table.has("charge") else None
+    has_path = rule_name not in _WITHOUT_PATH and charge is None
+    has_energy = rule_name not in _WITHOUT_ENERGY and charge is None
+    measure = table.choice("measure", Measure) if has_energy else Measure.IMPORT
     valid_from, valid_to = table.day("from"), table.optional_day("to")
     if valid_to is not None and valid_to <= valid_from:
         table.fault("to", "the end is not after the start", "`to` is the first day on which the pool no longer holds")
@@ -82,13 +98,31 @@ def _pool(table: RuleTable, names: SiteNames, daily: set[str]) -> Pool:
         pool_class=pool_class,
         path=_nodes(table, "path", names) if has_path else (),
         deduct=_nodes(table, "deduct", names) if has_path and table.has("deduct") else (),
-        measure=table.choice("measure", Measure),
+        measure=measure,
         rule=_rule(table, rule_name, names, daily),
         valid_from=valid_from,
         valid_to=valid_to,
         review_by=table.optional_day("review_by"),
         agreement=table.optional_text("agreement"),
+        charge=charge,
+        tariff=_tariff(table, measure, prices) if has_energy else MAIN_TARIFF,
     )
+
+
+def _charge(table: RuleTable, rule_name: _RuleName, prices: Prices) -> str:
+    if rule_name in _GROUNDS[PoolClass.EXCLUSIVE]:
+        table.fault("charge", f"a supply charge cannot be split by rule {rule_name}", "share it, by area for example")
+    return table.one_id("charge", "charge", {charge.id for charge in prices.charges})
+
+
+def _tariff(table: RuleTable, measure: Measure, prices: Prices) -> str:
+    """Read which tariff prices the pool; what is measured must be what it prices."""
+    tariffs = {tariff.id: tariff for tariff in prices.tariffs}
+    tariff_id = table.one_id("tariff", "tariff", tariffs) if table.has("tariff") else MAIN_TARIFF
+    if tariff_id in tariffs and tariffs[tariff_id].medium is not measure.medium:
+        problem = f"tariff {tariff_id} prices {tariffs[tariff_id].medium}, and {measure} is {measure.medium}"
+        table.fault("tariff" if table.has("tariff") else "measure", problem, "name the tariff of what is measured")
+    return tariff_id if tariff_id in tariffs else MAIN_TARIFF
 
 
 def _rule(table: RuleTable, name: _RuleName, names: SiteNames, daily: set[str]) -> Rule:
@@ -102,6 +136,11 @@ def _rule(table: RuleTable, name: _RuleName, names: SiteNames, daily: set[str]) 
             return AreaRule(_units(table, "units", names), table.choice("grain", Grain), fallback)
         case _RuleName.FORMULA:
             return _pass_through(table, names, daily)
+        case _RuleName.STANDING:
+            return StandingRule(_units(table, "units", names), table.scaled("per_month", _MICRO))
+        case _RuleName.MINIMUM:
+            per_month_micro = table.scaled("per_month", _MICRO)
+            return MinimumRule(PoolId(table.text("pool")), _units(table, "units", names), per_month_micro)
 
 
 def _pass_through(table: RuleTable, names: SiteNames, daily: set[str]) -> PassThroughRule:

@@ -75,7 +75,7 @@ def _rules(
     invoices = None if billed is None else _root(billed, faults)
     prices = read_prices(roots[0], invoices, names, tables)
     series = _series(roots[1], days)
-    found = read_pools(roots[1], names, {one.name for one in series})
+    found = read_pools(roots[1], names, {one.name for one in series}, prices)
     check_pools(roots[0], prices, {pool.id for pool in found})
     for root in (*roots, *([] if invoices is None else [invoices])):
         root.close()
