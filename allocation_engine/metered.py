@@ -85,9 +85,9 @@ def span_marks(inputs: PeriodInputs, node: NodeId, changes: Iterable[int], first
 
 def _metered_units(pool: Pool, inputs: PeriodInputs) -> Iterator[tuple[UnitId, tuple[NodeId, ...]]]:
     match pool.rule:
-        case OwnUseRule(units):
+        case OwnUseRule(units) as rule:
             for unit in sorted(units):
-                node = inputs.unit(unit).node
+                node = rule.node_of(unit, inputs.unit(unit).node)
                 if node is None:
                     raise PeriodNotReady((f"pool {pool.id}: unit {unit} has no meter of its own",))
                 yield unit, (node,)

@@ -73,9 +73,17 @@ class Fallback(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OwnUseRule:
-    """The own meter of each of `units` to whoever occupied the unit, slot by slot; vacancy to the owner."""
+    """The own meter of each of `units` to whoever occupied the unit, slot by slot; vacancy to the owner.
+
+    meters   the nodes of the units' meters of another medium; empty where they are the units' own nodes
+    """
 
     units: tuple[UnitId, ...]
+    meters: tuple[tuple[UnitId, NodeId], ...] = ()
+
+    def node_of(self, unit: UnitId, own: NodeId | None) -> NodeId | None:
+        """Give the node that counts for `unit`, whose own node is `own`."""
+        return dict(self.meters).get(unit) if self.meters else own
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 from fractions import Fraction
-from typing import cast
 
 from allocation_engine.formula import AREA, COST, PLAIN, Formula, FormulaInvalid, Number, parse_formula
 from allocation_engine.pools import (
@@ -128,7 +127,8 @@ def _tariff(table: RuleTable, measure: Measure, prices: Prices) -> str:
 def _rule(table: RuleTable, name: _RuleName, names: SiteNames, daily: set[str]) -> Rule:
     match name:
         case _RuleName.OWN_USE:
-            return OwnUseRule(_units(table, "units", names))
+            units = _units(table, "units", names)
+            return OwnUseRule(units, _meters(table.table("meters"), units, names) if table.has("meters") else ())
         case _RuleName.DIRECT:
             return DirectRule(UnitId(table.one_id("unit", "unit", names.units)))
         case _RuleName.AREA:
@@ -141,6 +141,14 @@ def _rule(table: RuleTable, name: _RuleName, names: SiteNames, daily: set[str]) 
         case _RuleName.MINIMUM:
             per_month_micro = table.scaled("per_month", _MICRO)
             return MinimumRule(PoolId(table.text("pool")), _units(table, "units", names), per_month_micro)
+
+
+def _meters(table: RuleTable, units: tuple[UnitId, ...], names: SiteNames) -> tuple[tuple[UnitId, NodeId], ...]:
+    """Read which node meters each unit: `a101 = "w-a101"`, every unit of the pool once."""
+    meters = tuple((UnitId(unit), NodeId(table.one_id(unit, "node", names.nodes))) for unit in table.keys)
+    if {unit for unit, _ in meters} != set(units) or len({node for _, node in meters}) != len(meters):
+        table.fault("", "each unit of the pool needs one meter of its own here", 'write a101 = "w-a101", ...')
+    return meters
 
 
 def _pass_through(table: RuleTable, names: SiteNames, daily: set[str]) -> PassThroughRule:
@@ -202,5 +210,6 @@ def _nodes(table: RuleTable, key: str, names: SiteNames) -> tuple[NodeId, ...]:
 
 def _charged_nodes(pool: Pool, names: SiteNames) -> tuple[NodeId, ...]:
     if isinstance(pool.rule, OwnUseRule):
-        return tuple(cast(NodeId, names.units[unit]) for unit in pool.rule.units if names.units[unit] is not None)
+        nodes = (pool.rule.node_of(unit, names.units[unit]) for unit in pool.rule.units)
+        return tuple(node for node in nodes if node is not None)
     return pool.path

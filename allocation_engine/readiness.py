@@ -17,7 +17,7 @@ from metering.identity import NodeId
 
 def require_ready(inputs: PeriodInputs, rules: Rules) -> None:
     """Raise PeriodNotReady with every reason that is found."""
-    reasons = (*_unsettled(inputs), *_lapsed(inputs, rules), *_charged_twice(inputs, rules))
+    reasons = (*_unsettled(inputs), *_lapsed(inputs, rules), *_charged_twice(inputs, rules), *_mixed(inputs, rules))
     if reasons:
         raise PeriodNotReady(reasons)
 
@@ -59,9 +59,19 @@ def _charged_twice(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
                 yield f"node {node} of pool {pool.id} lies below {above} of pool {other.id}; deduct it there"
 
 
+def _mixed(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
+    """Name every node through which something else flows than its pool counts."""
+    media = {node.id: node.medium for node in inputs.nodes}
+    for pool in rules.pools:
+        for node in (*_path(pool, inputs), *pool.deduct):
+            if media.get(node, pool.measure.medium) is not pool.measure.medium:
+                yield f"pool {pool.id} counts {pool.measure.medium} at node {node}, which meters {media[node]}"
+
+
 def _path(pool: Pool, inputs: PeriodInputs) -> tuple[NodeId, ...]:
     if isinstance(pool.rule, OwnUseRule):
-        return tuple(node for unit in pool.rule.units if (node := inputs.unit(unit).node) is not None)
+        nodes = (pool.rule.node_of(unit, inputs.unit(unit).node) for unit in pool.rule.units)
+        return tuple(node for node in nodes if node is not None)
     return pool.path
 
 
