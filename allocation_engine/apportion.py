@@ -14,10 +14,11 @@ from math import floor, gcd, lcm
 import numpy as np
 
 from allocation_engine.errors import AllWeightsZero, NotConserved, OutOfRange
-from allocation_engine.kernels import MAGNITUDE_BITS, split_amount
+from allocation_engine.kernels import MAGNITUDE_BITS, Int64Array, split_amount
 
 WEIGHT_BITS = 61
 """Sums of integer weights stay below 2^61; finer fractions are cut there, once, for everybody alike."""
+_HALF_BITS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,7 @@ def apportion(amount: int, weights: Mapping[str, int]) -> Apportionment:
             raise AllWeightsZero(f"{amount} minor units to divide and all weights are 0")
         return Apportionment(0, 0, 0, 0, "", {one: Part(0, 0, 0, extra=False) for one in ids})
     array = np.array([weights[one] for one in ids], np.int64)
-    quotients, remainders = split_amount(abs(amount), array, total)
-    extra_count = abs(amount) - int(quotients.sum())
-    ranking = np.argsort(-remainders, kind="stable")[:extra_count]
+    quotients, remainders, ranking = _divide(abs(amount), array, total)
     extra = {int(index) for index in ranking}
     sign = -1 if amount < 0 else 1
     parts = {
@@ -76,7 +75,35 @@ def apportion(amount: int, weights: Mapping[str, int]) -> Apportionment:
     if not extra:
         return Apportionment(amount, total, 0, 0, "", parts)
     last = int(ranking[-1])
-    return Apportionment(amount, total, extra_count, int(remainders[last]), ids[last], parts)
+    return Apportionment(amount, total, len(ranking), int(remainders[last]), ids[last], parts)
+
+
+def apportion_rows(amount: int, weights: Int64Array) -> Int64Array:
+    """Divide `amount` as `apportion` does, by the weights of rows that stand in order of their ids.
+
+    weights    shape (rows,), none negative
+    Returns    shape (rows,), parts that add up to `amount`
+    Raises     as `apportion`
+    """
+    total = (int((weights >> _HALF_BITS).sum()) << _HALF_BITS) + int((weights & ((1 << _HALF_BITS) - 1)).sum())
+    if abs(amount) >= 2**MAGNITUDE_BITS or total >= 2**MAGNITUDE_BITS or weights.min(initial=0) < 0:
+        raise OutOfRange(f"cannot divide {amount} by weights that add up to {total}, exactly and in 62 bits")
+    if total == 0:
+        if amount:
+            raise AllWeightsZero(f"{amount} minor units to divide and all weights are 0")
+        return np.zeros(weights.size, np.int64)
+    quotients, _, ranking = _divide(abs(amount), weights, total)
+    quotients[ranking] += 1
+    if int(quotients.sum()) != abs(amount):
+        raise NotConserved(f"{amount} was divided into parts that add up to something else")
+    return quotients if amount >= 0 else -quotients
+
+
+def _divide(amount: int, weights: Int64Array, total: int) -> tuple[Int64Array, Int64Array, Int64Array]:
+    """Give floors, remainders, and the places of the parts that get 1 more: largest remainder, then smaller place."""
+    quotients, remainders = split_amount(amount, weights, total)
+    ranking = np.argsort(-remainders, kind="stable")[: amount - int(quotients.sum())]
+    return quotients, remainders, ranking
 
 
 def integer_weights(weights: Mapping[str, Fraction]) -> dict[str, int]:

@@ -58,7 +58,7 @@ def settle_fleet(registers_wh: IntArray, meters: FleetMeters, threads: int | Non
     plausible = np.where(meters.power_max_w > 0, meters.power_max_w // 4, largest)
     limits = np.minimum(plausible, largest) // meters.multipliers
 
-    multipliers = meters.multipliers.astype(registers_wh.dtype)
+    multipliers: Int64Array = meters.multipliers.astype(registers_wh.dtype)
 
     def difference(first: int, end: int) -> None:
         difference_rows(registers_wh, multipliers, limits, first, end, energy_wh, is_plain)

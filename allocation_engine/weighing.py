@@ -83,6 +83,7 @@ def weigh_exactly(
     Returns     energy, shape (spans, bands) [Wh]; and for each span and band the sum of energy x factor
     """
     largest = int(energy_wh.max(initial=0)) * energy_wh.shape[1]
+    shifts: tuple[int, ...]
     if int(np.abs(factors).max(initial=0)) * max(largest, 1) < 2**62:
         digits, shifts = factors[:, None, :], (0,)
     else:
