@@ -14,6 +14,7 @@ from allocation_engine.compliance import check_caps, shown_taxes
 from allocation_engine.errors import NotConserved
 from allocation_engine.fixed_charges import add_tax, split_fixed
 from allocation_engine.inputs import PeriodInputs
+from allocation_engine.legal_default import rule_warnings
 from allocation_engine.metered import split_metered
 from allocation_engine.pools import DirectRule, MinimumRule, OwnUseRule, Pool, StandingRule
 from allocation_engine.pricing import PricedPeriod
@@ -21,6 +22,8 @@ from allocation_engine.readiness import require_ready
 from allocation_engine.reconciliation import reconcile
 from allocation_engine.rules import Rules
 from allocation_engine.run import Line, PoolResult, Run
+from allocation_engine.service_comparison import compare_methods, service_costs
+from allocation_engine.service_costs import ServiceCost
 from allocation_engine.shares import split_shared
 from allocation_engine.taxes import taxes_in_force
 from metering.envelope import encode
@@ -60,6 +63,7 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
         reconciliation=reconcile(priced, pools),
         taxes=tuple(shown_taxes(rules.prices, inputs, lines)),
         checks=tuple(check_caps(rules.prices, inputs, pools, lines)),
+        service_methods=tuple(compare_methods(priced, rules)),
     )
 
 
@@ -68,8 +72,9 @@ def _split_all(priced: PricedPeriod, rules: Rules) -> tuple[tuple[PoolResult, ..
     pools: list[PoolResult] = []
     lines: list[Line] = []
     taxes = taxes_in_force(rules.prices.taxes, priced.inputs.calendar.days(priced.inputs.period))
+    services = service_costs(priced, rules)
     for pool in rules.pools:
-        _keep(_split(pool, priced, rules, lines), pools, lines)
+        _keep(_split(pool, priced, rules, lines, services.get(pool.id)), pools, lines)
     untaxed = tuple(lines)
     for tax in taxes:
         if not tax.included:
@@ -84,13 +89,13 @@ def _keep(split: tuple[PoolResult, tuple[Line, ...]], pools: list[PoolResult], l
 
 
 def _split(
-    pool: Pool, priced: PricedPeriod, rules: Rules, earlier: Sequence[Line]
+    pool: Pool, priced: PricedPeriod, rules: Rules, earlier: Sequence[Line], service: ServiceCost | None
 ) -> tuple[PoolResult, tuple[Line, ...]]:
     if isinstance(pool.rule, OwnUseRule | DirectRule):
         return split_metered(pool, priced)
     if isinstance(pool.rule, StandingRule | MinimumRule):
         return split_fixed(pool, priced, earlier)
-    return split_shared(pool, priced, rules)
+    return split_shared(pool, priced, rules, service)
 
 
 def _require_conserved(result: PoolResult, lines: Sequence[Line]) -> None:
@@ -108,3 +113,4 @@ def _warnings(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
     for pool in rules.pools:
         if pool.review_by is not None and pool.review_by <= last_day:
             yield f"pool {pool.id} was due for review by {pool.review_by}"
+        yield from rule_warnings(pool, inputs.calendar.days(inputs.period))

@@ -13,6 +13,7 @@ from typing import Any
 from allocation_engine.pools import Pool
 from allocation_engine.prices import Prices
 from allocation_engine.series import DailySeries
+from allocation_engine.service_costs import Services
 from allocation_engine.tariff import Tariff
 from metering.envelope import encode
 from metering.identity import NodeId, PartyId, UnitId
@@ -31,12 +32,16 @@ class SiteNames:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rules:
-    """Prices, pools and series of a site; two are equal when their documents are."""
+    """Prices, pools and series of a site; two are equal when their documents are.
+
+    services   the pools that serve each other; None where none do
+    """
 
     prices: Prices
     pools: tuple[Pool, ...]
     series: tuple[DailySeries, ...]
     document: dict[str, Any]
+    services: Services | None = None
 
     @property
     def tariff(self) -> Tariff:

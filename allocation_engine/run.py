@@ -9,7 +9,9 @@ from typing import Any
 
 from allocation_engine.caps import ComplianceCheck
 from allocation_engine.costs import CostStep
+from allocation_engine.key_steps import KeyStep
 from allocation_engine.pools import PoolClass
+from allocation_engine.service_costs import MethodOutcome, ServiceCost
 from allocation_engine.tariff import MAIN_TARIFF, Band
 from allocation_engine.taxes import TaxShown
 from allocation_engine.tiers import TierPiece
@@ -70,6 +72,7 @@ class ShareTrace:
     cut_id         line id of the last one that still got 1 extra; "" when nobody did
     area_cm2       area that stands behind the weight [cm2]; 0 for a residual
     slots          occupied slots behind the weight; 0 for a residual
+    keys           how the weight came about where area and slots do not say it all
     """
 
     line_id: str
@@ -82,6 +85,7 @@ class ShareTrace:
     cut_id: str
     area_cm2: int
     slots: int
+    keys: tuple[KeyStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,8 @@ class PoolResult:
     steps         of a cost that is not only energy by band: a supply charge, or what tiers add
     tariff        what prices the energy
     charge        the supply charge that is the cost; None where it is energy
+    ground        the agreement or clause that the rule rests on, in words
+    service       what it received from other pools and passed on to them; None where pools do not serve each other
     """
 
     id: PoolId
@@ -147,6 +153,8 @@ class PoolResult:
     steps: tuple[CostStep, ...] = ()
     tariff: str = MAIN_TARIFF
     charge: str | None = None
+    ground: str = ""
+    service: ServiceCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +229,7 @@ class Run:
     reconciliation: Reconciliation
     taxes: tuple[TaxShown, ...] = ()
     checks: tuple[ComplianceCheck, ...] = ()
+    service_methods: tuple[MethodOutcome, ...] = ()
 
     @property
     def approvable(self) -> bool:

@@ -7,74 +7,55 @@ A line's weight is the sum over spans of cost x part; the pool's cost, rounded o
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
 from allocation_engine.apportion import Apportionment, apportion, integer_weights, round_together
 from allocation_engine.errors import AllWeightsZero, PeriodNotReady
+from allocation_engine.legal_default import rule_in_force
 from allocation_engine.money import to_minor
 from allocation_engine.pool_cost import cost_of
-from allocation_engine.pools import AreaRule, Fallback, Grain, PassThroughRule, Pool
+from allocation_engine.pools import AreaRule, DemandRule, Fallback, Grain, KeyedRule, PassThroughRule, Pool
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
 from allocation_engine.run import DayShare, Line, LineKind, PoolResult, ShareTrace
-from metering.identity import PartyId, PoolId, UnitId
-
-RESIDUAL = "residual"
-NONE = Fraction(0)
-ONE = Fraction(1)
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    """Who takes part: a party in a unit, with its occupied slots per grain span; or the residual bearer (unit None)."""
-
-    party: PartyId
-    unit: UnitId | None
-    area_cm2: int
-    slots: tuple[int, ...]
-
-    @property
-    def id(self) -> str:
-        """Stable id within the pool: ties go to the smaller one."""
-        return f"{self.unit or RESIDUAL}/{self.party}"
+from allocation_engine.service_costs import ServiceCost
+from allocation_engine.splits import NONE, ONE, Parts, Share, Span, Split, shares_of
+from allocation_engine.stages import split_by_keys
+from metering.identity import PoolId
 
 
-Parts = dict[str, Fraction]
-"""Part of one span's cost by share id; they add up to 1."""
+def split_shared(
+    pool: Pool, priced: PricedPeriod, rules: Rules, service: ServiceCost | None = None
+) -> tuple[PoolResult, tuple[Line, ...]]:
+    """Split a pool by area, formula, keys or demand; raises AllWeightsZero, PeriodNotReady, SeriesIncomplete.
 
-
-@dataclass(frozen=True, slots=True)
-class _Split:
-    """The shares of a pool and their parts per grain span, with what drove them."""
-
-    shares: dict[str, _Share]
-    parts: list[Parts]
-    inputs: list[tuple[tuple[str, str, date], ...]]
-    fallback: str | None
-
-
-def split_shared(pool: Pool, priced: PricedPeriod, rules: Rules) -> tuple[PoolResult, tuple[Line, ...]]:
-    """Split an area or pass-through pool; raises AllWeightsZero, PeriodNotReady, SeriesIncomplete."""
+    service   what it costs its own users, where pools serve each other; else None
+    """
+    pool, ground = rule_in_force(pool, priced.inputs.day_spans()[0][0])
     rule = pool.rule
-    if not isinstance(rule, AreaRule | PassThroughRule):
+    if not isinstance(rule, AreaRule | PassThroughRule | KeyedRule | DemandRule):
         raise TypeError(f"{pool.id} is no shared pool")
     spans = _grain_spans(rule, priced)
     cost = cost_of(pool, priced, spans)
     by_band, costs_nano = cost.by_band, cost.costs_nano
     _require_one_sign(pool, costs_nano)
-    if isinstance(rule, AreaRule):
-        split = _split_by_area(pool.id, rule, priced, spans, costs_nano)
-    else:
-        split = _split_by_formula(rule, priced, rules, spans)
-    cost_minor = to_minor(sum(costs_nano), priced.currency)
-    weights = {one: _dot(split, one, [abs(cost) for cost in costs_nano]) for one in split.shares}
+    # A service may have no cost of its own and still pass on what it received: its one span then weighs 1.
+    weighed = costs_nano if service is None else [1]
+    match rule:
+        case AreaRule():
+            split = _split_by_area(pool.id, rule, priced, spans, weighed)
+        case PassThroughRule():
+            split = _split_by_formula(rule, priced, rules, spans)
+        case _:
+            split = split_by_keys(pool, priced, spans, weighed)
+    cost_minor = to_minor(sum(costs_nano), priced.currency) if service is None else service.cost_minor
+    weights = {one: _dot(split, one, [abs(cost) for cost in weighed]) for one in split.shares}
     parts = apportion(cost_minor, integer_weights(weights))
     energy = [
         round_together({one: _dot(split, one, column) for one in split.shares}) for column in zip(*by_band, strict=True)
     ]
-    lines = tuple(_line(pool, split.shares[one], parts, [band[one] for band in energy]) for one in _ordered(split))
+    lines = tuple(_line(pool, split, one, parts, [band[one] for band in energy]) for one in _ordered(split))
     result = PoolResult(
         id=pool.id,
         names=pool.names,
@@ -90,11 +71,13 @@ def split_shared(pool: Pool, priced: PricedPeriod, rules: Rules) -> tuple[PoolRe
         steps=cost.steps,
         tariff=pool.tariff,
         charge=pool.charge,
+        ground=ground,
+        service=service,
     )
     return result, lines
 
 
-def _grain_spans(rule: AreaRule | PassThroughRule, priced: PricedPeriod) -> list[tuple[date, int, int]]:
+def _grain_spans(rule: AreaRule | PassThroughRule | KeyedRule | DemandRule, priced: PricedPeriod) -> list[Span]:
     days = priced.inputs.day_spans()
     return days if rule.grain is Grain.DAY else [(days[0][0], 0, priced.inputs.slot_count)]
 
@@ -109,11 +92,11 @@ def _split_by_area(
     pool: PoolId,
     rule: AreaRule,
     priced: PricedPeriod,
-    spans: Sequence[tuple[date, int, int]],
+    spans: Sequence[Span],
     costs_nano: Sequence[int],
-) -> _Split:
-    shares = _shares(priced, rule.units, spans)
-    owner = _Share(priced.inputs.owner, None, 0, ())
+) -> Split:
+    shares = shares_of(priced, rule.units, spans)
+    owner = Share(priced.inputs.owner, None, 0, ())
     parts: list[Parts] = []
     fell_back = 0
     for cell, cost_nano in enumerate(costs_nano):
@@ -132,16 +115,16 @@ def _split_by_area(
     note = (
         f"all weights were 0 in {fell_back} spans; fallback: {rule.fallback}" if fell_back and rule.fallback else None
     )
-    return _Split(shares, parts, [() for _ in spans], note)
+    return Split(shares, parts, [() for _ in spans], note)
 
 
 def _split_by_formula(
-    rule: PassThroughRule, priced: PricedPeriod, rules: Rules, spans: Sequence[tuple[date, int, int]]
-) -> _Split:
+    rule: PassThroughRule, priced: PricedPeriod, rules: Rules, spans: Sequence[Span]
+) -> Split:
     inputs = priced.inputs
-    floors = [_shares(priced, units, spans) for _, units in rule.floors]
+    floors = [shares_of(priced, units, spans) for _, units in rule.floors]
     areas = [Fraction(sum(inputs.unit(unit).area_cm2 for unit in units)) for _, units in rule.floors]
-    residual = _Share(rule.residual, None, 0, ())
+    residual = Share(rule.residual, None, 0, ())
     names = sorted(rule.formula.inputs & {one.name for one in rules.series})
     parts: list[Parts] = []
     driven: list[tuple[tuple[str, str, date], ...]] = []
@@ -159,45 +142,33 @@ def _split_by_formula(
         parts.append(part | {residual.id: ONE - sum(part.values(), NONE)})
         driven.append(tuple((name, _decimal(one.number), one.observed_on) for name, one in numbers.items()))
     everyone = {one: share for shares in floors for one, share in shares.items()} | {residual.id: residual}
-    return _Split(everyone, parts, driven, None)
+    return Split(everyone, parts, driven, None)
 
 
-def _shares(priced: PricedPeriod, units: Sequence[UnitId], spans: Sequence[tuple[date, int, int]]) -> dict[str, _Share]:
-    shares = {}
-    for unit in sorted(units):
-        for party, ones in priced.occupants(unit).items():
-            slots = tuple(
-                sum(max(0, min(one.end, end) - max(one.first, first)) for one in ones) for _, first, end in spans
-            )
-            share = _Share(party, unit, priced.inputs.unit(unit).area_cm2, slots)
-            shares[share.id] = share
-    return shares
-
-
-def _by_area(shares: Collection[_Share], cell: int) -> Parts | None:
+def _by_area(shares: Collection[Share], cell: int) -> Parts | None:
     total = sum(share.area_cm2 * share.slots[cell] for share in shares)
     if total == 0:
         return None
     return {share.id: Fraction(share.area_cm2 * share.slots[cell], total) for share in shares}
 
 
-def _by_slots(shares: Mapping[str, _Share], cell: int) -> Parts:
+def _by_slots(shares: Mapping[str, Share], cell: int) -> Parts:
     total = sum(share.slots[cell] for share in shares.values())
     return {one: Fraction(share.slots[cell], total) for one, share in shares.items()}
 
 
-def _dot(split: _Split, one: str, amounts: Sequence[int]) -> Fraction:
+def _dot(split: Split, one: str, amounts: Sequence[int]) -> Fraction:
     return sum(
         (part[one] * amount for part, amount in zip(split.parts, amounts, strict=True) if one in part), Fraction(0)
     )
 
 
-def _ordered(split: _Split) -> list[str]:
+def _ordered(split: Split) -> list[str]:
     return sorted(split.shares, key=lambda one: (split.shares[one].unit is None, one))
 
 
-def _line(pool: Pool, share: _Share, parts: Apportionment, band_energy_wh: Sequence[int]) -> Line:
-    part = parts.parts[share.id]
+def _line(pool: Pool, split: Split, one: str, parts: Apportionment, band_energy_wh: Sequence[int]) -> Line:
+    share, part = split.shares[one], parts.parts[one]
     trace = ShareTrace(
         line_id=share.id,
         weight=part.weight,
@@ -209,12 +180,13 @@ def _line(pool: Pool, share: _Share, parts: Apportionment, band_energy_wh: Seque
         cut_id=parts.cut_id,
         area_cm2=share.area_cm2,
         slots=sum(share.slots),
+        keys=split.steps.get(one, ()),
     )
     kind = LineKind.RESIDUAL if share.unit is None else LineKind.SHARE
     return Line(pool.id, share.party, share.unit, kind, tuple(band_energy_wh), part.amount, trace)
 
 
-def _days(spans: Sequence[tuple[date, int, int]], costs_nano: Sequence[int], split: _Split) -> tuple[DayShare, ...]:
+def _days(spans: Sequence[Span], costs_nano: Sequence[int], split: Split) -> tuple[DayShare, ...]:
     days = []
     for (day, _, _), cost_nano, part, inputs in zip(spans, costs_nano, split.parts, split.inputs, strict=True):
         passed_on = sum((part[one] for one in part if split.shares[one].unit is not None), NONE)

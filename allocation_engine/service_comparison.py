@@ -1,0 +1,60 @@
+"""Pools that serve each other, in a period: what each costs its users, and all three methods side by side."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from allocation_engine.money import to_minor
+from allocation_engine.pool_cost import cost_of
+from allocation_engine.pools import Pool
+from allocation_engine.pricing import PricedPeriod
+from allocation_engine.rules import Rules
+from allocation_engine.service_costs import (
+    MethodOutcome,
+    ServiceCost,
+    ServiceMethod,
+    Services,
+    ServicesUnsolvable,
+    settle_services,
+)
+from allocation_engine.shares import split_shared
+from metering.identity import PartyId, PoolId
+
+
+def service_costs(priced: PricedPeriod, rules: Rules) -> dict[PoolId, ServiceCost]:
+    """Give what each service costs its own users by the declared method; empty where no pools serve each other."""
+    services = rules.services
+    return {} if services is None else settle_services(services.method, services, _own_minor(services, priced, rules))
+
+
+def compare_methods(priced: PricedPeriod, rules: Rules) -> Iterator[MethodOutcome]:
+    """Give what each method would charge whom, for negotiation; nothing where no pools serve each other."""
+    services = rules.services
+    if services is None:
+        return
+    own_minor = _own_minor(services, priced, rules)
+    for method in ServiceMethod:
+        try:
+            costs = settle_services(method, services, own_minor)
+        except ServicesUnsolvable as error:
+            yield MethodOutcome(method, (), (), str(error))
+            continue
+        parties: dict[PartyId, int] = defaultdict(int)
+        for pool in _pools(services, rules):
+            for line in split_shared(pool, priced, rules, costs[pool.id])[1]:
+                parties[line.party] += line.amount_minor
+        charged = tuple((pool, cost.cost_minor) for pool, cost in sorted(costs.items()))
+        yield MethodOutcome(method, charged, tuple(sorted(parties.items())), None)
+
+
+def _own_minor(services: Services, priced: PricedPeriod, rules: Rules) -> dict[PoolId, int]:
+    whole = [(priced.inputs.day_spans()[0][0], 0, priced.inputs.slot_count)]
+    return {
+        pool.id: to_minor(sum(cost_of(pool, priced, whole).costs_nano), priced.currency)
+        for pool in _pools(services, rules)
+    }
+
+
+def _pools(services: Services, rules: Rules) -> list[Pool]:
+    return [pool for pool in rules.pools if pool.id in services.usage]
