@@ -529,7 +529,7 @@ def test_small_numbers_keep_their_zeros() -> None:
         "50.00 %",
         "33.33 %",
     )
-    assert (area_m2(1_264_000), area_m2(99)) == ("12,640.00", "0.00")
+    assert (area_m2(1_264_000), area_m2(99)) == ("126.40", "0.00")
 
 
 def test_local_times_follow_the_clocks_of_the_site() -> None:
