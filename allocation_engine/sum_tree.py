@@ -163,8 +163,8 @@ def _regrow(leaves: Sequence[tuple[bytes, tuple[int, SumNode]]], stubs: Iterator
         return stub
     if len(leaves) == 1 and leaves[0][1][0] == depth:
         return leaves[0][1][1]
-    if any(own_depth <= depth for _, (own_depth, _) in leaves) or depth == PLACE_BITS:
-        raise ProofBroken(f"a leaf cannot hang at depth {depth} where others hang below it")
+    if depth == PLACE_BITS:
+        raise ProofBroken("a leaf hangs below its last bit, or above others")
     cut = _cut([place for place, _ in leaves], depth)
     return join(_regrow(leaves[:cut], stubs, depth + 1), _regrow(leaves[cut:], stubs, depth + 1))
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from allocation_engine import commitment as commitment_module
 from allocation_engine.close_period import close_period
 from allocation_engine.commitment import CROWD, PIECES, PIECES_IN_CROWD, Commitment, commit_run
 from allocation_engine.errors import NotConserved
@@ -378,6 +379,20 @@ def test_charging_more_than_the_cost_is_found_out(run: Run, template: StatementC
     content = say(greedy, commitment, "t-1", template)
     content = replace(content, pools=(replace(content.pools[0], cost_minor=10_000),))
     with pytest.raises(Broken, match="charges of 20000 and credits of 0, which is not its cost of 10000"):
+        require_pool(content, commitment.open(content.lines), content.pools[0])
+
+
+def test_pieces_that_make_less_than_the_line_are_found_out(
+    run: Run, template: StatementContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Everyone pays twice what the tree adds up to: all digests and sums fit, only the pieces are not the amount.
+    monkeypatch.setattr(commitment_module, "_cut_up", lambda amount, *_: (amount // 2,))
+    lines = tuple(line for line in run.lines if line.pool == LIFT)
+    halved = replace(run.pools[0], cost_minor=sum(line.amount_minor // 2 for line in lines))
+    greedy = replace(run, pools=(halved,), lines=lines)
+    commitment = commit_run(greedy, SECRET)
+    content = say(greedy, commitment, "t-1", template)
+    with pytest.raises(Broken, match="other pieces than its amount"):
         require_pool(content, commitment.open(content.lines), content.pools[0])
 
 
