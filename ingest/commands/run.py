@@ -59,13 +59,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def show_run(database: Database, stored: StoredRun) -> None:
-    """Print the head of a run, the proof of each pool, and its statements."""
+    """Print the head of a run with what it is held to, the proof of each pool, and its statements."""
     from allocation_engine.money import show_minor
     from ingest.store.statements import numbers_of_run
 
     head, document = stored.head, stored.document
     currency = document["currency"]
     print(f"run      {head.run}")
+    print(f"root     {document['commitment']['root']}  (the same on every statement; post it)")
     print(f"period   {head.site} {head.period}, booked at {head.booked_at.isoformat()}, {head.state}")
     for pool in document["pools"]:
         cost, charged = pool["cost_minor"], pool["charged_minor"]

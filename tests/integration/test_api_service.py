@@ -143,9 +143,15 @@ def test_a_downloaded_statement_verifies_with_the_public_key_alone(
     answer = closed.client.get(f"/v1/statements/park-{PERIOD}-t-01-v1")
     assert "attachment" in answer.headers["Content-Disposition"]
     file.write_bytes(answer.content)
-    for language, verdict in (("en", "Everything holds."), ("zh", "一切成立。")):
+    root = closed.client.get(closed.close()["href"]).json()["document"]["commitment"]["root"]
+    for language, *words in (
+        ("en", "Everything holds.", "Do the shares add up?", "of all others make exactly its cost of"),
+        ("zh", "一切成立。", "分摊是否一分不差", "相加正好是该池费用"),
+    ):
         assert main(["verify", str(file), "--key", str(key), "--lang", language]) == 0
-        assert verdict in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert all(word in told for word in words)
+        assert root in told
     assert main(["verify", str(file), "--key", str(key), "--line", "own-use/a101/t-01", "--all-spans"]) == 0
     assert "rounded once" in capsys.readouterr().out
     assert main(["verify", str(file), "--key", str(key), "--line", "no/such/line"]) == 1
@@ -162,6 +168,12 @@ def test_a_changed_statement_does_not_verify(
     file.write_text(json.dumps(bundle), encoding="utf-8")
     assert main(["verify", str(file), "--key", str(key)]) == 1
     assert "Does not hold: evidence" in capsys.readouterr().out
+    bundle["proof"] = closed.client.get(f"/v1/statements/park-{PERIOD}-t-02-v1").json()["proof"]
+    file.write_text(json.dumps(bundle), encoding="utf-8")
+    assert main(["verify", str(file), "--key", str(key)]) == 1
+    told = capsys.readouterr().out
+    assert "pool lift-and-fire-pump" in told.splitlines()[-1]
+    assert "Do the shares add up?" not in told
     key.write_text(FileSigner.from_seed(bytes(32)).public_key.hex(), encoding="ascii")
     assert main(["verify", str(file), "--key", str(key)]) == 1
     assert "statement key" in capsys.readouterr().out

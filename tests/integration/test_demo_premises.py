@@ -77,7 +77,7 @@ def test_signing_keys_are_the_same_in_every_demo(tmp_path: Path) -> None:
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
         open_premises(tmp_path / name, PLAYBILL).furnish(read_site(PARK), [])
-    for key in ("keys/centre.key", "gateways/gw-a/signing.key"):
+    for key in ("keys/centre.key", "keys/salt.key", "gateways/gw-a/signing.key"):
         assert (tmp_path / "one" / key).read_bytes() == (tmp_path / "other" / key).read_bytes()
 
 

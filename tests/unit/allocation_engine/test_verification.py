@@ -527,6 +527,43 @@ def test_readings_without_envelopes_are_no_evidence(book: Book) -> None:
         replace(book, inputs=replace(book.inputs, evidence=(bare_point,))).statement()
 
 
+def test_a_proof_that_was_left_out_or_cannot_be_read_is_named(book: Book) -> None:
+    def change(bundle: dict[str, Any]) -> None:
+        bundle["proof"] = base64.b64encode(b"\x80").decode()
+
+    report = verify(repack(book.bundle(), change))
+    assert [check.link for check in report.broken] == ["commitment"]
+    assert report.pools == ()
+    assert broken(repack(book.bundle(), lambda bundle: bundle.pop("proof"))) == ["bundle"]
+
+
+def test_the_proof_of_another_party_is_of_no_use(book: Book) -> None:
+    other = json.loads(book.bundle("t-2"))["proof"]
+
+    def change(bundle: dict[str, Any]) -> None:
+        bundle["proof"] = other
+
+    assert broken(repack(book.bundle(), change)) == ["pool lift", "pool own-use"]
+
+
+def test_a_root_the_centre_signs_for_one_party_alone_is_found_out(book: Book) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["commitment"] = bytes(32)
+
+    assert broken(reseal(book.bundle(), change)) == ["commitment"]
+
+
+def test_what_is_proven_of_each_pool_is_reported(book: Book) -> None:
+    report = verify(book.bundle())
+    assert [(one.pool.id, one.own, one.charges, one.credits) for one in report.pools] == [
+        ("lift", 244, 520, 0),
+        ("own-use", 468, None, None),
+    ]
+    told = {check.link: check.result for check in report.checks}
+    assert told["pool lift"] == "yours, 2.44, and the others' add up to its cost, 5.20 CNY"
+    assert told["commitment"] == f"root {commit_run(book.run, bytes(32)).root.hex()}"
+
+
 # ---- The ladder, proven from evidence ----------------------------------------------------------------------------
 
 
