@@ -42,7 +42,7 @@ compiled-off: $(READY)
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra edge --extra central --extra dev --generate-hashes \
 	  --no-emit-index-url --no-header pyproject.toml -o requirements.lock
 
 clean:
