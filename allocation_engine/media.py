@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import StrEnum
 from fractions import Fraction
 
+from metering.obis import ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME, Obis
+
 
 class Medium(StrEnum):
     """What flows through a metering point."""
@@ -24,11 +26,22 @@ class Medium(StrEnum):
         return _BASE_UNIT[self]
 
     @property
+    def register(self) -> Obis:
+        """The register whose differences are what came in."""
+        return _REGISTER[self]
+
+    @property
     def billing_units(self) -> dict[str, Fraction]:
         """The units a price may be given for, each as a number of base units."""
         return dict(_BILLING_UNITS[self])
 
 
+_REGISTER = {
+    Medium.ELECTRICITY: ENERGY_IMPORT,
+    Medium.WATER: WATER_VOLUME,
+    Medium.GAS: GAS_VOLUME,
+    Medium.HEAT: HEAT_ENERGY,
+}
 _BASE_UNIT = {Medium.ELECTRICITY: "Wh", Medium.WATER: "mL", Medium.GAS: "mL", Medium.HEAT: "kJ"}
 _BILLING_UNITS = {
     Medium.ELECTRICITY: {"kWh": Fraction(1000)},

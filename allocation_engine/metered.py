@@ -83,6 +83,13 @@ def span_marks(inputs: PeriodInputs, node: NodeId, changes: Iterable[int], first
     return marks
 
 
+def counted_nodes(pool: Pool, inputs: PeriodInputs, unit: UnitId | None) -> tuple[NodeId, ...]:
+    """Give the nodes that count for `unit` in a metered pool; for None, those of a shared pool."""
+    if unit is None:
+        return pool.path
+    return next(nodes for candidate, nodes in _metered_units(pool, inputs) if candidate == unit)
+
+
 def _metered_units(pool: Pool, inputs: PeriodInputs) -> Iterator[tuple[UnitId, tuple[NodeId, ...]]]:
     match pool.rule:
         case OwnUseRule(units) as rule:

@@ -20,12 +20,13 @@ from allocation_engine.inputs import (
     slot_of,
 )
 from allocation_engine.intervals import SlotException, SlotQuality
+from allocation_engine.media import Medium
 from allocation_engine.rules import SiteNames
 from ingest.metering_points import MeteringPoint
 from ingest.store.settled import SettledDay
 from metering.identity import NodeId
 from metering.interval import SLOT, Interval
-from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
+from metering.obis import ENERGY_EXPORT, Obis
 from provisioning.site import Node, Site, Span
 
 
@@ -55,11 +56,13 @@ def period_inputs(
     period = site.calendar.period(label)
     slot_count = period.slot_count
     row = {node.id: index for index, node in enumerate(site.nodes)}
-    energy = {obis: np.zeros((len(row), slot_count), np.int64) for obis in (ENERGY_IMPORT, ENERGY_EXPORT)}
-    quality = _unsettled_quality(site, points, row, slot_count)
+    taken, given = (np.zeros((len(row), slot_count), np.int64) for _ in range(2))
+    media = node_media(points)
+    quality = _unsettled_quality(site, points, media, row, slot_count)
     for day in settled:
         if (day.node, day.obis) in quality:
-            _lay_day(site, period, day, energy[day.obis][row[day.node]], quality[day.node, day.obis])
+            amounts = given if day.obis == ENERGY_EXPORT else taken
+            _lay_day(site, period, day, amounts[row[day.node]], quality[day.node, day.obis])
     units = tuple(LettableUnit(unit.id, unit.area_cm2, unit.node) for unit in site.units)
     return PeriodInputs(
         site=site.id,
@@ -68,9 +71,9 @@ def period_inputs(
         period=period,
         site_hash=site.hash,
         owner=site.owner.id,
-        nodes=tuple(_tree_node(node, period) for node in site.nodes),
-        import_wh=energy[ENERGY_IMPORT],
-        export_wh=energy[ENERGY_EXPORT],
+        nodes=tuple(_tree_node(node, period, media.get(node.id, Medium.ELECTRICITY)) for node in site.nodes),
+        import_wh=taken,
+        export_wh=given,
         quality=_worst(quality, row, slot_count),
         exceptions=_exceptions(settled, period),
         evidence=evidence,
@@ -79,12 +82,22 @@ def period_inputs(
     )
 
 
+def node_media(points: Iterable[MeteringPoint]) -> dict[NodeId, Medium]:
+    """Say what flows through each node that has a meter."""
+    by_register = {medium.register: medium for medium in Medium}
+    return {point.node: by_register[point.obis] for point in points if point.obis in by_register}
+
+
 def _unsettled_quality(
-    site: Site, points: Sequence[MeteringPoint], row: dict[NodeId, int], slot_count: int
+    site: Site,
+    points: Sequence[MeteringPoint],
+    media: dict[NodeId, Medium],
+    row: dict[NodeId, int],
+    slot_count: int,
 ) -> dict[tuple[NodeId, Obis], UInt8Array]:
     """Every counted point starts as MISSING; so does the import of a node that has no meter at all."""
     counted = {(point.node, point.obis) for point in points if point.node in row}
-    counted |= {(node.id, ENERGY_IMPORT) for node in site.nodes}
+    counted |= {(node.id, media.get(node.id, Medium.ELECTRICITY).register) for node in site.nodes}
     return {key: np.full(slot_count, SlotQuality.MISSING, np.uint8) for key in counted}
 
 
@@ -114,7 +127,7 @@ def _exceptions(settled: Iterable[SettledDay], period: Interval) -> tuple[tuple[
     return tuple(sorted(found, key=lambda item: (item[0], item[1].start, item[1].end, item[1].reason, item[1].basis)))
 
 
-def _tree_node(node: Node, period: Interval) -> TreeNode:
+def _tree_node(node: Node, period: Interval, medium: Medium) -> TreeNode:
     slots = ((_slots(placement.span, period), placement.parent) for placement in node.placements)
     parents = tuple(ParentSpan(first, end, parent) for (first, end), parent in slots if first < end)
     top = (ParentSpan(0, period.slot_count, None),)
@@ -123,6 +136,7 @@ def _tree_node(node: Node, period: Interval) -> TreeNode:
         kind=NodeKind(node.kind.value),
         parents=parents if node.placements else top,
         accuracy_ppm=node.accuracy_ppm,
+        medium=medium,
     )
 
 
