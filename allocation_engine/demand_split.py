@@ -39,7 +39,7 @@ def weigh_demand(
         if contracted is None:
             raise TypeError("contracted demand needs a table of contracts")
         return weigh(Key(ONE, (Driver.EQUAL,), (contracted,)), takers, priced, [span])
-    require_one_medium(takers, priced)
+    require_one_medium(takers, priced, {})
     _, first, end = span
     loads = {taker.id: _held(taker, priced)[first:end] for taker in takers}
     together = import_of(peak_of, priced)[first:end] if peak_of else sum_of(list(loads.values()), end - first)
@@ -81,7 +81,7 @@ def _weighing(part: Fraction, by: str, weights: dict[str, int]) -> Weighing:
 
 def _held(taker: Taker, priced: PricedPeriod) -> Int64Array:
     """Energy of a taker in the slots it takes part in, 0 elsewhere."""
-    load = import_of(metered_nodes(taker, priced), priced)
+    load = import_of(metered_nodes(taker, priced, {}), priced)
     held = np.zeros(load.size, np.int64)
     for first, end in taker.spans:
         held[first:end] = load[first:end]

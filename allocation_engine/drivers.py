@@ -7,7 +7,7 @@ A cell is a day, or a whole grain span where nothing changes daily; the quantity
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -56,8 +56,9 @@ class Weighing:
 def weigh(key: Key, takers: Sequence[Taker], priced: PricedPeriod, spans: Sequence[Span]) -> list[Weighing]:
     """Weigh `takers` by `key`, once per grain span; raises PeriodNotReady, SeriesIncomplete, InputsInvalid."""
     cells = priced.inputs.day_spans() if key.is_daily else list(spans)
+    meters = dict(key.meters)
     if key.measures:
-        require_one_medium(takers, priced)
+        require_one_medium(takers, priced, meters)
     coefficients = _coefficients(key, priced)
     weights: list[dict[str, Fraction]] = [{} for _ in spans]
     span_of_cell = [next(i for i, (_, _, end) in enumerate(spans) if first < end) for _, first, _ in cells]
@@ -74,13 +75,13 @@ def weigh(key: Key, takers: Sequence[Taker], priced: PricedPeriod, spans: Sequen
     return [Weighing(key.part, key.text, integer_weights(one)) for one in weights]
 
 
-def metered_nodes(taker: Taker, priced: PricedPeriod) -> tuple[NodeId, ...]:
-    """Give the nodes that meter a taker; raises PeriodNotReady for a unit without a meter."""
+def metered_nodes(taker: Taker, priced: PricedPeriod, meters: Mapping[UnitId, NodeId]) -> tuple[NodeId, ...]:
+    """Give the nodes that meter a taker: those of `meters`, else its units' own; raises PeriodNotReady without any."""
     if taker.node is not None:
         return (taker.node,)
     nodes = []
     for unit in taker.units:
-        node = priced.inputs.unit(unit).node
+        node = meters.get(unit) or priced.inputs.unit(unit).node
         if node is None:
             raise PeriodNotReady((f"unit {unit} has no meter of its own, and the key counts its energy",))
         nodes.append(node)
@@ -93,16 +94,17 @@ def import_of(nodes: Sequence[NodeId], priced: PricedPeriod) -> Int64Array:
     return np.asarray(priced.inputs.import_wh[rows].sum(axis=0, dtype=np.int64))
 
 
-def require_one_medium(takers: Sequence[Taker], priced: PricedPeriod) -> None:
+def require_one_medium(takers: Sequence[Taker], priced: PricedPeriod, meters: Mapping[UnitId, NodeId]) -> None:
     """Refuse to weigh litres against kilowatt-hours."""
-    media = {priced.inputs.nodes[priced.inputs.row(node)].medium for t in takers for node in metered_nodes(t, priced)}
+    nodes = {node for taker in takers for node in metered_nodes(taker, priced, meters)}
+    media = {priced.inputs.nodes[priced.inputs.row(node)].medium for node in nodes}
     if len(media) > 1:
         raise InputsInvalid(f"a key counts {' and '.join(sorted(media))} together; weigh them in pools of their own")
 
 
 def _quantity(key: Key, taker: Taker, priced: PricedPeriod) -> Int64Array:
     if key.measures:
-        return import_of(metered_nodes(taker, priced), priced)
+        return import_of(metered_nodes(taker, priced, dict(key.meters)), priced)
     return np.ones(priced.inputs.slot_count, np.int64)
 
 

@@ -52,6 +52,7 @@ class Key:
     rated        rated power [kW], for the load
     times        time coefficients by band of tariff `times_of`; empty where all hours count alike
     degree_days  weight of each day; None where all days count alike
+    meters       what meters a unit for this key, where that is not its own node: a heat meter
     """
 
     part: Fraction
@@ -61,6 +62,7 @@ class Key:
     times: tuple[tuple[str, Fraction], ...] = ()
     times_of: str = MAIN_TARIFF
     degree_days: DegreeDays | None = None
+    meters: tuple[tuple[UnitId, NodeId], ...] = ()
 
     @property
     def measures(self) -> bool:

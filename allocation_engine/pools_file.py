@@ -9,6 +9,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from allocation_engine.formula import AREA, COST, PLAIN, Formula, FormulaInvalid, Number, parse_formula
+from allocation_engine.keys_file import KeySources, read_demand, read_keyed, read_terms
 from allocation_engine.pools import (
     AreaRule,
     DirectRule,
@@ -35,6 +36,8 @@ class _RuleName(StrEnum):
     DIRECT = "direct"
     AREA = "area"
     FORMULA = "formula"
+    KEYS = "keys"
+    DEMAND = "demand"
     STANDING = "standing"
     MINIMUM = "minimum"
 
@@ -46,8 +49,8 @@ class _Reading(StrEnum):
 
 
 _GROUNDS = {
-    PoolClass.MUST: (_RuleName.AREA,),
-    PoolClass.NEGOTIATED: (_RuleName.AREA, _RuleName.FORMULA),
+    PoolClass.MUST: (_RuleName.AREA, _RuleName.KEYS, _RuleName.DEMAND),
+    PoolClass.NEGOTIATED: (_RuleName.AREA, _RuleName.FORMULA, _RuleName.KEYS, _RuleName.DEMAND),
     PoolClass.EXCLUSIVE: (_RuleName.OWN_USE, _RuleName.DIRECT, _RuleName.STANDING, _RuleName.MINIMUM),
 }
 _WITHOUT_PATH = (_RuleName.OWN_USE, _RuleName.STANDING, _RuleName.MINIMUM)
@@ -57,12 +60,12 @@ _MICRO = 6
 _NO_FORMULA = Formula("0", Number(Fraction(0)))
 
 
-def read_pools(root: RuleTable, names: SiteNames, daily: set[str], prices: Prices) -> tuple[Pool, ...]:
-    """Read all pools; `daily` are the names of the series formulas may use."""
+def read_pools(root: RuleTable, names: SiteNames, sources: KeySources, prices: Prices) -> tuple[Pool, ...]:
+    """Read all pools; `sources` is what formulas and keys may use by name."""
     pools: list[Pool] = []
     charged: dict[NodeId, PoolId] = {}
     for table in root.tables("pools"):
-        pool = _pool(table, names, daily, prices)
+        pool = _pool(table, names, sources, prices)
         if isinstance(pool.rule, MinimumRule):
             metered = {earlier.id for earlier in pools if isinstance(earlier.rule, _METERED)}
             table.one_id("pool", "metered pool above", metered)
@@ -76,7 +79,7 @@ def read_pools(root: RuleTable, names: SiteNames, daily: set[str], prices: Price
     return tuple(pools)
 
 
-def _pool(table: RuleTable, names: SiteNames, daily: set[str], prices: Prices) -> Pool:
+def _pool(table: RuleTable, names: SiteNames, sources: KeySources, prices: Prices) -> Pool:
     pool_class = table.choice("class", PoolClass)
     rule_name = table.choice("rule", _RuleName)
     if rule_name not in _GROUNDS[pool_class]:
@@ -89,8 +92,9 @@ def _pool(table: RuleTable, names: SiteNames, daily: set[str], prices: Prices) -
     valid_from, valid_to = table.day("from"), table.optional_day("to")
     if valid_to is not None and valid_to <= valid_from:
         table.fault("to", "the end is not after the start", "`to` is the first day on which the pool no longer holds")
-    if pool_class is PoolClass.NEGOTIATED and not table.has("agreement"):
-        table.fault("agreement", "a negotiated pool rests on an agreement", 'name it: agreement = "..."')
+    if pool_class is PoolClass.NEGOTIATED and not (table.has("agreement") or table.has("default")):
+        mend = 'name it: agreement = "...", or the clause that holds without: default = "..."'
+        table.fault("agreement", "a negotiated pool rests on an agreement", mend)
     return Pool(
         id=PoolId(table.identifier("id")),
         names=table.names("names"),
@@ -98,13 +102,14 @@ def _pool(table: RuleTable, names: SiteNames, daily: set[str], prices: Prices) -
         path=_nodes(table, "path", names) if has_path else (),
         deduct=_nodes(table, "deduct", names) if has_path and table.has("deduct") else (),
         measure=measure,
-        rule=_rule(table, rule_name, names, daily),
+        rule=_rule(table, rule_name, names, sources),
         valid_from=valid_from,
         valid_to=valid_to,
         review_by=table.optional_day("review_by"),
         agreement=table.optional_text("agreement"),
         charge=charge,
         tariff=_tariff(table, measure, prices) if has_energy else MAIN_TARIFF,
+        terms=read_terms(table, valid_from, sources.tables) if pool_class is PoolClass.NEGOTIATED else None,
     )
 
 
@@ -124,7 +129,7 @@ def _tariff(table: RuleTable, measure: Measure, prices: Prices) -> str:
     return tariff_id if tariff_id in tariffs else MAIN_TARIFF
 
 
-def _rule(table: RuleTable, name: _RuleName, names: SiteNames, daily: set[str]) -> Rule:
+def _rule(table: RuleTable, name: _RuleName, names: SiteNames, sources: KeySources) -> Rule:
     match name:
         case _RuleName.OWN_USE:
             units = _units(table, "units", names)
@@ -135,7 +140,11 @@ def _rule(table: RuleTable, name: _RuleName, names: SiteNames, daily: set[str]) 
             fallback = table.choice("fallback", Fallback) if table.has("fallback") else None
             return AreaRule(_units(table, "units", names), table.choice("grain", Grain), fallback)
         case _RuleName.FORMULA:
-            return _pass_through(table, names, daily)
+            return _pass_through(table, names, set(sources.series))
+        case _RuleName.KEYS:
+            return read_keyed(table, names, sources, _units(table, "units", names))
+        case _RuleName.DEMAND:
+            return read_demand(table, names, sources, _units(table, "units", names))
         case _RuleName.STANDING:
             return StandingRule(_units(table, "units", names), table.scaled("per_month", _MICRO))
         case _RuleName.MINIMUM:

@@ -118,9 +118,7 @@ def _split_by_area(
     return Split(shares, parts, [() for _ in spans], note)
 
 
-def _split_by_formula(
-    rule: PassThroughRule, priced: PricedPeriod, rules: Rules, spans: Sequence[Span]
-) -> Split:
+def _split_by_formula(rule: PassThroughRule, priced: PricedPeriod, rules: Rules, spans: Sequence[Span]) -> Split:
     inputs = priced.inputs
     floors = [shares_of(priced, units, spans) for _, units in rule.floors]
     areas = [Fraction(sum(inputs.unit(unit).area_cm2 for unit in units)) for _, units in rule.floors]

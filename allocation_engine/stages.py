@@ -6,7 +6,7 @@ amount of a group is the sum of its lines (ADR 0053).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
@@ -20,7 +20,7 @@ from allocation_engine.keys import EstimateLimit, Key, Stage
 from allocation_engine.pools import DemandRule, Fallback, Grain, KeyedRule, Pool
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.splits import NONE, ONE, Parts, Share, Span, Split, shares_of
-from metering.identity import UnitId
+from metering.identity import NodeId, UnitId
 
 
 def split_by_keys(pool: Pool, priced: PricedPeriod, spans: Sequence[Span], costs_nano: Sequence[int]) -> Split:
@@ -38,14 +38,20 @@ def split_by_keys(pool: Pool, priced: PricedPeriod, spans: Sequence[Span], costs
     return Split(shares, parts, [() for _ in spans], "; ".join(dict.fromkeys(division.notes)) or None, steps)
 
 
-def estimated_area(units: Sequence[UnitId], priced: PricedPeriod, slots_max: Fraction) -> Fraction:
-    """Give the part of the area of `units` whose own meters were estimated for more than `slots_max` of the slots."""
+def estimated_area(
+    units: Sequence[UnitId], priced: PricedPeriod, slots_max: Fraction, meters: Mapping[UnitId, NodeId]
+) -> Fraction:
+    """Give the part of the area of `units` whose meters were estimated for more than `slots_max` of the slots.
+
+    meters   what meters a unit where that is not its own node
+    """
     inputs = priced.inputs
     total = estimated = 0
     for unit in map(inputs.unit, units):
         total += unit.area_cm2
-        if unit.node is not None:
-            slots = int((inputs.quality[inputs.row(unit.node)] == SlotQuality.ESTIMATED).sum())
+        node = meters.get(unit.id) or unit.node
+        if node is not None:
+            slots = int((inputs.quality[inputs.row(node)] == SlotQuality.ESTIMATED).sum())
             estimated += unit.area_cm2 * (Fraction(slots, inputs.slot_count) > slots_max)
     return Fraction(estimated, total) if total else NONE
 
@@ -132,7 +138,8 @@ class _Division:
         limit = self.rule.estimates if isinstance(self.rule, KeyedRule) else None
         if limit is None:
             return stage.keys
-        part = estimated_area(self.rule.units, self.priced, limit.slots_max)
+        meters = {unit: node for key in stage.keys for unit, node in key.meters}
+        part = estimated_area(self.rule.units, self.priced, limit.slots_max, meters)
         if part <= limit.area_max:
             return stage.keys
         fixed = [key for key in stage.keys if not key.is_metered]
