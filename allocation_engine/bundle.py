@@ -2,7 +2,8 @@
 
 `{"format": "metertree-statement/1", "statement": base64, "proof": base64, "evidence": [base64, ...],
 "profiles": [base64, ...]}`: the sealed statement, the proof that its lines are in the run's commitment, the sealed
-envelopes it rests on, the canonical profiles that say what their numbers mean.
+envelopes it rests on, the canonical profiles that say what their numbers mean. Once its run is published, the signed
+publication is added as `"publication": base64`; without one the statement is provisional.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Bundle:
     proof: bytes
     evidence: tuple[bytes, ...]
     profiles: tuple[bytes, ...]
+    publication: bytes | None = None
 
 
 def pack_bundle(statement: bytes, proof: bytes, evidence: Iterable[bytes], profiles: Iterable[bytes]) -> bytes:
@@ -45,6 +47,12 @@ def pack_bundle(statement: bytes, proof: bytes, evidence: Iterable[bytes], profi
     return json.dumps(content, indent=1).encode() + b"\n"
 
 
+def with_publication(bundle: bytes, publication: bytes) -> bytes:
+    """Give a bundle file with the publication that makes its statement final."""
+    content = json.loads(bundle)
+    return json.dumps({**content, "publication": _text(publication)}, indent=1).encode() + b"\n"
+
+
 def unpack_bundle(octets: bytes) -> Bundle:
     """Take a file apart; raises BundleMalformed."""
     try:
@@ -56,6 +64,7 @@ def unpack_bundle(octets: bytes) -> Bundle:
             proof=_octets(content["proof"]),
             evidence=tuple(_octets(one) for one in content["evidence"]),
             profiles=tuple(_octets(one) for one in content["profiles"]),
+            publication=_octets(content["publication"]) if "publication" in content else None,
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleMalformed(f"not a statement bundle: {error!r}") from error

@@ -11,7 +11,6 @@ import numpy.typing as npt
 
 from allocation_engine.errors import InputsInvalid
 from allocation_engine.inputs import PeriodInputs
-from allocation_engine.intervals import SlotQuality
 from allocation_engine.rules import Rules, SiteNames
 from allocation_engine.rules_file import rules_from_document
 from metering.identity import PoolId
@@ -95,16 +94,6 @@ class Facts:
             if node.id in rows:
                 laid[row] = theirs[rows[node.id]]
         return laid
-
-    def require_known_energy(self) -> None:
-        """Raise InputsInvalid unless the energy of every node of the tree is known in some slot at least."""
-        unknown = [
-            node.id
-            for row, node in enumerate(self.inputs.nodes)
-            if node.parents and (self.inputs.quality[row] == SlotQuality.MISSING).all()
-        ]
-        if unknown:
-            raise InputsInvalid(f"nothing was ever read at {', '.join(sorted(unknown))} in this period")
 
     def differing_nodes(self, other: Facts) -> Iterator[tuple[str, int]]:
         """Give each node both have whose energy or quality differs, with the number of slots."""

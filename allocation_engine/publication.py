@@ -6,6 +6,7 @@ goes out beside it, and only the two together are final; a statement alone is pr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -69,7 +70,7 @@ class Publication:
         )
 
 
-def open_publication(octets: bytes, verifiers: dict[bytes, Verifier]) -> Publication:
+def open_publication(octets: bytes, verifiers: Mapping[bytes, Verifier]) -> Publication:
     """Check signature and form; raises EnvelopeMalformed and SignatureInvalid."""
     message = parse_sign1(octets)
     if message.key_id not in verifiers:

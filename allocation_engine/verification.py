@@ -13,6 +13,7 @@ The chain has these links, each named in the report where it breaks:
     pool               the lines hang in the pool's tree of all lines, and the tree adds up to the pool's cost
     commitment         the pools hang in the run's tree, whose root is the same in every statement of the run
     total              the lines add up
+    publication        the centre's signed word that the run is final; a statement without it is provisional
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from allocation_engine.evidence import EnvelopeRef
 from allocation_engine.inclusion import InclusionProof, ProvenPool, require_pool, require_run
 from allocation_engine.money import show_minor
 from allocation_engine.proof import Broken, decode_readings, prove_line
+from allocation_engine.publication import Publication, open_publication
 from allocation_engine.statement_content import GatewayKey, StatementContent
 from device_profiles.profile import Profile
 from device_profiles.profile_file import profile_from_canonical
@@ -63,11 +65,13 @@ class VerificationReport:
 
     content   the statement, once its signature was proven; None before
     pools     the pools of the statement that are proven to add up
+    published what makes the statement final; None for a provisional one
     """
 
     content: StatementContent | None
     checks: tuple[Check, ...]
     pools: tuple[ProvenPool, ...] = ()
+    published: Publication | None = None
 
     @property
     def holds(self) -> bool:
@@ -101,8 +105,9 @@ def verify_bundle(
     if not faults:
         checks += _check_evidence(content, bundle, found, verifier_for)
     pools, inclusion = _check_inclusion(content, bundle.proof)
-    checks += [*inclusion, _check_total(content)]
-    return VerificationReport(content, tuple(checks), pools)
+    published, publication = _check_publication(content, bundle.publication, centre_keys)
+    checks += [*inclusion, _check_total(content), publication]
+    return VerificationReport(content, tuple(checks), pools, published)
 
 
 def _open_statement(octets: bytes, centre_keys: Mapping[bytes, Verifier]) -> tuple[StatementContent | None, Check]:
@@ -237,6 +242,21 @@ def _check_total(content: StatementContent) -> Check:
     total_minor = sum(line.amount_minor for line in content.lines)
     told = f"{len(content.lines)} lines add up to {show_minor(total_minor, content.currency)} {content.currency}"
     return Check("total", total_minor == content.total_minor, told)
+
+
+def _check_publication(
+    content: StatementContent, octets: bytes | None, centre_keys: Mapping[bytes, Verifier]
+) -> tuple[Publication | None, Check]:
+    if octets is None:
+        return None, Check("publication", True, "PROVISIONAL: its run was not published when this file was made")
+    try:
+        published = open_publication(octets, centre_keys)
+    except (EnvelopeMalformed, SignatureInvalid) as error:
+        return None, Check("publication", False, f"it cannot be trusted: {error}")
+    if (published.run, published.commitment) != (content.run_id, content.commitment):
+        return None, Check("publication", False, "it speaks of another run")
+    told = f"final: published {published.published_at.isoformat()}, checked by {published.checked_by}"
+    return published, Check("publication", True, f"{told}, approved by {published.approved_by}")
 
 
 def _name(link: str, ref: EnvelopeRef) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from allocation_engine.bundle import pack_bundle
@@ -22,24 +22,32 @@ from allocation_engine.pools import PassThroughRule
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run import Run
+from allocation_engine.run_state import RunState, read_actor, require_step
 from allocation_engine.statement import GatewayKey, Statement, seal_statement
 from device_profiles.catalogue import Catalogue
+from ingest.counted_before import count_before
 from ingest.metering_points import MeteringPoint, metering_points
 from ingest.period_inputs import period_inputs, site_names
+from ingest.runs_desk import RunsDesk
 from ingest.settlement import Settlement, Shelf, around, settle_node
 from ingest.store.database import Connection
 from ingest.store.gateways import keys
 from ingest.store.readings import envelope_octets
+from ingest.store.run_log import book_run, move_run, open_log, require_standing
+from ingest.store.run_slots import add_slots
 from ingest.store.runs import StoredRun, add_run, count_runs, find_run
 from ingest.store.settled import settled_days
-from ingest.store.sites import lock_site, require_site
-from ingest.store.statements import StoredStatement, add_statement
+from ingest.store.sites import SiteVersion, lock_site, require_site
+from ingest.store.statements import StoredStatement, add_statement, numbers_of_run
 from metering.envelope import Signer, Verifier, disclose, parse_sealed
 from metering.errors import BooksError
 from metering.identity import SiteId
 from metering.interval import Interval
 from provisioning.keys import PublicVerifier
 from provisioning.site import Site
+
+UNNAMED = "operator"
+"""Who computed a run when the caller does not say."""
 
 
 class BookingTimeNaive(BooksError):
@@ -58,32 +66,67 @@ class Closing:
     signer: Signer
     salt_key: bytes
 
-    def close(self, site: SiteId, period: str, *, booked_at: datetime) -> tuple[StoredRun, bool]:
+    def close(
+        self, site: SiteId, period: str, *, booked_at: datetime, actor: str = UNNAMED, draft: bool = False
+    ) -> tuple[StoredRun, bool]:
         """Close `period` (`2026-07`, or `2026-07-01--2026-07-03`) of a site; give the run and whether it is new.
 
+        actor   who computes it; somebody else has to approve it
+        draft   store it to be looked at, without statements; closing again without `draft` makes them
         Raises SiteUnknown, CalendarInvalid, PeriodNotReady and the other books' errors; nothing is stored then.
         """
         if booked_at.tzinfo is None:
             raise BookingTimeNaive("booked_at carries no time zone; write it as 2026-08-01T09:00:00+08:00")
-        booked_at = booked_at.astimezone(UTC)
+        booked_at, actor = booked_at.astimezone(UTC), read_actor(actor)
         self.settlement.settle_site(site)
         with self.settlement.database.transaction() as connection:
-            lock_site(connection, site)
-            version = require_site(connection, site)
-            for node in version.site.nodes:
-                settle_node(connection, version.site, self.settlement.catalogue, node.id)
-            rules = rules_from_document(version.rules, site_names(version.site))
-            inputs = gather(connection, version.site, rules, self.settlement.catalogue, period)
+            version, rules, inputs = self._gather_newest(connection, site, period)
             run = close_period(inputs, rules)
-            stored = find_run(connection, run.id)
-            if stored is not None:
-                return stored, False
             commitment = commit_run(run, self.salt_key)
-            document = _document(run, inputs, rules, commitment)
-            stored = add_run(connection, run, document, site_version=version.version, booked_at=booked_at)
-            for statement in self._statements(connection, run, inputs, rules, commitment, booked_at):
-                add_statement(connection, statement)
+            stored = find_run(connection, run.id)
+            if stored is None:
+                state = RunState.DRAFT if draft else RunState.COMPUTED
+                stored = add_run(
+                    connection,
+                    run,
+                    _document(run, inputs, rules, commitment),
+                    state=state,
+                    computed_by=actor,
+                    site_version=version.version,
+                    booked_at=booked_at,
+                )
+                open_log(connection, run.id, state, actor=actor, acted_at=booked_at)
+                add_slots(connection, run.id, inputs)
+            elif draft or stored.head.state not in (RunState.DRAFT, RunState.SUPERSEDED):
+                return stored, False
+            else:
+                stored = _taken_up(connection, stored, actor, booked_at)
+            if not draft and not numbers_of_run(connection, run.id):
+                for statement in self._statements(connection, run, inputs, rules, commitment, booked_at):
+                    add_statement(connection, statement)
             return stored, True
+
+    @property
+    def desk(self) -> RunsDesk:
+        """The desk at which the runs computed here go on."""
+        return RunsDesk(self.settlement.database, self.settlement.catalogue, self.signer)
+
+    def dry_run(self, site: SiteId, period: str) -> Run:
+        """Compute what `close` would compute now and store nothing of it; raises what `close` raises."""
+        self.settlement.settle_site(site)
+        with self.settlement.database.transaction() as connection:
+            _, rules, inputs = self._gather_newest(connection, site, period)
+            return close_period(inputs, rules)
+
+    def _gather_newest(
+        self, connection: Connection, site: SiteId, period: str
+    ) -> tuple[SiteVersion, Rules, PeriodInputs]:
+        lock_site(connection, site)
+        version = require_site(connection, site)
+        for node in version.site.nodes:
+            settle_node(connection, version.site, self.settlement.catalogue, node.id)
+        rules = rules_from_document(version.rules, site_names(version.site))
+        return version, rules, gather(connection, version.site, rules, self.settlement.catalogue, period)
 
     def _statements(
         self,
@@ -112,19 +155,37 @@ class Closing:
             yield StoredStatement(statement.number, run.id, party, statement.octets, bundle, booked_at)
 
 
+def _taken_up(connection: Connection, stored: StoredRun, actor: str, booked_at: datetime) -> StoredRun:
+    """Make a draft, or a run whose facts have become again what they were, a computed run that waits for its check."""
+    standing = require_standing(connection, stored)
+    told = "" if standing.state is RunState.DRAFT else "the facts are again what they were"
+    require_step(standing, RunState.COMPUTED, actor)
+    run = stored.head.run
+    move_run(connection, run, RunState.COMPUTED, standing=standing, actor=actor, acted_at=booked_at, reason=told)
+    if standing.state is RunState.DRAFT:
+        book_run(connection, run, booked_at)
+    found = find_run(connection, run)
+    assert found is not None
+    return found
+
+
 def gather(connection: Connection, site: Site, rules: Rules, catalogue: Catalogue, label: str) -> PeriodInputs:
     """Read the facts of a period from the store, with the readings that prove its metered lines."""
     period = site.calendar.period(label)
     days = site.calendar.days(period)
     points = metering_points(site, catalogue)
     bare = period_inputs(site, label, points, settled_days(connection, site.id, days[0], days[-1]), ())
+
+    def earlier(first: date, last: date) -> PeriodInputs:
+        return period_inputs(site, f"{first}--{last}", points, settled_days(connection, site.id, first, last), ())
+
     needed = evidence_needed(bare, rules)
     evidence = tuple(
         _evidence(connection, site, catalogue, period, point, needed[point.node, point.obis])
         for point in points
         if (point.node, point.obis) in needed
     )
-    return replace(bare, evidence=evidence)
+    return replace(bare, evidence=evidence, counted_before=count_before(bare, rules, earlier))
 
 
 def _evidence(
@@ -142,7 +203,7 @@ def _evidence(
 
 
 def _document(run: Run, inputs: PeriodInputs, rules: Rules, commitment: Commitment) -> dict[str, Any]:
-    """Give what is stored of a run: itself and its roots, the exceptions of its period, each pool's agreement."""
+    """Give what is stored of a run: itself, its roots, exceptions and counts of its period, each pool's agreement."""
     exceptions = [{"node": node, **exception.to_document()} for node, exception in inputs.exceptions]
     terms = {
         pool.id: {
@@ -151,7 +212,9 @@ def _document(run: Run, inputs: PeriodInputs, rules: Rules, commitment: Commitme
         }
         for pool in rules.pools
     }
-    return {**run.to_document(), "commitment": commitment.to_document(), "exceptions": exceptions, "terms": terms}
+    counted = [[one.pool, one.unit, one.party, one.since.isoformat(), one.amount] for one in inputs.counted_before]
+    beside = {"exceptions": exceptions, "terms": terms, "counted_before": counted}
+    return {**run.to_document(), "commitment": commitment.to_document(), **beside}
 
 
 def _gateway_keys(connection: Connection, inputs: PeriodInputs) -> tuple[GatewayKey, ...]:

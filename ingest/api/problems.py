@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from ingest.runs_desk import RunUnknown
 from ingest.store.database import DatabaseUnreachable
 from metering.errors import BooksError, DocumentError, MeteringError, SenderError
 
@@ -80,6 +81,7 @@ def _on_metering_error(request: Request, error: Exception) -> JSONResponse:
         problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the document has {len(faults)} faults")
         return problem_response(problem, instance, faults=faults)
     status = HTTPStatus.CONFLICT if isinstance(error, BooksError) else HTTPStatus.UNPROCESSABLE_ENTITY
+    status = HTTPStatus.NOT_FOUND if isinstance(error, RunUnknown) else status
     members = {"reason": error.reason} if isinstance(error, SenderError) else {}
     return problem_response(Problem(status, str(error)), instance, **members)
 

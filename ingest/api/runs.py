@@ -11,7 +11,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from ingest.api.admission import AdminToken
 from ingest.api.metrics import Metrics
 from ingest.api.problems import not_found
-from ingest.closing import Closing
+from ingest.api.statements import standing_of
+from ingest.closing import UNNAMED, Closing
 from ingest.store.database import Connection, Database
 from ingest.store.runs import LIST_MAX, RunHead, StoredRun, find_run, list_lines, list_runs
 from ingest.store.statements import numbers_of_run
@@ -25,7 +26,8 @@ _FIND = f"GET {PATH} lists the runs"
 class RunRequest(BaseModel):
     """Asks to close a period of a site: a month, or days with both ends included.
 
-    `booked_at` is the time the result carries: no clock is read for it.
+    `booked_at` is the time the result carries: no clock is read for it. A draft is stored without statements; a dry
+    run is not stored at all. `by` names who computes: somebody else has to approve.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -33,6 +35,9 @@ class RunRequest(BaseModel):
     site: str = Field(examples=["park"])
     period: str = Field(examples=["2026-07", "2026-07-01--2026-07-03"])
     booked_at: AwareDatetime = Field(examples=["2026-08-01T09:00:00+08:00"])
+    by: str = Field(UNNAMED, examples=["accountant"])
+    draft: bool = False
+    dry_run: bool = False
 
 
 class RunRoutes:
@@ -55,8 +60,15 @@ class RunRoutes:
 
     def close(self, request: RunRequest, response: Response) -> dict[str, Any]:
         """Close a period. The same facts and rules give the same run: 201 the first time, 200 after."""
+        site = SiteId(request.site)
+        if request.dry_run:
+            response.status_code = HTTPStatus.OK
+            document = self._closing.dry_run(site, request.period).to_document()
+            return {"dry_run": True, "document": document}
         try:
-            stored, is_new = self._closing.close(SiteId(request.site), request.period, booked_at=request.booked_at)
+            stored, is_new = self._closing.close(
+                site, request.period, booked_at=request.booked_at, actor=request.by, draft=request.draft
+            )
         except MeteringError:
             self._metrics.runs.labels("refused").inc()
             raise
@@ -143,7 +155,13 @@ def _summary(connection: Connection, stored: StoredRun) -> dict[str, Any]:
             for pool in document["pools"]
         ],
         "statements": [
-            {"number": number, "party": party, "total_minor": totals[party], "href": f"/v1/statements/{number}"}
+            {
+                "number": number,
+                "party": party,
+                "total_minor": totals[party],
+                "standing": standing_of(stored.head.state),
+                "href": f"/v1/statements/{number}",
+            }
             for number, party in numbers_of_run(connection, stored.head.run)
         ],
     }

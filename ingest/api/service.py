@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 
 from ingest.api import problems
 from ingest.api.admission import AdminToken
+from ingest.api.desk import DeskRoutes
 from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import Check, health_router
 from ingest.api.metrics import Metrics
@@ -41,6 +42,7 @@ def create_app(parts: WebParts) -> FastAPI:
     admin = AdminToken(parts.admin_token)
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
+    app.include_router(DeskRoutes(parts.closing.desk).router(admin))
     app.include_router(StatementRoutes(parts.database).router())
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
     app.include_router(Console(parts.database).router())

@@ -1,12 +1,15 @@
-"""`/v1/statements`: the file that a stranger verifies, as it was stored, octet for octet."""
+"""`/v1/statements`: the file that a stranger verifies, as it was stored; with the publication once its run is final."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter
 from fastapi.responses import Response
 
+from allocation_engine.bundle import with_publication
+from allocation_engine.run_state import RunState
 from ingest.api.problems import not_found
 from ingest.store.database import Database
+from ingest.store.run_log import publication_of, state_of
 from ingest.store.statements import find_statement
 
 
@@ -26,10 +29,26 @@ class StatementRoutes:
         """Give the bundle: signed statement, evidence, profiles. `metertree verify FILE --key centre.pub` checks it."""
         with self._database.transaction() as connection:
             statement = find_statement(connection, number)
-        if statement is None:
-            raise not_found(f"statement {number}", "each run names its statements: GET /v1/allocation-runs/{run}")
+            if statement is None:
+                raise not_found(f"statement {number}", "each run names its statements: GET /v1/allocation-runs/{run}")
+            publication = publication_of(connection, statement.run)
+            state = state_of(connection, statement.run)
         headers = {
             "Content-Disposition": f'attachment; filename="{statement.number}.json"',
-            "Cache-Control": "private, max-age=31536000, immutable",
+            # What a browser keeps must not hide that a provisional statement became final.
+            "Cache-Control": "private, no-cache",
+            "Metertree-Statement": standing_of(state),
         }
-        return Response(statement.bundle, media_type="application/json", headers=headers)
+        bundle = statement.bundle if publication is None else with_publication(statement.bundle, publication)
+        return Response(bundle, media_type="application/json", headers=headers)
+
+
+def standing_of(state: RunState) -> str:
+    """Say what a statement counts for: only one of a published run is final."""
+    match state:
+        case RunState.PUBLISHED:
+            return "final"
+        case RunState.SUPERSEDED:
+            return "superseded"
+        case _:
+            return "provisional"

@@ -29,6 +29,7 @@ _LINKS = {
     "pool": "费用池",
     "commitment": "批次指纹",
     "total": "合计",
+    "publication": "发布",
 }
 
 
@@ -71,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         if report.content is not None:
             _print_line(report.content, args)
             _print_proof(report, report.content, args.lang)
+            print(_standing(report)[args.lang == "en"])
         verdict = ("一切成立。", "Everything holds.") if report.holds else ("不成立：", "Does not hold: ")
         print(verdict[args.lang == "en"] + ", ".join(check.link for check in report.broken))
     return 0 if report.holds else 1
@@ -89,8 +91,15 @@ def _document(report: VerificationReport) -> dict[str, object]:
     return {
         "number": None if report.content is None else report.content.number,
         "holds": report.holds,
+        "final": report.published is not None,
         "checks": [{"link": check.link, "holds": check.holds, "result": check.result} for check in report.checks],
     }
+
+
+def _standing(report: VerificationReport) -> tuple[str, str]:
+    if report.published is None:
+        return "暂定：该核算尚未发布，金额可能变动。", "PROVISIONAL: the run is not published; amounts may change."
+    return "终稿：该核算已复核、批准并发布。", "FINAL: the run was checked, approved and published."
 
 
 def _print_checks(report: VerificationReport, language: str) -> None:

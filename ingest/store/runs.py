@@ -1,29 +1,21 @@
-"""Allocation runs as stored: immutable documents with their lines. A correction is another run."""
+"""Allocation runs as stored: immutable documents with their lines and a state. A correction is another run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from allocation_engine.run import Run
+from allocation_engine.run_state import RunState, findings_of
 from ingest.store.database import Connection, load_queries
 from metering.identity import SiteId
 
 LIST_MAX = 200
 """Most runs in one list: 16 years of months of one site."""
-
-
-class RunState(StrEnum):
-    """Where a run stands. Approval and release come with a later version; a run is never edited."""
-
-    COMPUTED = "computed"
-    BLOCKED = "blocked"
-    """Computed, with open cases: not approvable without a recorded reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +52,17 @@ class StoredLine:
 
 
 def add_run(
-    connection: Connection, run: Run, document: Mapping[str, Any], *, site_version: int, booked_at: datetime
+    connection: Connection,
+    run: Run,
+    document: Mapping[str, Any],
+    *,
+    state: RunState,
+    computed_by: str,
+    site_version: int,
+    booked_at: datetime,
 ) -> StoredRun:
-    """Store a run and its lines and give it as stored; call inside a transaction."""
+    """Store a run and its lines and give it as stored; its log must be opened in the same transaction."""
     queries = load_queries("runs")
-    state = RunState.COMPUTED if run.approvable else RunState.BLOCKED
     connection.execute(
         queries["add_run"],
         {
@@ -77,6 +75,8 @@ def add_run(
             "inputs_hash": run.inputs_hash,
             "engine_version": run.engine_version,
             "document": Jsonb(document),
+            "computed_by": computed_by,
+            "unexplained": len(findings_of(document)),
         },
     )
     with connection.cursor() as cursor, cursor.copy(queries["add_lines"]) as copy:
@@ -100,7 +100,7 @@ def list_runs(connection: Connection, *, site: str | None, period: str | None, m
 
 
 def count_runs(connection: Connection, site: SiteId, period: str) -> int:
-    """Count the runs of a site's period."""
+    """Count the runs of a site's period that have statements: all but drafts."""
     row = connection.execute(load_queries("runs")["count_runs"], {"site": site, "period": period}).fetchone()
     return 0 if row is None else int(row[0])
 

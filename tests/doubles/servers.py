@@ -26,6 +26,7 @@ from metering.clock import SystemClock
 
 GIVEN_DSN = os.environ.get("METERTREE_TEST_DSN")
 TABLES = (
+    *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
 )

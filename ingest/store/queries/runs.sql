@@ -1,8 +1,9 @@
 -- name: add_run
 INSERT INTO allocation_runs
-    (run, site, period, state, booked_at, site_version, inputs_hash, engine_version, document, created_at)
+    (run, site, period, state, booked_at, site_version, inputs_hash, engine_version, document, created_at,
+    computed_by, unexplained)
 VALUES (%(run)s, %(site)s, %(period)s, %(state)s, %(booked_at)s, %(site_version)s, %(inputs_hash)s, %(engine_version)s,
-    %(document)s, now());
+    %(document)s, now(), %(computed_by)s, %(unexplained)s);
 
 -- name: add_lines
 COPY run_lines (run, line, pool, party, unit, energy, amount_minor, trace) FROM STDIN;
@@ -19,7 +20,8 @@ ORDER BY created_at DESC, run
 LIMIT %(most)s;
 
 -- name: count_runs
-SELECT count(*) FROM allocation_runs WHERE site = %(site)s AND period = %(period)s;
+-- Drafts have no statements, so they take no version number.
+SELECT count(*) FROM allocation_runs WHERE site = %(site)s AND period = %(period)s AND state <> 'draft';
 
 -- name: lines
 SELECT line, pool, party, unit, energy, amount_minor, trace
