@@ -15,7 +15,7 @@ from allocation_engine.costs import CostStep
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.inputs import Int64Array, PeriodInputs
 from allocation_engine.months import month_spans
-from allocation_engine.pools import AreaRule, DirectRule, OwnUseRule, PassThroughRule, Pool
+from allocation_engine.pools import DirectRule, MinimumRule, OwnUseRule, Pool, StandingRule
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
 from allocation_engine.tariff import Band, Tariff, TariffVersion
@@ -54,7 +54,7 @@ def customers_before(inputs: PeriodInputs, rules: Rules) -> dict[Customer, tuple
     first_day = inputs.calendar.days(inputs.period)[0]
     needed: dict[Customer, tuple[date, ...]] = {}
     for pool in rules.pools:
-        if pool.charge is not None or not isinstance(pool.rule, OwnUseRule | DirectRule | AreaRule | PassThroughRule):
+        if pool.charge is not None or isinstance(pool.rule, StandingRule | MinimumRule):
             continue
         pieces = _pieces(rules.prices.tariff(pool.tariff), inputs)
         since = tuple(sorted({piece.since for piece in pieces if piece.since < first_day}))
