@@ -108,7 +108,7 @@ def _broker(settings: Settings) -> str:
         client.loop_start()
         verdict = verdicts.get(timeout=BROKER_WAIT_S)
     except (OSError, Empty) as error:
-        raise Unwell(f"{config.host}:{config.port} does not answer: {error or 'no CONNACK'}; start it") from error
+        raise Unwell(f"{config.host}:{config.port} does not answer: {str(error) or 'no CONNACK'}; start it") from error
     finally:
         client.loop_stop()
         client.disconnect()
