@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from allocation_engine.intervals import SettledSpan, SlotQuality, settle_point
 from allocation_engine.money import show_kwh, show_minor
 from allocation_engine.rules import Rules, SiteNames
 from allocation_engine.rules_file import rules_from_document
+from allocation_engine.tables_file import SHIPPED
 from metering.errors import BooksError
 from metering.identity import MeterId, NodeId, PartyId, SiteId, UnitId
 from metering.interval import Interval, SiteCalendar
@@ -106,8 +108,15 @@ class Case:
         common = {"names": {"zh": "池", "en": "pool"}, "measure": "import", "from": "2026-01-01"}
         document = {
             "tariff": {"format": 1, "currency": "CNY", "versions": [version]},
-            "pools": {"format": 1, "series": [series], "pools": [{**common, **pool} for pool in self.facts["pools"]]},
+            "pools": {
+                "format": 1,
+                "series": [series],
+                "pools": [{**common, **pool} for pool in self.facts["pools"]],
+                **{key: self.facts[key] for key in ("unit_numbers", "services") if key in self.facts},
+            },
             "series": {"tmax": [[day, number] for day, number in tmax.items()]},
+            "unit_numbers": self.facts.get("unit_number_files", {}),
+            "tables": {name: shipped(name) for name in self.facts.get("shipped", ())},
         }
         return rules_from_document(document, names)
 
@@ -146,6 +155,11 @@ def local(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=SHANGHAI.tz)
 
 
+def shipped(name: str) -> dict[str, Any]:
+    """Give the content of a table that is shipped."""
+    return tomllib.loads(files(SHIPPED).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
+
+
 def read_case(folder: Path) -> Case:
     """Read one case."""
     return Case(tomllib.loads((folder / "case.toml").read_text(encoding="utf-8")))
@@ -166,8 +180,27 @@ def test_a_period_gives_the_lines_it_must(folder: Path) -> None:
         for line in run.lines
     }
     assert lines == {name: list(line) for name, line in expected["lines"].items()}
+    assert run.warnings == tuple(expected.get("warnings", ()))
     costs = {pool.id: show_minor(pool.cost_minor, run.currency) for pool in run.pools}
     assert costs == expected["pools"]
+
+
+@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+def test_a_period_says_what_its_rules_rest_on(folder: Path) -> None:
+    case = read_case(folder)
+    expected = case.facts["expected"]
+    if "refuses" in expected:
+        return
+    run = close_period(case.inputs, case.rules)
+    for name, told in expected.get("grounds", {}).items():
+        assert next(pool.ground for pool in run.pools if pool.id == name) == told
+    for name, told in expected.get("fallbacks", {}).items():
+        assert next(pool.fallback for pool in run.pools if pool.id == name) == told
+    methods = {
+        one.method: {party: show_minor(amount, run.currency) for party, amount in one.parties}
+        for one in run.service_methods
+    }
+    assert methods == expected.get("methods", {})
 
 
 @pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
