@@ -62,7 +62,7 @@ class RunningDemo:
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; fail if the demo ends before."""
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 150
         while not condition():
             assert self.process.poll() is None, self.text
             assert time.monotonic() < deadline, self.text
