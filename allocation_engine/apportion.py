@@ -13,6 +13,7 @@ from math import floor, gcd, lcm
 
 import numpy as np
 
+from allocation_engine.blocks import in_blocks
 from allocation_engine.errors import AllWeightsZero, NotConserved, OutOfRange
 from allocation_engine.kernels import MAGNITUDE_BITS, Int64Array, split_amount
 
@@ -101,9 +102,20 @@ def apportion_rows(amount: int, weights: Int64Array) -> Int64Array:
 
 def _divide(amount: int, weights: Int64Array, total: int) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Give floors, remainders, and the places of the parts that get 1 more: largest remainder, then smaller place."""
-    quotients, remainders = split_amount(amount, weights, total)
-    ranking = np.argsort(-remainders, kind="stable")[: amount - int(quotients.sum())]
-    return quotients, remainders, ranking
+    quotients, remainders = np.empty_like(weights), np.empty_like(weights)
+
+    def split(first: int, end: int) -> None:
+        quotients[first:end], remainders[first:end] = split_amount(amount, weights[first:end], total)
+
+    in_blocks(split, weights.size, MAGNITUDE_BITS)
+    odd = amount - int(quotients.sum())
+    if odd == 0:
+        return quotients, remainders, np.zeros(0, np.int64)
+    if not 0 < odd < weights.size:
+        raise NotConserved(f"floors of {amount} leave {odd} over, for {weights.size} parts")
+    cut = np.partition(remainders, weights.size - odd)[weights.size - odd]
+    above = np.flatnonzero(remainders > cut)
+    return quotients, remainders, np.concatenate([above, np.flatnonzero(remainders == cut)[: odd - above.size]])
 
 
 def integer_weights(weights: Mapping[str, Fraction]) -> dict[str, int]:

@@ -32,6 +32,8 @@ DIGIT = (1 << 20) - 1
 """Loss factors have 40 binary places: two digits of 20 bits below the whole."""
 GROSS_BITS = 18
 """A node whose loss is more than 2^18 times what was drawn below it has no children worth the name in that slot."""
+SHORT_BITS = 21
+"""Below 2^21 Wh a node's numerator fits 63 bits."""
 MEASURED = int(SlotQuality.MEASURED)
 ROLLOVER = int(SlotQuality.ROLLOVER)
 ESTIMATED = int(SlotQuality.ESTIMATED)
@@ -244,7 +246,7 @@ def gross_up(
 
     A node passes on gross-of-parent x intake + its own loss, less its no-load part (see `loss.py`), to what was drawn
     below it. The quotient is cut at 2^-40, for all children alike; what the cut leaves over is kept in `rest`. The
-    numerator needs 100 bits, so it is divided in three digits of 20 bits, as one divides by hand.
+    numerator may need 100 bits; where it does not fit 63, it is divided digit by digit, 20 bits each, as by hand.
 
     places          which nodes: numbers of inner nodes, all of one level
     upper           shape (inner,), the inner node above each; -1 at the top
@@ -275,12 +277,15 @@ def gross_up(
             if is_unknown[node, slot]:
                 factor = above
             elif below > 0 and abs(high) <= below << GROSS_BITS and abs(carried) <= below << GROSS_BITS:
-                quotient = high // below
-                middle += (high - quotient * below) << 20
-                factor = quotient << 40
-                quotient = middle // below
-                low += (middle - quotient * below) << 20
-                factor += quotient << 20
+                if abs(high) >> SHORT_BITS == 0 and abs(carried) >> SHORT_BITS == 0:
+                    low += (high << 40) + (middle << 20)
+                else:
+                    quotient = high // below
+                    middle += (high - quotient * below) << 20
+                    factor = quotient << 40
+                    quotient = middle // below
+                    low += (middle - quotient * below) << 20
+                    factor += quotient << 20
                 quotient = low // below
                 factor += quotient
                 high, middle, low = np.int64(0), np.int64(0), low - quotient * below
@@ -298,42 +303,38 @@ def weigh_rows(
     starts: Int64Array,
     ends: Int64Array,
     factors: Int64Array,
-    pattern_of_block: Int64Array,
-    band_of_place: Int64Array,
+    edges: Int64Array,
+    bands: Int64Array,
     first: int,
     end: int,
     sums: Int64Array,
 ) -> None:
-    """Add up energy, and energy x factor, by price band, over spans of rows.
+    """Add up energy, energy x one factor and energy x another, by price band, over spans of rows.
 
-    A day's slots are added up across days first and folded into bands once: bands change too often to add within them.
+    Both factors at once, because reading a row costs as much as multiplying it.
 
-    energy_wh         shape (rows, slots) [Wh]; negative where unknown, and then left out
-    rows, groups      shape (spans,), the row and the group of factors of each span
-    starts, ends      shape (spans,), its slots
-    factors           shape (groups, factors, slots)
-    pattern_of_block  shape (blocks,), which pattern of bands each block of 96 slots has
-    band_of_place     shape (patterns x 96,)
-    sums              out, shape (spans, 1 + factors, bands)
+    energy_wh     shape (rows, slots) [Wh]; negative where unknown, and then left out
+    rows, groups  shape (spans,), the row and the group of factors of each span
+    starts, ends  shape (spans,), its slots
+    factors       shape (groups, 2, slots)
+    edges, bands  slots edges[i] <= slot < edges[i + 1] have band bands[i]
+    sums          out, shape (spans, 3, bands)
     """
-    count = factors.shape[1]
-    places = np.empty((1 + count, band_of_place.size), np.int64)
     for span in range(first, end):
-        places[:] = 0
-        for block in range(starts[span] // DAY_SLOTS, (ends[span] + DAY_SLOTS - 1) // DAY_SLOTS):
-            start = max(starts[span], block * DAY_SLOTS)
-            stop = min(ends[span], (block + 1) * DAY_SLOTS)
-            shift = (pattern_of_block[block] - block) * DAY_SLOTS
-            slots = energy_wh[rows[span], start:stop]
-            place = places[0, start + shift : stop + shift]
-            for slot in range(slots.size):
-                place[slot] += max(slots[slot], 0)
-            for number in range(count):
-                factor = factors[groups[span], number, start:stop]
-                place = places[1 + number, start + shift : stop + shift]
-                for slot in range(slots.size):
-                    place[slot] += np.int64(max(slots[slot], 0)) * factor[slot]
+        slots = energy_wh[rows[span]]
+        one = factors[groups[span], 0]
+        other = factors[groups[span], 1]
         sums[span] = 0
-        for number in range(1 + count):
-            for index in range(band_of_place.size):
-                sums[span, number, band_of_place[index]] += places[number, index]
+        for run in range(bands.size):
+            energy = np.int64(0)
+            by_one = np.int64(0)
+            by_other = np.int64(0)
+            # Unsigned, or each index would be checked for being counted from the end, and nothing be done in parallel.
+            for slot in range(np.uint64(max(edges[run], starts[span])), np.uint64(min(edges[run + 1], ends[span]))):
+                wh = np.int64(max(slots[slot], 0))
+                energy += wh
+                by_one += wh * one[slot]
+                by_other += wh * other[slot]
+            sums[span, 0, bands[run]] += energy
+            sums[span, 1, bands[run]] += by_one
+            sums[span, 2, bands[run]] += by_other

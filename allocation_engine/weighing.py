@@ -1,4 +1,4 @@
-"""Energy, and energy times a factor, by price band, over any spans of any rows: the sums every weight is made of."""
+"""Energy, and energy times two factors, by price band, over any spans of any rows: the sums weights are made of."""
 
 from __future__ import annotations
 
@@ -8,39 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from allocation_engine.blocks import in_blocks
+from allocation_engine.errors import OutOfRange
 from allocation_engine.inputs import Int64Array
-from allocation_engine.kernels import DAY_SLOTS, DIGIT, IntArray, weigh_rows
+from allocation_engine.kernels import IntArray, weigh_rows
 
-DIGIT_BITS = 20
 ROW_BITS = 42
-"""A span of a row holds less than 2^42 Wh, so that its sum with 20-bit digits of a factor stays below 2^62."""
+"""No row holds 2^42 Wh in one period: that would be 6 GW without a pause."""
+FACTOR_BITS_MAX = 62
+SUM_BITS = 62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BandPattern:
-    """The bands of a span of slots, as few different days of 96 slots.
+class BandRuns:
+    """The bands of a span of slots: band `bands[i]` from slot `edges[i]` to `edges[i + 1]`; `count` bands in all."""
 
-    of_block   shape (blocks,), the pattern of each 96 slots
-    places     shape (patterns x 96,), the band of each slot of each pattern
-    count      number of bands
-    """
-
-    of_block: Int64Array
-    places: Int64Array
+    edges: Int64Array
+    bands: Int64Array
     count: int
 
     @classmethod
-    def of(cls, band_of_slot: Int64Array, count: int) -> BandPattern:
-        """Find the patterns; a last block that is not whole is filled up, and what stands there is never used."""
-        padded = np.zeros(-(-band_of_slot.size // DAY_SLOTS) * DAY_SLOTS, np.int64)
-        padded[: band_of_slot.size] = band_of_slot
-        patterns, of_block = np.unique(padded.reshape(-1, DAY_SLOTS), axis=0, return_inverse=True)
-        return cls(of_block.reshape(-1).astype(np.int64), patterns.ravel(), count)
+    def of(cls, band_of_slot: Int64Array, count: int) -> BandRuns:
+        """Find the runs of slots of one band."""
+        starts = np.flatnonzero(np.diff(band_of_slot, prepend=-1))
+        return cls(np.append(starts, band_of_slot.size), band_of_slot[starts], count)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowSpans:
-    """Slots `starts` <= slot < `ends` of `rows`, each with the group of its factor; one entry a span."""
+    """Slots `starts` <= slot < `ends` of `rows`, each with the group of its factors; one entry a span."""
 
     rows: Int64Array
     groups: Int64Array
@@ -55,43 +50,52 @@ class RowSpans:
 
 
 def weigh(
-    energy_wh: IntArray, spans: RowSpans, factors: Int64Array, bands: BandPattern, threads: int | None = None
+    energy_wh: IntArray, spans: RowSpans, factors: Int64Array, runs: BandRuns, threads: int | None = None
 ) -> Int64Array:
-    """Add up energy, and energy x each factor, by band. The caller sees to it that no sum reaches 2^63.
+    """Add up energy, and energy x each of two factors, by band. The caller sees to it that no sum reaches 2^63.
 
     energy_wh   shape (rows, slots) [Wh]; negative where unknown, and then left out
-    factors     shape (groups, factors, slots)
-    Returns     shape (spans, 1 + factors, bands)
+    factors     shape (groups, 2, slots)
+    Returns     shape (spans, 3, bands)
     """
-    sums = np.empty((spans.rows.size, 1 + factors.shape[1], bands.count), np.int64)
+    sums = np.empty((spans.rows.size, 3, runs.count), np.int64)
 
     def task(first: int, end: int) -> None:
         places = (spans.rows, spans.groups, spans.starts, spans.ends)
-        weigh_rows(energy_wh, *places, factors, bands.of_block, bands.places, first, end, sums)
+        weigh_rows(energy_wh, *places, factors, runs.edges, runs.bands, first, end, sums)
 
     in_blocks(task, spans.rows.size, energy_wh.shape[1], threads)
     return sums
 
 
 def weigh_exactly(
-    energy_wh: IntArray, spans: RowSpans, factors: Int64Array, bands: BandPattern
+    energy_wh: IntArray, spans: RowSpans, factors: Int64Array, runs: BandRuns
 ) -> tuple[Int64Array, list[list[int]]]:
-    """Add up energy, and energy x factor, by band, whatever the size of the factors (below 2^62).
+    """Add up energy, and energy x factor, by band, with as many digits as the factors have.
 
-    energy_wh   as in `weigh`; a span holds less than 2^42 Wh
-    factors     shape (groups, slots)
+    energy_wh   as in `weigh`
+    factors     shape (groups, slots), below 2^62
     Returns     energy, shape (spans, bands) [Wh]; and for each span and band the sum of energy x factor
+    Raises      OutOfRange where a row holds 2^42 Wh
     """
-    largest = int(energy_wh.max(initial=0)) * energy_wh.shape[1]
-    shifts: tuple[int, ...]
-    if int(np.abs(factors).max(initial=0)) * max(largest, 1) < 2**62:
-        digits, shifts = factors[:, None, :], (0,)
-    else:
-        digits = np.stack([factors >> 2 * DIGIT_BITS, factors >> DIGIT_BITS & DIGIT, factors & DIGIT], axis=1)
-        shifts = (2 * DIGIT_BITS, DIGIT_BITS, 0)
-    sums = weigh(energy_wh, spans, np.ascontiguousarray(digits), bands)
-    weighted = [
-        [sum(int(one) << shift for one, shift in zip(band, shifts, strict=True)) for band in span.T]
-        for span in sums[:, 1:]
-    ]
-    return sums[:, 0], weighted
+    row_bits = int(np.maximum(energy_wh, 0).sum(axis=1, dtype=np.int64).max(initial=0)).bit_length()
+    if row_bits > ROW_BITS:
+        raise OutOfRange(f"more than 2^{ROW_BITS} Wh at one node in one period")
+    digit_bits = SUM_BITS - max(row_bits, 1)
+    energy = np.zeros((spans.rows.size, runs.count), np.int64)
+    weighted = np.zeros(energy.shape, object)
+    for shift in range(0, FACTOR_BITS_MAX, 2 * digit_bits):
+        digits = [_digit(factors, shift + step, digit_bits) for step in (0, digit_bits)]
+        sums = weigh(energy_wh, spans, np.stack(digits, axis=1), runs)
+        energy = sums[:, 0]
+        for step, column in zip((0, digit_bits), (1, 2), strict=True):
+            weighted += sums[:, column].astype(object) * 2 ** (shift + step)
+    return energy, weighted.tolist()
+
+
+def _digit(factors: Int64Array, shift: int, bits: int) -> Int64Array:
+    """Give `bits` bits of the factors from `shift` on; the last digit keeps the sign."""
+    if shift >= FACTOR_BITS_MAX:
+        return np.zeros_like(factors)
+    shifted: Int64Array = factors >> shift
+    return shifted if shift + bits >= FACTOR_BITS_MAX else shifted & ((1 << bits) - 1)

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allocation_engine import kernels
-from allocation_engine.errors import InputsInvalid
+from allocation_engine.errors import InputsInvalid, OutOfRange
 from allocation_engine.evidence import Installation, PointReading
 from allocation_engine.intervals import SettledSpan, SlotQuality, settle_point
-from allocation_engine.kernels import UNKNOWN, weigh_rows
+from allocation_engine.kernels import UNKNOWN
 from allocation_engine.ladder import FleetMeters, SettledFleet, settle_fleet
 from allocation_engine.tree import OUTSIDE, TOP, span_of
+from allocation_engine.weighing import BandRuns, RowSpans, weigh, weigh_exactly
 from metering.identity import MeterId
 from metering.interval import Interval
 from tests.conftest import MARK
@@ -168,33 +169,54 @@ def test_every_parent_comes_before_its_children(parents: list[int]) -> None:
 
 
 def exact_weigh(
-    energy: Sequence[int], factor: Sequence[int], bands: Sequence[int], start: int, end: int, count: int
+    energy: Sequence[int], factors: Sequence[Sequence[int]], bands: Sequence[int], start: int, end: int
 ) -> list[list[int]]:
-    """Twin of `weigh_rows` for one span and one factor."""
-    sums = [[0] * count, [0] * count]
+    """Twin of `weigh_rows` for one span: sums by number (energy, one factor, the other) and band."""
+    sums = [[0, 0, 0] for _ in range(1 + len(factors))]
     for slot in range(start, end):
-        sums[0][bands[slot]] += max(energy[slot], 0)
-        sums[1][bands[slot]] += max(energy[slot], 0) * factor[slot]
+        wh = max(energy[slot], 0)
+        for number, factor in enumerate([1, *(one[slot] for one in factors)]):
+            sums[number][bands[slot]] += wh * factor
     return sums
 
 
-@given(st.integers(1, 400), st.data())
-@settings(deadline=None, max_examples=60)
-def test_weighing_spans_agrees_with_its_twin(slot_count: int, data: st.DataObject) -> None:
-    blocks = -(-slot_count // 96)
-    draw = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    places = draw.integers(0, 3, (2, 96))
-    pattern = draw.integers(0, 2, blocks)
-    bands = [int(places[pattern[slot // 96], slot % 96]) for slot in range(slot_count)]
-    energy = draw.integers(-1, 10**6, (3, slot_count))
-    factors = draw.integers(-(2**38), 2**38, (2, 1, slot_count))
-    start = data.draw(st.integers(0, slot_count - 1))
-    end = data.draw(st.integers(start + 1, slot_count))
-    sums = np.empty((1, 2, 3), np.int64)
-    spans = (np.array([one]) for one in (2, 1, start, end))
-    weigh_rows(energy, *spans, factors, pattern, places.ravel(), 0, 1, sums)
-    expected = exact_weigh(energy[2].tolist(), factors[1, 0].tolist(), bands, start, end, 3)
-    assert sums[0].tolist() == expected
+@st.composite
+def weighings(draw: st.DrawFn) -> tuple[np.random.Generator, list[int], int, int]:
+    """Bands of some slots, in runs, and a span of them."""
+    slot_count = draw(st.integers(1, 200))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32)))
+    bands = np.repeat(generator.integers(0, 3, slot_count), generator.integers(1, 20, slot_count))[:slot_count]
+    start = draw(st.integers(0, slot_count - 1))
+    return generator, bands.tolist(), start, draw(st.integers(start + 1, slot_count))
+
+
+@given(weighings())
+@settings(deadline=None)
+def test_weighing_spans_agrees_with_its_twin(weighing: tuple[np.random.Generator, list[int], int, int]) -> None:
+    draw, bands, start, end = weighing
+    energy = draw.integers(-1, 10**6, (3, len(bands)))
+    factors = draw.integers(-(2**34), 2**34, (2, 2, len(bands)))
+    sums = weigh(energy, RowSpans.of([(2, 1, start, end)]), factors, BandRuns.of(np.array(bands), 3))
+    assert sums[0].tolist() == exact_weigh(energy[2].tolist(), factors[1].tolist(), bands, start, end)
+
+
+@given(weighings(), st.sampled_from([1, 10**6, 10**9]))
+@settings(deadline=None)
+def test_factors_of_any_size_are_weighed_exactly(
+    weighing: tuple[np.random.Generator, list[int], int, int], wh_max: int
+) -> None:
+    draw, bands, start, end = weighing
+    energy = draw.integers(-1, wh_max, (1, len(bands)))
+    factors = draw.integers(-(2**61), 2**61, (1, len(bands)))
+    drawn, weighted = weigh_exactly(energy, RowSpans.of([(0, 0, start, end)]), factors, BandRuns.of(np.array(bands), 3))
+    expected = exact_weigh(energy[0].tolist(), factors.tolist(), bands, start, end)
+    assert [drawn[0].tolist(), weighted[0]] == expected
+
+
+def test_a_row_beyond_all_bounds_is_refused() -> None:
+    energy, bands = np.full((1, 96), 10**11), BandRuns.of(np.zeros(96, np.int64), 1)
+    with pytest.raises(OutOfRange, match="at one node in one period"):
+        weigh_exactly(energy, RowSpans.of([(0, 0, 0, 96)]), np.ones((1, 96), np.int64), bands)
 
 
 def test_grades_of_the_kernels_are_the_qualities_of_the_ladder() -> None:
