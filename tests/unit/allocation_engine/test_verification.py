@@ -254,6 +254,7 @@ def test_an_honest_bundle_holds_and_recomputes_every_line(book: Book) -> None:
         ("pool own-use", True),
         ("commitment", True),
         ("total", True),
+        ("publication", True),
     ]
     assert report.holds
     # Registers 0, 416 and 525 x 10 Wh x 2: 8.320 kWh at 0.30 and 2.180 kWh at 1.00.
