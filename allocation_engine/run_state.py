@@ -40,6 +40,10 @@ NEXT: Mapping[RunState, frozenset[RunState]] = {
 }
 
 
+class RunUnknown(BooksError):
+    """There is no run with this id, or more than one begins with what was given of it."""
+
+
 class TransitionRefused(BooksError):
     """A run cannot go from where it stands to where it was asked to go."""
 

@@ -17,7 +17,7 @@ from allocation_engine.publication import Publication
 from allocation_engine.rule_check import Finding, check_rules
 from allocation_engine.rules import Rules
 from allocation_engine.run_diff import RunDiff, diff_facts
-from allocation_engine.run_state import RunState, TransitionRefused, findings_of, read_actor, require_step
+from allocation_engine.run_state import RunState, RunUnknown, TransitionRefused, findings_of, read_actor, require_step
 from allocation_engine.what_if import Scope, Shadow, shadow, what_if
 from device_profiles.catalogue import Catalogue
 from ingest.run_facts import FactsForgotten, facts_of_run, facts_of_site
@@ -45,10 +45,6 @@ from provisioning.site import Site
 
 SHADOW_PERIODS_MAX = 24
 """Two years of months: each is closed twice."""
-
-
-class RunUnknown(BooksError):
-    """There is no run with this id."""
 
 
 class ReasonInvalid(BooksError):
@@ -88,11 +84,11 @@ class RunStory:
 
 @dataclass(frozen=True, slots=True)
 class RunsDesk:
-    """Moves runs on and compares them. `signer` is the centre's key."""
+    """Moves runs on and compares them. `signer` is the centre's key; only publishing needs it."""
 
     database: Database
     catalogue: Catalogue
-    signer: Signer
+    signer: Signer | None
 
     def check(self, run: str, act: Act, reasons: Mapping[str, str]) -> StoredRun:
         """Say that a run was looked at, with a reason for each finding that needs one; more may follow at approval."""
@@ -105,6 +101,8 @@ class RunsDesk:
     def publish(self, run: str, act: Act) -> StoredRun:
         """Make an approved run final: sign its publication, supersede what was there, book the delta lines."""
         act = _read(act)
+        if self.signer is None:
+            raise TypeError("a desk without the centre's key cannot publish")
         with self.database.transaction() as connection:
             stored = self._hold(connection, run)
             standing = require_standing(connection, stored)

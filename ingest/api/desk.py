@@ -12,11 +12,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run_diff import RunDiff
+from allocation_engine.run_state import RunUnknown
 from allocation_engine.what_if import Scope, totals
 from ingest.api.admission import AdminToken
 from ingest.api.problems import not_found
 from ingest.period_inputs import site_names
-from ingest.runs_desk import Act, Draft, RunsDesk, RunUnknown
+from ingest.runs_desk import Act, Draft, RunsDesk
 from ingest.store.run_log import corrections_of
 from ingest.store.runs import StoredRun, find_run
 from ingest.store.sites import site_version

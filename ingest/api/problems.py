@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from ingest.runs_desk import RunUnknown
+from allocation_engine.run_state import RunUnknown
 from ingest.store.database import DatabaseUnreachable
 from metering.errors import BooksError, DocumentError, MeteringError, SenderError
 

@@ -56,11 +56,20 @@ class Centre:
             for gateway in answer["gateways"]
         }
 
-    def close(self, site: SiteId, period: str, booked_at: str) -> str:
+    def close(self, site: SiteId, period: str, booked_at: str, actor: str) -> str:
         """Ask for the allocation run of a period; give its id."""
-        request = {"site": site, "period": period, "booked_at": booked_at}
+        request = {"site": site, "period": period, "booked_at": booked_at, "by": actor}
         answer: Any = json.loads(self._call("POST", "/v1/allocation-runs", json.dumps(request).encode()))
         return str(answer["run"])
+
+    def log(self, run: str) -> tuple[str, list[str]]:
+        """Say where a run stands, and which of its findings no reason speaks of."""
+        answer: Any = json.loads(self.get(f"/v1/allocation-runs/{run}/log"))
+        return str(answer["steps"][-1]["to"]), list(answer["unexplained"])
+
+    def move(self, run: str, verb: str, request: dict[str, Any]) -> None:
+        """Move a run on: `check`, `approve` or `publish`."""
+        self._call("POST", f"/v1/allocation-runs/{run}/{verb}", json.dumps(request).encode())
 
     def get(self, path: str) -> bytes:
         """Fetch what stands at `path`; raises CentreAway or CentreRefused."""

@@ -43,6 +43,16 @@ TOOL_PAUSE_S = 1.0
 BOOKED_AFTER = timedelta(hours=9)
 """The run is booked at nine in the morning after its last day: a fact of the play, not of today."""
 
+ACCOUNTANT, APPROVER = "accountant", "approver"
+"""The two roles of the play: whoever checked a run cannot approve it."""
+STEPS = {
+    "computed": ("check", ACCOUNTANT, timedelta(hours=10)),
+    "checked": ("approve", APPROVER, timedelta(hours=11)),
+    "approved": ("publish", APPROVER, timedelta(hours=12)),
+}
+"""What is done with a run that stands so, by whom, and how long after the last day of the play."""
+EXPLAINED = "in the demo's measured world, as played; see the case"
+
 T = TypeVar("T")
 
 
@@ -153,7 +163,8 @@ class Demo:
         label = self._period_label()
         self._step("close", period=label)
         booked_at = self._site.calendar.local(self._play.played.end + BOOKED_AFTER).isoformat()
-        run = self._insist(lambda: self._centre.close(self._site.id, label, booked_at))
+        run = self._insist(lambda: self._centre.close(self._site.id, label, booked_at, ACCOUNTANT))
+        self._publish(run)
         answer: Any = json.loads(self._insist(lambda: self._centre.get(f"/v1/allocation-runs/{run}")))
         directory = self._premises.directory
         path = directory / "run.json"
@@ -163,6 +174,23 @@ class Demo:
         arrivals = self._insist(self._centre.arrivals)
         refused = {gateway: arrival.refused for gateway, arrival in arrivals.items() if arrival.refused}
         return Outcome(path, answer["document"], booked_at, statements, refused)
+
+    def _publish(self, run: str) -> None:
+        """Let two roles check, approve and publish the run, each at a time that is a fact of the play."""
+        self._step("publish", first=ACCOUNTANT, second=APPROVER)
+        state, findings = self._insist(lambda: self._centre.log(run))
+        while state in STEPS:
+            verb, actor, after = STEPS[state]
+            request = {
+                "by": actor,
+                "at": self._site.calendar.local(self._play.played.end + after).isoformat(),
+                "reasons": dict.fromkeys(findings, EXPLAINED) if verb == "check" else {},
+            }
+            try:
+                self._centre.move(run, verb, request)
+            except CentreAway:
+                self._supervisor.watch(LOOK_S)  # it may have been done all the same: the log says
+            state, findings = self._insist(lambda: self._centre.log(run))
 
     def _fetch_statement(self, entry: dict[str, Any]) -> tuple[str, str, Path]:
         path = self._premises.directory / "statements" / f"{entry['number']}.json"

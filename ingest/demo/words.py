@@ -15,6 +15,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "arrived": ("已签收批次", "envelopes receipted"),
     "close": ("核算 {period}", "Closing {period}"),
+    "publish": (
+        "{first} 复核,{second} 批准并发布",
+        "Checked by {first}, approved and published by {second}",
+    ),
     "refused": ("{gateway} 有 {count} 个批次被隔离", "{count} envelopes of {gateway} are in quarantine"),
     "children": ("下级合计", "Children"),
     "within": ("范围内", "within"),

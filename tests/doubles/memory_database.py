@@ -17,6 +17,7 @@ from psycopg import DataError
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Database, load_queries
+from tests.doubles.memory_runs import RunLogAnswers
 
 Row = tuple[Any, ...]
 Arguments = Mapping[str, Any]
@@ -58,6 +59,13 @@ class Tables:
         self.runs: dict[str, Row] = {}
         self.run_lines: dict[str, list[Row]] = {}
         self.statements: dict[str, Row] = {}
+        self.run_people: dict[str, Row] = {}
+        self.run_transitions: dict[str, list[Row]] = {}
+        self.run_reasons: dict[tuple[str, str], Row] = {}
+        self.run_slots: dict[str, list[Row]] = {}
+        self.publications: dict[str, list[Row]] = {}
+        self.correction_lines: dict[str, list[Row]] = {}
+        self.exclusions: dict[tuple[str, int, str], Row] = {}
 
     def copied(self) -> Tables:
         """Give the same tables, to come back to."""
@@ -97,7 +105,7 @@ class MemoryDatabase(Database):
         """Nothing is open."""
 
 
-class MemoryConnection:
+class MemoryConnection(RunLogAnswers):
     """Answers named queries."""
 
     def __init__(self, database: MemoryDatabase) -> None:
@@ -299,6 +307,7 @@ class MemoryConnection:
     def _add_run(self, a: Arguments) -> None:
         fields = ("run", "site", "period", "state", "booked_at", "site_version")
         self._tables.runs[a["run"]] = (*(a[name] for name in fields), _stored(a["document"]))
+        self._tables.run_people[a["run"]] = (1, a["computed_by"], None)
 
     def _add_lines(self, row: Row) -> None:
         run, number, pool, party, unit, energy, amount, trace = row
@@ -314,7 +323,8 @@ class MemoryConnection:
         return [row[:6] for row in wanted][: a["most"]]
 
     def _count_runs(self, a: Arguments) -> list[Row]:
-        return [(sum(row[1:3] == (a["site"], a["period"]) for row in self._tables.runs.values()),)]
+        rows = (row for row in self._tables.runs.values() if row[3] != "draft")
+        return [(sum(row[1:3] == (a["site"], a["period"]) for row in rows),)]
 
     def _lines(self, a: Arguments) -> list[Row]:
         rows = self._tables.run_lines.get(a["run"], [])
@@ -351,7 +361,7 @@ class MemoryCopy:
         self._take(tuple(row))
 
 
-_FILES = ("gateways", "intake", "sites", "settled", "readings", "runs", "statements", "database")
+_FILES = ("gateways", "intake", "sites", "settled", "readings", "runs", "run_log", "statements", "database")
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NO_HEAD: dict[str, Any] = {
     "contiguous_seq": 0,

@@ -68,10 +68,24 @@ def test_arrivals_are_read_by_gateway(server: ToldServer, centre: Centre) -> Non
 
 def test_a_period_is_closed_with_the_token_and_the_stated_booking_time(server: ToldServer, centre: Centre) -> None:
     server.document = {"run": "ab12"}
-    assert centre.close(SiteId("park"), "2026-07", "2026-08-01T09:00:00+08:00") == "ab12"
+    assert centre.close(SiteId("park"), "2026-07", "2026-08-01T09:00:00+08:00", "accountant") == "ab12"
     method, path, token, body = server.asked[0]
     assert (method, path, token) == ("POST", "/v1/allocation-runs", "Bearer token")
-    assert json.loads(body) == {"site": "park", "period": "2026-07", "booked_at": "2026-08-01T09:00:00+08:00"}
+    stated = {"site": "park", "period": "2026-07", "booked_at": "2026-08-01T09:00:00+08:00", "by": "accountant"}
+    assert json.loads(body) == stated
+
+
+def test_a_run_stands_where_the_last_step_of_its_log_says(server: ToldServer, centre: Centre) -> None:
+    server.document = {"steps": [{"to": "computed"}, {"to": "checked"}], "unexplained": ["case main"]}
+    assert centre.log("ab12") == ("checked", ["case main"])
+    assert server.asked[0][:2] == ("GET", "/v1/allocation-runs/ab12/log")
+
+
+def test_a_run_is_moved_on_by_name(server: ToldServer, centre: Centre) -> None:
+    server.document = {}
+    centre.move("ab12", "approve", {"by": "approver"})
+    method, path, _, body = server.asked[0]
+    assert (method, path, json.loads(body)) == ("POST", "/v1/allocation-runs/ab12/approve", {"by": "approver"})
 
 
 def test_a_refusal_is_final_and_gives_its_reason(server: ToldServer, centre: Centre) -> None:

@@ -187,7 +187,8 @@ def test_a_statement_is_the_stored_file_octet_for_octet(closed: MemoryCentre) ->
     assert answer.content == stored[4]
     assert base64.b64decode(json.loads(answer.content)["statement"]) == stored[3]
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{number}.json"'
-    assert "immutable" in answer.headers["Cache-Control"]
+    assert "no-cache" in answer.headers["Cache-Control"], "a provisional statement may become final"
+    assert answer.headers["Metertree-Statement"] == "provisional"
     assert "private" in answer.headers["Cache-Control"], "no shared cache keeps somebody's bill"
 
 
@@ -234,7 +235,8 @@ def test_the_scheme_of_the_token_is_read_in_any_case(centre: MemoryCentre) -> No
 def test_every_route_that_writes_asks_for_the_token_or_is_an_enrolment(centre: MemoryCentre) -> None:
     described = centre.get("/v1/openapi.json").json()["paths"]
     writing = {path for path, methods in described.items() if set(methods) - {"get"}}
-    assert writing == {RUNS, "/v1/install-orders", "/v1/enrolments"}
+    steps = {f"{RUNS}/{{run}}/{verb}" for verb in ("check", "approve", "publish", "what-if", "shadow", "findings")}
+    assert writing == {RUNS, *steps, "/v1/install-orders", "/v1/enrolments"}
     for path in writing - {"/v1/enrolments"}:
         assert centre.call("POST", path, json={}).status_code == 401
 

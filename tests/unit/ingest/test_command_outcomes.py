@@ -151,7 +151,7 @@ def test_closing_prints_a_new_run_once(
 
 
 def test_what_is_printed_of_a_run_adds_up(closed_books: MemoryDatabase, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", run_id(closed_books)[:9], *DSN]) == 0
+    assert main(["run", "show", run_id(closed_books)[:9], *DSN]) == 0
     printed = capsys.readouterr().out.splitlines()
     pools = [line.split(": ", 1)[1].split() for line in printed if line.startswith("pool ")]
     assert len(pools) == 4
@@ -220,14 +220,14 @@ def test_an_id_that_is_not_one_run_is_refused(
 ) -> None:
     (row,) = closed_books.tables.runs.values()
     closed_books.tables.runs["f" * 64] = ("f" * 64, *row[1:])
-    assert main(["run", given, *DSN]) == 1
+    assert main(["run", "show", given, *DSN]) == 1
     assert f"{found} runs begin with {given!r}" in capsys.readouterr().err
     assert issubclass(RunUnknown, MeteringError)
 
 
 def test_a_run_is_printed_as_it_is_stored(closed_books: MemoryDatabase, capsys: pytest.CaptureFixture[str]) -> None:
     run = run_id(closed_books)
-    assert main(["run", run, "--json", *DSN]) == 0
+    assert main(["run", "show", run, "--json", *DSN]) == 0
     assert json.loads(capsys.readouterr().out) == closed_books.tables.runs[run][6]
 
 
@@ -236,7 +236,7 @@ def test_cases_are_printed(closed_books: MemoryDatabase, capsys: pytest.CaptureF
     document = dict(closed_books.tables.runs[run][6])
     document["cases"] = [{"node": "main", "loss_wh": 1, "band_wh": 0, "text": "look for a wrong ratio"}]
     closed_books.tables.runs[run] = (*closed_books.tables.runs[run][:6], document)
-    assert main(["run", run, *DSN]) == 0
+    assert main(["run", "show", run, *DSN]) == 0
     assert "case     main: look for a wrong ratio" in capsys.readouterr().out
 
 
