@@ -5,8 +5,10 @@ A part of a span's cost is the product over stages of the sum over the stage's k
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from fractions import Fraction
 from typing import Any
 
 
@@ -42,3 +44,21 @@ class KeyStep:
         return cls(
             None if day is None else date.fromisoformat(day), stage, taker, by, (numerator, denominator), weight, total
         )
+
+
+def parts_by_day(steps: Sequence[KeyStep]) -> dict[date | None, Fraction] | None:
+    """Divide again: the part of each grain span's cost that these steps give; None where a fallback stepped in."""
+    stages: dict[date | None, dict[str, Fraction]] = {}
+    for step in steps:
+        if not step.total:
+            return None
+        sums = stages.setdefault(step.day, {})
+        sums[step.stage] = sums.get(step.stage, Fraction(0)) + Fraction(*step.part) * Fraction(step.weight, step.total)
+    return {day: _product(sums.values()) for day, sums in stages.items()}
+
+
+def _product(factors: Iterable[Fraction]) -> Fraction:
+    product = Fraction(1)
+    for factor in factors:
+        product *= factor
+    return product

@@ -12,6 +12,7 @@ from fractions import Fraction
 from allocation_engine.costs import amount_step, steps_nano
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.intervals import SlotQuality, point_reading, settle_point
+from allocation_engine.key_steps import parts_by_day
 from allocation_engine.money import show_kwh, show_minor, to_minor
 from allocation_engine.pools import Measure
 from allocation_engine.run import ChargeTrace, Line, MeteredTrace, ShareTrace
@@ -24,6 +25,9 @@ from metering.errors import BooksError, MeteringError
 from metering.identity import NodeId
 from metering.interval import SLOT, Interval
 from metering.obis import Obis
+
+CUT = Fraction(1, 2**40)
+"""Weights are cut at 61 bits, so what keys give may differ from them by so much and no more."""
 
 
 class Broken(BooksError):
@@ -196,8 +200,12 @@ def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> st
     if cost_minor is None:
         raise Broken("line", f"the statement does not say what pool {line.pool} cost")
     pool = _pool(content, line)
-    if pool.charge is not None and to_minor(steps_nano(pool.steps), content.currency) != cost_minor:
+    own_minor = cost_minor if pool.service is None else pool.service.own_minor
+    if pool.charge is not None and to_minor(steps_nano(pool.steps), content.currency) != own_minor:
         raise Broken("line", f"the steps of charge {pool.charge} give another cost than the pool's")
+    if pool.service is not None and (pool.service.cost_minor != cost_minor or not pool.service.adds_up):
+        raise Broken("line", f"what {pool.id} received and passed on gives another cost than the pool's")
+    _prove_keys(pool, trace)
     if trace.total_weight == 0:
         floor_minor, remainder = 0, 0
     else:
@@ -211,3 +219,19 @@ def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> st
         raise Broken("line", f"{weights} gives {shown[0]}, the line says {shown[1]}")
     cost, amount = (show_minor(one, content.currency) for one in (cost_minor, amount_minor))
     return f"{trace.weight} / {trace.total_weight} of {cost} gives {amount} {content.currency}"
+
+
+def _prove_keys(pool: StatedPool, trace: ShareTrace) -> None:
+    """Divide again by the stated keys; raises Broken where they give another weight."""
+    parts = parts_by_day(trace.keys)
+    if not parts or not trace.total_weight:
+        return
+    costs = {one.day: abs(one.cost_nano) for one in pool.days}
+    if None in parts:
+        part = parts[None]
+    elif sum(costs.values()) and set(parts) <= set(costs):
+        part = sum((costs[day] * parts[day] for day in costs if day in parts), Fraction(0)) / sum(costs.values())
+    else:
+        raise Broken("line", f"the statement does not say what pool {pool.id} cost on each day")
+    if abs(part - Fraction(trace.weight, trace.total_weight)) > CUT:
+        raise Broken("line", f"the keys give {part} of the cost, the weights {trace.weight} / {trace.total_weight}")

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
 from allocation_engine.apportion import round_together
 from metering.identity import PartyId, PoolId
@@ -55,6 +56,23 @@ class ServiceCost:
     received: tuple[tuple[PoolId, tuple[int, int]], ...]
     passed: tuple[tuple[PoolId, tuple[int, int]], ...]
     cost_minor: int
+
+    @property
+    def adds_up(self) -> bool:
+        """Say whether own cost, what was received and what was passed on make the cost, rounded to less than 1."""
+        received, passed = (sum((Fraction(*part) for _, part in one), NONE) for one in (self.received, self.passed))
+        return abs(self.own_minor + received - passed - self.cost_minor) < 1
+
+    def to_wire(self) -> list[Any]:
+        """Give plain content."""
+        flows = [[[pool, list(part)] for pool, part in one] for one in (self.received, self.passed)]
+        return [str(self.method), self.own_minor, *flows, self.cost_minor]
+
+    @classmethod
+    def from_wire(cls, content: Any) -> ServiceCost:
+        """Read what `to_wire` gave."""
+        method, own_minor, received, passed, cost_minor = content
+        return cls(ServiceMethod(method), own_minor, _flow(received), _flow(passed), cost_minor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +183,10 @@ def solve(matrix: Sequence[Sequence[Fraction]], right: Sequence[Fraction]) -> li
             for place, row in enumerate(rows)
         ]
     return [row[-1] for row in rows]
+
+
+def _flow(content: Any) -> tuple[tuple[PoolId, tuple[int, int]], ...]:
+    return tuple((PoolId(pool), (part[0], part[1])) for pool, part in content)
 
 
 def _listed(amounts: Mapping[PoolId, Fraction]) -> tuple[tuple[PoolId, tuple[int, int]], ...]:

@@ -15,7 +15,7 @@ from allocation_engine.errors import AllWeightsZero, PeriodNotReady
 from allocation_engine.legal_default import rule_in_force
 from allocation_engine.money import to_minor
 from allocation_engine.pool_cost import cost_of
-from allocation_engine.pools import AreaRule, DemandRule, Fallback, Grain, KeyedRule, PassThroughRule, Pool
+from allocation_engine.pools import AreaRule, DemandRule, Fallback, Grain, KeyedRule, PassThroughRule, Pool, Rule
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
 from allocation_engine.run import DayShare, Line, LineKind, PoolResult, ShareTrace
@@ -66,7 +66,7 @@ def split_shared(
         cost_nano=sum(costs_nano),
         cost_minor=cost_minor,
         charged_minor=sum(line.amount_minor for line in lines if line.kind is LineKind.SHARE),
-        days=_days(spans, costs_nano, split) if isinstance(rule, PassThroughRule) else (),
+        days=_days(spans, costs_nano, split) if isinstance(rule, PassThroughRule) or _is_keyed_daily(rule) else (),
         fallback=split.fallback,
         steps=cost.steps,
         tariff=pool.tariff,
@@ -75,6 +75,11 @@ def split_shared(
         service=service,
     )
     return result, lines
+
+
+def _is_keyed_daily(rule: Rule) -> bool:
+    """Say whether the cost of each day must be stated for somebody to divide again by the keys of that day."""
+    return isinstance(rule, KeyedRule | DemandRule) and rule.grain is Grain.DAY
 
 
 def _grain_spans(rule: AreaRule | PassThroughRule | KeyedRule | DemandRule, priced: PricedPeriod) -> list[Span]:

@@ -119,6 +119,8 @@ def _stated(pool: PoolResult, commitment: Commitment) -> StatedPool:
         tariff=pool.tariff,
         steps=pool.steps,
         charge=pool.charge,
+        ground=pool.ground,
+        service=pool.service,
     )
 
 

@@ -15,8 +15,10 @@ from typing import Any
 from allocation_engine.caps import CheckKind, ComplianceCheck
 from allocation_engine.costs import CostStep
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
+from allocation_engine.key_steps import KeyStep
 from allocation_engine.pools import PoolClass
 from allocation_engine.run import ChargeTrace, DayShare, Line, LineKind, MeteredTrace, ShareTrace
+from allocation_engine.service_costs import ServiceCost
 from allocation_engine.tariff import MAIN_TARIFF, Band
 from allocation_engine.taxes import TaxShown
 from allocation_engine.tiers import TierLimits, TierPiece, Tiers, TierSpan
@@ -48,6 +50,8 @@ class StatedPool:
     tariff   what prices its energy
     steps    of a shared cost that is not only energy by band
     charge   the supply charge that is the cost; None where it is energy
+    ground   the agreement or clause that its rule rests on, in words
+    service  what it received from other pools and passed on to them; None where pools do not serve each other
     """
 
     id: PoolId
@@ -60,6 +64,8 @@ class StatedPool:
     tariff: str = MAIN_TARIFF
     steps: tuple[CostStep, ...] = ()
     charge: str | None = None
+    ground: str = ""
+    service: ServiceCost | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +193,8 @@ def _pool_to_wire(pool: StatedPool) -> dict[str, Any]:
         "tariff": pool.tariff,
         "steps": [step.to_wire() for step in pool.steps],
         "charge": pool.charge,
+        "ground": pool.ground,
+        "service": None if pool.service is None else pool.service.to_wire(),
     }
 
 
@@ -202,8 +210,12 @@ def _pool_from_wire(content: Mapping[str, Any]) -> StatedPool:
     )
     names = tuple(sorted(content["names"].items()))
     priced = content["tariff"], tuple(CostStep.from_wire(one) for one in content["steps"]), content["charge"]
+    service = None if content["service"] is None else ServiceCost.from_wire(content["service"])
+    grounds = content["ground"], service
     totals = content["cost_minor"], content["charged_minor"], content["root"]
-    return StatedPool(PoolId(content["id"]), names, PoolClass(content["class"]), *totals, tuple(days), *priced)
+    return StatedPool(
+        PoolId(content["id"]), names, PoolClass(content["class"]), *totals, tuple(days), *priced, *grounds
+    )
 
 
 def _tax_to_wire(one: TaxShown) -> list[Any]:
@@ -318,11 +330,12 @@ _TIER_FIELDS = ("version", "first", "end", "before", "amount")
 
 
 def _share_to_wire(trace: ShareTrace) -> dict[str, Any]:
-    return {name: getattr(trace, name) for name in _SHARE_FIELDS}
+    return {**{name: getattr(trace, name) for name in _SHARE_FIELDS}, "keys": [step.to_wire() for step in trace.keys]}
 
 
 def _share_from_wire(content: Mapping[str, Any]) -> ShareTrace:
-    return ShareTrace(**{name: content[name] for name in _SHARE_FIELDS})
+    keys = tuple(KeyStep.from_wire(one) for one in content["keys"])
+    return ShareTrace(**{name: content[name] for name in _SHARE_FIELDS}, keys=keys)
 
 
 _SHARE_FIELDS = (
