@@ -19,7 +19,7 @@ from allocation_engine.media import Medium
 from allocation_engine.money import show_kwh, show_minor
 from allocation_engine.pools import Measure
 from allocation_engine.run import ChargeTrace, Line, LineKind, MeteredTrace, ShareTrace
-from allocation_engine.statement_content import StatementContent
+from allocation_engine.statement_content import StatedPool, StatementContent
 from allocation_engine.tiered import tier_steps
 from metering.errors import MeteringError
 from metering.interval import SLOT, Interval, SiteCalendar
@@ -61,6 +61,15 @@ _TEXT = {
     ),
     "shared": Names(zh="本行是公共费用的一份。", en="This line is a share of a common cost."),
     "pool": Names(zh="费用池 {pool} 的费用：{cost} {currency}", en="cost of pool {pool}: {cost} {currency}"),
+    "ground": Names(zh="依据：{ground}", en="rests on: {ground}"),
+    "service": Names(
+        zh="自身费用 {own}，自其他池分入 {received}，向其他池分出 {passed}",
+        en="own cost {own}, received from other pools {received}, passed on to them {passed}",
+    ),
+    "key": Names(
+        zh="{day}{stage}：{taker} 按 {by} 占 {part} 中的 {weight} / {total}",
+        en="{day}{stage}: {taker} has {weight} / {total} of {part} by {by}",
+    ),
     "area": Names(
         zh="权重背后的面积与时段：{area} m² × {slots} 刻（每刻 15 分钟）",
         en="behind the weight: {area} m2 x {slots} quarter hours",
@@ -218,6 +227,7 @@ class Explanation:
         yield self._step(0, "shared")
         yield self._step(1, "pool", pool=pool.id, cost=cost, currency=self._currency)
         yield from self._cost_steps(pool.steps)
+        yield from self._grounds(pool, trace)
         if trace.area_cm2:
             area = _decimal(trace.area_cm2, 4)
             yield self._step(1, "area", area=area, slots=trace.slots)
@@ -235,6 +245,22 @@ class Explanation:
         verdict = self._say("gets" if trace.extra else "gets-not")
         amount = self._money(line.amount_minor)
         yield self._step(1, "extra", count=trace.extra_count, verdict=verdict, amount=amount, currency=self._currency)
+
+    def _grounds(self, pool: StatedPool, trace: ShareTrace) -> Iterator[Step]:
+        """Say what the rule rests on, what other pools have to do with the cost, and by which keys it is divided."""
+        if pool.ground:
+            yield self._step(1, "ground", ground=pool.ground)
+        if pool.service is not None:
+            flows = [sum(Fraction(*part) for _, part in one) for one in (pool.service.received, pool.service.passed)]
+            received, passed = (self._money(round(one)) for one in flows)
+            own = self._money(pool.service.own_minor)
+            yield self._step(1, "service", own=own, received=received, passed=passed)
+        for one in trace.keys[: None if self._all_spans else SPANS_SHOWN]:
+            day = "" if one.day is None else f"{one.day} "
+            fields = {"taker": one.taker, "by": one.by, "weight": one.weight, "total": one.total}
+            yield self._step(2, "key", day=day, stage=one.stage, part=Fraction(*one.part), **fields)
+        if len(trace.keys) > SPANS_SHOWN and not self._all_spans:
+            yield self._step(2, "more", count=len(trace.keys) - SPANS_SHOWN)
 
     @property
     def _currency(self) -> str:
