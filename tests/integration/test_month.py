@@ -159,12 +159,19 @@ def facts(month: Path, run: dict[str, Any]) -> list[str]:
         shown(register_of(rolled)),
         profile.hash.hex(),
         first.digest.hex(),
-        f"{len(first.octets)} octets",
         f"gw-a {first.envelope.epoch}/{first.envelope.seq}",
         *bands,
         f"{line['trace']['cost_nano'] / 10**9:,.6f}",
         f"{line['amount_minor'] / 100:,.2f}",
     ]
+
+
+def test_a_statement_shows_no_neighbours_register(month: Path) -> None:
+    bundle = json.loads((month / "statements" / "park-2026-07-t-03-v1.json").read_text(encoding="utf-8"))
+    shown = {
+        one.meter for octets in bundle["evidence"] for one in parse_sealed(base64.b64decode(octets)).envelope.readings
+    }
+    assert shown == {METER}
 
 
 def test_the_data_path_document_states_what_the_demo_gives(month: Path, run: dict[str, Any]) -> None:
