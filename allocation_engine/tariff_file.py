@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from datetime import date, timedelta
 from fractions import Fraction
 
 from allocation_engine.calendar_days import HOLIDAY, WEEKDAYS, WEEKEND, WORKDAY, HolidayCalendar
@@ -23,7 +24,8 @@ from allocation_engine.tariff import (
 from allocation_engine.tiers import TierLimits, Tiers, TierSpan
 
 _HOURS = re.compile(r"([01]\d|2[0-4]):([03]0)-([01]\d|2[0-4]):([03]0)\Z")
-_MONTH_DAY = re.compile(r"(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])\Z")
+_LEAP_YEAR = 2024
+"""A year in which every day of every year stands."""
 _MONTHS = range(1, 13)
 _SEASON_KEYS = ("months", "days", "span")
 _SCALE_DIGITS = 6
@@ -174,11 +176,19 @@ def _season_months(table: RuleTable) -> list[int]:
 def _span(table: RuleTable) -> tuple[MonthDay, MonthDay] | None:
     """Read `span = ["07-15", "08-31"]`, both included."""
     content = table.raw("span")
-    match content:
-        case [str(first), str(last)] if _MONTH_DAY.match(first) and _MONTH_DAY.match(last):
-            return (int(first[:2]), int(first[3:])), (int(last[:2]), int(last[3:]))
-    table.fault("span", f"span is {content!r}", 'write span = ["07-15", "08-31"]: first and last day, both included')
+    try:
+        first, last = (date.fromisoformat(f"{_LEAP_YEAR}-{one}") for one in content)
+        return (first.month, first.day), (last.month, last.day)
+    except (TypeError, ValueError):
+        table.fault(
+            "span", f"span is {content!r}", 'write span = ["07-15", "08-31"]: first and last day, both included'
+        )
     return None
+
+
+def _day_after(day: MonthDay) -> MonthDay:
+    following = date(_LEAP_YEAR, *day) + timedelta(days=1)
+    return following.month, following.day
 
 
 def _days(table: RuleTable, kinds: Collection[str], calendar: HolidayCalendar | None) -> tuple[str, ...]:
@@ -198,7 +208,7 @@ def _uncovered(seasons: Collection[Season], calendar: HolidayCalendar | None) ->
     if calendar is not None:
         chains += [(WORKDAY,), *((name, HOLIDAY, WEEKEND) for name in sorted(calendar.names))]
     edges = {day for season in seasons if season.span is not None for day in season.span}
-    days = sorted({(month, 1) for month in _MONTHS} | edges | {(month, day + 1) for month, day in edges})
+    days = sorted({(month, 1) for month in _MONTHS} | edges | {_day_after(day) for day in edges})
     told: set[str] = set()
     for month, day in days:
         for kinds in chains:
