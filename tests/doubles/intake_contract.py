@@ -12,7 +12,16 @@ import pytest
 from ingest.intake import Intake
 from ingest.ports import Arrival
 from metering.clock import ClockQuality, ClockState, ManualClock
-from metering.envelope import ENVELOPE_OCTETS_MAX, chain_digest, encode, open_sealed, seal, sign1
+from metering.envelope import (
+    ENVELOPE_OCTETS_MAX,
+    chain_digest,
+    decode_canonical,
+    disclose,
+    encode,
+    open_sealed,
+    seal,
+    sign1,
+)
 from metering.identity import MeterId
 from metering.interval import SLOT
 from metering.receipt import Receipt, open_receipt
@@ -215,11 +224,21 @@ class IntakeContract:
     def test_a_signed_payload_that_is_no_envelope_is_refused(self, desk: Desk) -> None:
         self.check_refused(desk, Arrival(GW.topic, sign1(encode([1, 2, 3]), GW.signer)), "malformed")
 
-    def test_one_changed_octet_is_refused(self, desk: Desk) -> None:
+    def test_one_changed_octet_of_the_signature_is_refused(self, desk: Desk) -> None:
         (first,) = GW.chain(1)
-        changed = bytearray(first.octets)
-        changed[-1] ^= 1
-        self.check_refused(desk, Arrival(first.topic, bytes(changed)), "signature-invalid")
+        head, shown = decode_canonical(first.octets)
+        changed = encode([head[:-1] + bytes([head[-1] ^ 1]), shown])
+        self.check_refused(desk, Arrival(first.topic, changed), "signature-invalid")
+
+    def test_one_changed_reading_under_a_good_signature_is_refused(self, desk: Desk) -> None:
+        (first,) = GW.chain(1)
+        head, (form, seed, readings) = decode_canonical(first.octets)
+        changed = encode([head, [form, seed, [[*readings[0][:6], [7, 7], *readings[0][7:]], *readings[1:]]]])
+        self.check_refused(desk, Arrival(first.topic, changed), "malformed")
+
+    def test_an_envelope_shown_in_part_is_refused(self, desk: Desk) -> None:
+        (first,) = GW.chain(1)
+        self.check_refused(desk, Arrival(first.topic, disclose(first.octets, {MeterId("m-lift")})), "malformed")
 
     def test_another_key_under_the_same_key_id_is_refused(self, desk: Desk) -> None:
         class Forger(SeededSigner):
