@@ -59,7 +59,8 @@ class PollCycle:
         self._every = every
         self._executor = executor
         self._appended = appended
-        self._polled = outbox.head(identity.epoch).mark
+        # Of any epoch: a clock that is behind after a new enrolment must not bring old marks back.
+        self._polled = outbox.newest_mark()
 
     def poll_next(self) -> datetime:
         """Wait for the next mark that is not in the outbox, poll it, and give it; raises Stopped."""

@@ -96,6 +96,9 @@ class Outbox(Protocol):
     def head(self, epoch: int) -> ChainHead:
         """Give the newest batch of `epoch`."""
 
+    def newest_mark(self) -> datetime | None:
+        """Give the latest mark of any epoch: no mark up to it may be read again."""
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Add the next batches of one chain, in one synced commit."""
 

@@ -99,6 +99,10 @@ class SqliteOutbox:
         """Give the newest batch of `epoch`; seq 0 and 32 zero octets before the first."""
         return self._heads.get(epoch, ChainHead(epoch, 0, bytes(32), None))
 
+    def newest_mark(self) -> datetime | None:
+        """Give the latest mark of any epoch, None before the first."""
+        return max((head.mark for head in self._heads.values() if head.mark is not None), default=None)
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Add the next batches of one chain in one synced commit; frees what is due. Raises OutboxDamaged."""
         if not entries:

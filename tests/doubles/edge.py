@@ -131,6 +131,10 @@ class MemoryOutbox:
             return ChainHead(epoch, 0, bytes(32), None)
         return ChainHead(epoch, own[-1].seq, chain_digest(own[-1].octets), own[-1].mark)
 
+    def newest_mark(self) -> datetime | None:
+        """Give the latest mark of any epoch."""
+        return max((each.mark for each in self.entries if each.mark is not None), default=None)
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Add the next batches."""
         for each in entries:

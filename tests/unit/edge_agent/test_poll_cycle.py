@@ -27,6 +27,7 @@ from tests.doubles.edge import (
     MemoryOutbox,
     ScriptedBus,
     asked,
+    entry,
     serial_port,
     tcp_port,
 )
@@ -153,6 +154,15 @@ def test_a_mark_without_meters_leaves_no_envelope_and_time_goes_on(gateway_signe
     assert bench.outbox.entries == []
     assert bench.cycle.poll_next() == START + QUARTER
     assert bench.opened()[0].envelope.seq == 1
+
+
+def test_a_clock_that_is_behind_after_a_new_enrolment_brings_no_mark_back(
+    gateway_signer: Any, executor: Executor
+) -> None:
+    outbox = MemoryOutbox()
+    outbox.append([entry(1, epoch=9, octets=b"of the epoch before")])
+    bench = Bench(gateway_signer, executor, outbox=outbox)
+    assert bench.cycle.poll_next() == START + 2 * QUARTER
 
 
 def test_the_digest_of_an_entry_is_the_next_link(gateway_signer: Any, executor: Executor) -> None:
