@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from edge_agent.ports import ChainHead, Entry, OutboxDamaged
 from metering.envelope import chain_digest
@@ -37,6 +38,10 @@ class SimOutbox:
     def head(self, epoch: int) -> ChainHead:
         """Give the newest batch of `epoch`."""
         return self._disk.heads.get(epoch, ChainHead(epoch, 0, bytes(32), None))
+
+    def newest_mark(self) -> datetime | None:
+        """Give the latest mark of any epoch."""
+        return max((head.mark for head in self._disk.heads.values() if head.mark is not None), default=None)
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write batches, and the receipts noted so far, at once."""

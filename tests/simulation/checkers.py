@@ -8,10 +8,10 @@ are an alarm, and the settled energy of a node is what truly went through it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 from allocation_engine import intervals
@@ -27,15 +27,18 @@ from ingest.settlement import around
 from ingest.verify import Reason
 from metering.envelope import digest_of, parse_sealed
 from metering.identity import GatewayId, MeterId
-from metering.interval import SLOT, Interval
-from metering.obis import Obis
+from metering.interval import SLOT, Interval, floor_to_mark
+from metering.obis import ENERGY_IMPORT, Obis
 from metering.receipt import open_receipt
-from tests.simulation.park import CATALOGUE, Park
+from tests.simulation.park import CATALOGUE, Park, instant
 
 Place = tuple[GatewayId, int, int]
 """Gateway, epoch, seq."""
 RESENDS_SPARE = 4
 """Repeats allowed beyond one per session and one per silence."""
+
+STUCK = 150
+"""No batch needs so many repeats within one boot, whatever is lost: its receipt will never come."""
 
 
 class Broken(AssertionError):
@@ -62,9 +65,10 @@ class Witness:
     def __init__(self, world: Any) -> None:
         self._world = world
         self.sealed_octets: dict[str, dict[Place, bytes]] = {}
+        self._places: dict[bytes, Place] = {}
         self.contents: dict[Place, set[bytes]] = {}
         self.arrived: dict[bytes, bytes] = {}
-        self.true_energy_wh: dict[tuple[MeterId, datetime, Obis], int] = {}
+        self.true_energy_wh: dict[tuple[MeterId, Obis], dict[datetime, int]] = {}
         self.readings = 0
         self._contiguous: dict[GatewayEpoch, int] = {}
         self._ever: dict[GatewayEpoch, int] = {}
@@ -78,6 +82,7 @@ class Witness:
         place = (machine.name, entry.epoch, entry.seq)
         require(place not in mine, f"{machine.label} sealed {place} twice")
         mine[place] = entry.octets
+        self._places[entry.octets] = place
         self._world.note("sealed", machine.label, entry.epoch, entry.seq, digest_of(entry.octets).hex())
 
     def measured(self, mark: datetime, meter: MeterId, energy_wh: Mapping[tuple[MeterId, Obis], int]) -> None:
@@ -85,12 +90,11 @@ class Witness:
         self.readings += 1
         for (asked, obis), true_wh in energy_wh.items():
             if asked == meter:
-                self.true_energy_wh[meter, mark, obis] = true_wh
+                self.true_energy_wh.setdefault((meter, obis), {})[mark] = true_wh
 
     def published(self, machine: Any, octets: bytes) -> None:
         """A batch goes out."""
-        envelope = parse_sealed(octets).envelope
-        place = (machine.name, envelope.epoch, envelope.seq)
+        place = self._places.get(octets) or _place_of(octets)
         contents = self.contents.setdefault(place, set())
         contents.add(octets)
         require(
@@ -100,7 +104,7 @@ class Witness:
             self.sealed_octets.get(machine.label, {}).get(place, octets) == octets,
             f"{machine.label} published {place} otherwise than it was sealed",
         )
-        self._require_patience(machine, envelope.epoch, envelope.seq)
+        self._require_patience(machine, *place[1:])
 
     def freed(self, machine: Any, epoch: int, seq: int) -> None:
         """A gateway believes that everything up to `seq` is safe."""
@@ -155,17 +159,42 @@ class Witness:
         silences = (self._world.true_ms() - sendings.since_ms) / (1000 * SILENCE_S)
         allowed = RESENDS_SPARE + machine.session.sessions + silences
         times = sendings.times[epoch, seq]
+        require(times <= STUCK, f"{machine.label} is stuck: it published {epoch}/{seq} {times} times")
         require(times <= allowed, f"{machine.label} published {epoch}/{seq} {times} times")
         require(seq <= machine.receipted(epoch) + WINDOW, f"{machine.label} sends {epoch}/{seq} beyond its window")
 
 
 def judge(world: Any) -> None:
     """Check everything that must hold when the world has been calm for a while."""
+    check_measuring_goes_on(world)
     check_nothing_is_lost(world)
     check_chains(world)
     check_every_refusal_is_explained(world)
     check_equivocations_are_alarmed(world)
     check_energy(world)
+
+
+def check_measuring_goes_on(world: Any) -> None:
+    """Whatever happened, in the last calm hour every meter was measured at every mark."""
+    last = floor_to_mark(instant(world.polled_until_ms))
+    for machine in world.machines:
+        if world.is_cloned(machine.name):
+            continue
+        fitted = [meter.id for meter in world.park.fitted(machine.name) if last in meter.span]
+        for meter, steps in product(fitted, range(4)):
+            measured = world.witness.true_energy_wh.get((meter, ENERGY_IMPORT), {})
+            require(last - steps * SLOT in measured, f"{meter} is not measured any more at {last - steps * SLOT}")
+
+
+def check_backlog(world: Any) -> None:
+    """Half an hour of calm is enough to receipt whatever was sealed before it."""
+    for machine in world.machines:
+        for epoch, seq in world.sealed_before_calm.get(machine.label, {}).items():
+            receipted = machine.receipted(epoch)
+            require(
+                receipted >= seq or world.is_cloned(machine.name),
+                f"{machine.label} has {seq - receipted} batches of epoch {epoch} without receipt after half an hour",
+            )
 
 
 def check_nothing_is_lost(world: Any) -> None:
@@ -215,6 +244,11 @@ def check_every_refusal_is_explained(world: Any) -> None:
         entry = entered.get(digest)
         is_told = any(refusal.reason in set(Reason) and refusal.octets == octets for refusal in kept.get(digest, ()))
         require(is_told or (entry is not None and entry.refused is None), f"{digest.hex()} vanished without a reason")
+    for entry in entered.values():
+        for reading in entry.sealed.envelope.readings if entry.refused is None else ():
+            mark, sender = entry.sealed.envelope.mark, entry.sealed.envelope.gateway
+            is_bound = world.park.site.gateway_of(reading.meter, mark) == sender
+            require(is_bound, f"{reading.meter} is in the books, though {sender} may not report it at {mark}")
     for refusals in kept.values():
         for refusal in refusals:
             if refusal.proven and not world.is_cloned(refusal.claim[0].gateway):
@@ -255,12 +289,15 @@ def check_energy(world: Any) -> None:
 
 
 def _check_point(world: Any, point: MeteringPoint, readings: Sequence[PointReading]) -> None:
-    truth = {mark: true_wh for (meter, mark, obis), true_wh in _truth(world) if (meter, obis) in _registers(point)}
+    truth: dict[datetime, int] = {}
+    for one in point.installations:
+        truth |= world.witness.true_energy_wh.get((one.meter, point.obis), {})
     span = Interval(readings[0].mark, readings[-1].mark)
     settled = intervals.settle_point(readings, span, point.installations)
     place = f"{point.node} {point.obis}"
     weakest = max(settled.quality)
     require(weakest < SlotQuality.MISSING, f"{place} is {weakest.name}: {settled.exceptions}")
+    require(span.start in truth and span.end in truth, f"{place} begins or ends with what nobody measured")
     true_wh = truth[span.end] - truth[span.start]
     require(sum(settled.energy_wh) == true_wh, f"{place} settled {sum(settled.energy_wh)} Wh, true are {true_wh} Wh")
     for index, (energy_wh, quality) in enumerate(zip(settled.energy_wh, settled.quality, strict=True)):
@@ -287,13 +324,9 @@ def _days(park: Park, span: Interval) -> list[Interval]:
     return [calendar.day(day) for day in calendar.days(span)]
 
 
-def _registers(point: MeteringPoint) -> set[tuple[MeterId, Obis]]:
-    return {(one.meter, point.obis) for one in point.installations}
-
-
-def _truth(world: Any) -> Iterable[tuple[tuple[MeterId, datetime, Obis], int]]:
-    found: Iterable[tuple[tuple[MeterId, datetime, Obis], int]] = world.witness.true_energy_wh.items()
-    return found
+def _place_of(octets: bytes) -> Place:
+    envelope = parse_sealed(octets).envelope
+    return envelope.gateway, envelope.epoch, envelope.seq
 
 
 def _held(world: Any) -> Iterator[tuple[Place, bytes]]:

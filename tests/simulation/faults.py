@@ -27,7 +27,7 @@ class Faults:
     receipt_*                  per receipt: lost, delivered to another gateway as well
     session_lost               per published envelope
     broker_restart             the broker forgets its queues and is away for a while, per hour
-    clock_step                 a gateway's clock is set wrong by up to two hours, or right again, per gateway and hour
+    clock_step                 a gateway's clock is set wrong by up to an hour, or right again, per gateway and hour
     clock_lost                 a gateway boots in 1970 and learns the time later, per boot
     meter_dead                 a meter falls silent for some hours, per meter and hour
     answer_late                an answer comes long after the mark, per ask

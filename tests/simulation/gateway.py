@@ -239,6 +239,10 @@ class Gateway:
         """Give the newest batch."""
         return self.outbox.head(epoch)
 
+    def newest_mark(self) -> datetime | None:
+        """Give the latest mark of any epoch."""
+        return self.outbox.newest_mark()
+
     def append(self, entries: Sequence[Entry]) -> None:
         """Commit, and from then on the readings are the gateway's word."""
         self.fuse.step("append")
@@ -308,7 +312,7 @@ class Gateway:
     def _begin_wait(self) -> None:
         """Wait for the next mark as the poll cycle will: from what the clock shows now."""
         self.waiting.began_at = self.clock.now()
-        self._mark = next_mark(self.waiting.began_at, self.outbox.head(self.epoch).mark, SLOT)
+        self._mark = next_mark(self.waiting.began_at, self.outbox.newest_mark(), SLOT)
         self._wait_on()
 
     def _wait_on(self) -> None:

@@ -11,9 +11,10 @@ import hashlib
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -21,18 +22,18 @@ from metering.identity import GatewayId, MeterId
 from tests.doubles import sim_outbox
 from tests.doubles.sim_broker import SimBroker, Weather
 from tests.simulation.centre import Centre
-from tests.simulation.checkers import Broken, Witness, judge
+from tests.simulation.checkers import Broken, Witness, check_backlog, judge
 from tests.simulation.faults import CALM, Faults, draw_faults
 from tests.simulation.gateway import Gateway
 from tests.simulation.park import HOUR_MS, draw_park
 
-CALM_HOURS = 5
+CALM_HOURS = 3
 """Longer than any clock is wrong and any machine is down, with some ordinary marks at the end [h]."""
-DRAIN_HOURS = 2
+DRAIN_HOURS = 1
 """How long the uplinks have after the last mark, at most [h]: several times the longest pause of an uplink."""
 CLONE_FOUND_MS = HOUR_MS // 2
 """How long after the trouble somebody follows the alarm and takes away both machines that claim to be one gateway."""
-STEP_MS_MAX = 2 * HOUR_MS
+STEP_MS_MAX = HOUR_MS
 BOOT_1970_MS = -56 * 365 * 24 * HOUR_MS
 LOG_KEPT = 40
 
@@ -57,6 +58,8 @@ class World:
         self.seed = seed
         self.now_ms = 0
         self.spent_ms = 0
+        self.polled_until_ms = 0
+        self.sealed_before_calm: dict[str, dict[int, int]] = {}
         self.events = 0
         self.log: deque[str] = deque(maxlen=LOG_KEPT)
         self.rng = self.random("world")
@@ -134,8 +137,10 @@ class World:
             self._run_until(self.park.hours * HOUR_MS)
             self._calm_down()
             self._run_until(self.park.hours * HOUR_MS + CLONE_FOUND_MS)
+            check_backlog(self)
             self._take_clones_away()
-            self._run_until((self.park.hours + CALM_HOURS) * HOUR_MS)
+            self.polled_until_ms = (self.park.hours + CALM_HOURS) * HOUR_MS
+            self._run_until(self.polled_until_ms)
             for machine in self.machines:
                 machine.polls = False
             self._run_until((self.park.hours + CALM_HOURS + DRAIN_HOURS) * HOUR_MS)
@@ -220,6 +225,9 @@ class World:
         self.note("calm")
         self._set_rates(CALM)
         self._silent_until_ms.clear()
+        self.sealed_before_calm = {
+            machine.label: {epoch: head.seq for epoch, head in machine.disk.heads.items()} for machine in self.machines
+        }
         self.broker.come_up()
         if not self.centre.is_on:
             self.centre.switch_on()
@@ -246,13 +254,19 @@ class World:
         )
 
 
-def play(seed: int) -> Outcome:
-    """Play one seed; raises Broken with the seed, its faults and its last events."""
-    world = World(seed)
+def play(seed: int, patches: Mapping[str, Any] = MappingProxyType({})) -> Outcome:
+    """Play one seed, with some names of the code replaced; raises Broken with the seed, its faults and last events."""
+    with ExitStack() as planted:
+        for target, replacement in patches.items():
+            planted.enter_context(mock.patch(target, replacement))
+        return _play(World(seed))
+
+
+def _play(world: World) -> Outcome:
     faults = world.faults
     try:
         return world.play()
     except Broken as broken:
         active = {name: round(getattr(faults, name), 4) for name in faults.__slots__ if getattr(faults, name)}
         events = "\n  ".join(world.log)
-        raise Broken(f"seed {seed}: {broken}\n{active}\n{world.park.plan}\n  {events}") from broken
+        raise Broken(f"seed {world.seed}: {broken}\n{active}\n{world.park.plan}\n  {events}") from broken
