@@ -120,11 +120,13 @@ def _keys(
     units: tuple[UnitId, ...],
     groups: tuple[Group, ...],
 ) -> tuple[Key, ...]:
-    keys = tuple(_key(one, names, sources, units, groups) for one in table.tables("keys"))
+    keys: list[Key] = []
+    for last in table.tables("keys"):
+        keys.append(_key(last, names, sources, units, groups))
     whole = sum((key.part for key in keys), Fraction(0))
     if keys and whole != 1:
-        table.fault("keys", f"the parts add up to {whole}, not to 1", "lines would not add up to the cost")
-    return keys
+        last.fault("part", f"the parts add up to {whole}, not to 1", "lines would not add up to the cost")
+    return tuple(keys)
 
 
 def _key(
