@@ -134,6 +134,8 @@ def _charged_nodes(facts: Facts) -> set[NodeId]:
 
 def _pool_findings(pool: Pool, draft: Facts) -> Iterator[Finding]:
     days = draft.inputs.calendar.days(draft.inputs.period)
+    if pool.valid_from > days[-1]:
+        return  # it begins later: this period says nothing about it
     if pool.valid_from > days[0] or (pool.valid_to is not None and pool.valid_to <= days[-1]):
         yield Finding("pool", pool.id, f"it does not hold on all of {days[0]} to {days[-1]}", "set from and to")
     units = {unit.id: unit for unit in draft.inputs.units}

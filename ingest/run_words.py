@@ -12,16 +12,10 @@ from allocation_engine.rule_check import Finding
 from allocation_engine.run_diff import LineDiff, PartyDiff, RunDiff
 from allocation_engine.run_state import RunState
 from allocation_engine.what_if import Shadow, totals
-from ingest.console.words import Language
+from ingest.console.words import Language, words
 from ingest.runs_desk import RunStory
 
 _WORDS: dict[str, tuple[str, str]] = {
-    "draft": ("草稿", "draft"),
-    "computed": ("已核算", "computed"),
-    "checked": ("已复核", "checked"),
-    "approved": ("已批准", "approved"),
-    "published": ("已发布", "published"),
-    "superseded": ("已被取代", "superseded"),
     "reading": ("读数", "reading"),
     "topology": ("计量树", "topology"),
     "lease": ("租约与单元", "lease"),
@@ -50,7 +44,7 @@ def run_word(key: str, language: Language) -> str:
 
 def state_word(state: RunState, language: Language) -> str:
     """Give the name of a state."""
-    return run_word(state, language)
+    return words(language)[f"state-{state}"]
 
 
 def diff_lines(diff: RunDiff, language: Language) -> Iterator[str]:

@@ -154,12 +154,18 @@ class RunsDesk:
         return tuple(shadow(pairs, scope))
 
     def findings(self, draft: Draft) -> tuple[Finding, ...]:
-        """List the records of the newest run that a draft of the rules would miss; none before there is a run."""
+        """List the records of the newest run that a draft of the rules would miss.
+
+        There are none before there is a run, or while the newest is from before runs kept their energy.
+        """
         with self.database.transaction() as connection:
             heads = list_runs(connection, site=draft.site.id, period=None, most=1)
             if not heads:
                 return ()
-            return check_rules(*self._pair(connection, heads[0].run, draft))
+            try:
+                return check_rules(*self._pair(connection, heads[0].run, draft))
+            except FactsForgotten:
+                return ()
 
     def _pair(self, connection: Connection, run: str, draft: Draft) -> tuple[Facts, Facts]:
         stored = require_run(connection, run)

@@ -11,12 +11,19 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, cast
+
+from metering.errors import MeteringError
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 else:
     Subparsers = argparse._SubParsersAction
+
+
+class PairUnreadable(MeteringError):
+    """An argument does not have the form SUBJECT=TEXT."""
 
 
 class Command(Protocol):
@@ -33,3 +40,14 @@ def command_modules() -> list[Command]:
     """Import every command, in alphabetical order."""
     names = sorted(found.name for found in pkgutil.iter_modules(__path__))
     return [cast(Command, importlib.import_module(f"{__name__}.{name}")) for name in names]
+
+
+def read_pairs(texts: Iterable[str], flag: str) -> dict[str, str]:
+    """Read arguments of the form SUBJECT=TEXT; raises PairUnreadable."""
+    pairs = {}
+    for text in texts:
+        subject, _, told = (part.strip() for part in text.partition("="))
+        if not subject or not told:
+            raise PairUnreadable(f"{flag} {text!r} is not of the form SUBJECT=TEXT")
+        pairs[subject] = told
+    return pairs

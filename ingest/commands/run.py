@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from allocation_engine.run_state import RunUnknown
-from ingest.commands import Subparsers
+from ingest.commands import Subparsers, read_pairs
 from ingest.config import CENTRE_KEY, DSN, PROFILES, Settings, add_settings
-from metering.errors import MeteringError
 
 if TYPE_CHECKING:
     from allocation_engine.what_if import Scope
@@ -22,10 +21,6 @@ if TYPE_CHECKING:
 
 LISTED = 20
 Verb = Callable[[argparse.Namespace], int]
-
-
-class ReasonUnreadable(MeteringError):
-    """A reason does not have the form SUBJECT=TEXT."""
 
 
 def register(subparsers: Subparsers) -> None:
@@ -137,7 +132,7 @@ def _step(args: argparse.Namespace) -> int:
             stored = desk.publish(before.head.run, act)
         else:
             move = desk.check if args.verb == "check" else desk.approve
-            stored = move(before.head.run, act, _reasons(args.because))
+            stored = move(before.head.run, act, read_pairs(args.because, "--because"))
     print(f"{stored.head.run[:16]}  {state_word(stored.head.state, Language(args.lang))}")
     return 0
 
@@ -256,16 +251,6 @@ def _scope(args: argparse.Namespace) -> Scope:
 
     pools = None if args.pool is None else frozenset(map(PoolId, args.pool))
     return Scope(pools, frozenset(map(NodeId, args.below)))
-
-
-def _reasons(texts: list[str]) -> dict[str, str]:
-    reasons = {}
-    for text in texts:
-        subject, sign, reason = text.partition("=")
-        if not sign:
-            raise ReasonUnreadable(f"--because {text!r} has no '='; write SUBJECT=TEXT")
-        reasons[subject.strip()] = reason.strip()
-    return reasons
 
 
 def _find(connection: Connection, beginning: str) -> StoredRun:

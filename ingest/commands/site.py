@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ingest.commands import Subparsers
+from ingest.commands import Subparsers, read_pairs
 from ingest.config import DSN, PROFILES, Settings, add_settings
 from ingest.console.rendering import area_m2
 from metering.clock import SystemClock
@@ -37,6 +37,9 @@ def register(subparsers: Subparsers) -> None:
         verb.add_argument("directory", type=Path, metavar="DIR", help="folder with site.toml, gateways.toml, ...")
         add_settings(verb, PROFILES, *([DSN] if name == "import" else []))
         verb.set_defaults(run=run_verb)
+        if name == "import":
+            told = "leave out a record the new rules miss, e.g. 'unit/b202=let to nobody'; repeat for each"
+            verb.add_argument("--exclude", action="append", default=[], metavar="SUBJECT=REASON", help=told)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -49,12 +52,21 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
+    from allocation_engine.rule_check import require_complete
+    from ingest.runs_desk import Draft, RunsDesk
     from ingest.store.database import Database
+    from ingest.store.run_log import add_exclusions
     from ingest.store.sites import import_site
 
     site, rules = _read(args)
-    with Database(Settings(args).text(DSN), connections=1) as database, database.transaction() as connection:
-        version, is_new = import_site(connection, site, rules.document, imported_at=SystemClock().now())
+    excluded = read_pairs(args.exclude, "--exclude")
+    with Database(Settings(args).text(DSN), connections=1) as database:
+        desk = RunsDesk(database, _catalogue(args), None)
+        require_complete(desk.findings(Draft(site, rules)), excluded)
+        with database.transaction() as connection:
+            version, is_new = import_site(connection, site, rules.document, imported_at=SystemClock().now())
+            if is_new:
+                add_exclusions(connection, site.id, version.version, excluded)
     verdict = "imported as" if is_new else "is unchanged since"
     print(f"site {site.id} {verdict} version {version.version} ({version.hash.hex()[:16]})")
     return 0
@@ -85,9 +97,13 @@ def _tree(site: Site, parent: NodeId | None, trunk: str, instant: datetime) -> I
 
 
 def _read(args: argparse.Namespace) -> tuple[Site, Rules]:
-    from device_profiles.catalogue import Catalogue
     from ingest.site_folder import read_site_folder
 
+    return read_site_folder(args.directory, _catalogue(args))
+
+
+def _catalogue(args: argparse.Namespace) -> Catalogue:
+    from device_profiles.catalogue import Catalogue
+
     folder = Settings(args).text(PROFILES)
-    catalogue: Catalogue = Catalogue.load(*([Path(folder)] if folder else []))
-    return read_site_folder(args.directory, catalogue)
+    return Catalogue.load(*([Path(folder)] if folder else []))

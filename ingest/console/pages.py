@@ -100,7 +100,9 @@ class Console:
         head = stored.head
         site = site_version(connection, head.site, head.site_version).site
         statements = numbers_of_run(connection, head.run)
-        view = RunReader(site, stored.document, language).read(booked_at=head.booked_at, statements=statements)
+        view = RunReader(site, stored.document, language).read(
+            booked_at=head.booked_at, statements=statements, state=head.state
+        )
         return self._page(
             "run.html",
             language,

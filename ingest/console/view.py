@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from allocation_engine.money import to_minor
+from allocation_engine.run_state import RunState
 from ingest.console.rendering import kwh, kwh_short, local_time, money, percent
 from ingest.console.words import Language, words
 from metering.identity import NodeId, PartyId, UnitId
@@ -131,6 +132,7 @@ class RunView:
     zone: str
     booked_at: str
     approvable: bool
+    state: RunState
     has_export: bool
     tiles: tuple[Tile, ...]
     tree: tuple[TreeRow, ...]
@@ -153,7 +155,9 @@ class RunReader:
         self._currency = document["currency"]
         self._balance = {row["node"]: row for row in document["balance"]}
 
-    def read(self, *, booked_at: datetime, statements: Sequence[tuple[str, str]]) -> RunView:
+    def read(
+        self, *, booked_at: datetime, statements: Sequence[tuple[str, str]], state: RunState = RunState.COMPUTED
+    ) -> RunView:
         """Build the page; `statements` are pairs of number and party."""
         document = self._document
         total = sum(line["amount_minor"] for line in document["lines"])
@@ -163,6 +167,7 @@ class RunReader:
             zone=document["zone"],
             booked_at=local_time(booked_at, self._site.calendar),
             approvable=document["approvable"],
+            state=state,
             has_export=any(row["export_wh"] for row in document["balance"]),
             tiles=tuple(self._tiles()),
             tree=tuple(self._tree()),

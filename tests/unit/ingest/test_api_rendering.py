@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from allocation_engine.intervals import Reason, SlotQuality
 from allocation_engine.pools import PoolClass
+from allocation_engine.run_state import RunState
 from ingest.console.rendering import kwh, kwh_short, local_time, money, percent
 from ingest.console.words import Language, choose_language, words
 from metering.interval import SiteCalendar
@@ -82,14 +83,15 @@ def test_every_word_is_shown_somewhere() -> None:
         for path in INGEST.rglob("*")
         if path.suffix in {".py", ".html"} and path != WORDS
     )
-    built = ("class-", "quality-", "reason-")
+    built = ("class-", "quality-", "reason-", "state-")
     unused = [key for key in words(Language.EN) if f'"{key}"' not in shown and not key.startswith(built)]
     assert unused == []
 
 
-def test_every_class_quality_and_reason_has_a_word() -> None:
+def test_every_class_quality_reason_and_state_has_a_word() -> None:
     known = words(Language.EN)
     assert {f"class-{one}" for one in PoolClass} <= known.keys()
     assert {f"reason-{one}" for one in Reason} <= known.keys()
+    assert {f"state-{one}" for one in RunState} <= known.keys()
     weak = {one.name.lower() for one in SlotQuality if one is not SlotQuality.MEASURED}
     assert {f"quality-{one}" for one in weak} <= known.keys()
