@@ -20,7 +20,7 @@ from edge_agent.uplink_loop import UplinkLoop
 from ingest import intake
 from ingest.chain import Chain
 from ingest.ports import ChainAdvance
-from ingest.verify import Rejected
+from ingest.verify import Reason, Rejected
 from metering.envelope import Sealed, chain_digest, open_sealed, parse_sealed, seal
 from metering.interval import SLOT, Interval
 from metering.reading import ReadQuality
@@ -276,7 +276,10 @@ def refused_seq_left_open() -> Patches:
 
     class Leaving(intake._GroupEntry):
         def _refuse(self, chain: Any, arrival: Any, one: Any, fault: Any) -> None:
-            self._quarantine(arrival, fault)
+            if fault.reason is Reason.SEQUENCE_REPLAYED:
+                super()._refuse(chain, arrival, one, fault)
+            else:
+                self._quarantine(arrival, fault)
 
     return {"ingest.intake._GroupEntry": Leaving}
 
