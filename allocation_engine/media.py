@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from fractions import Fraction
 
+from allocation_engine.money import show_kwh
 from metering.obis import ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME, Obis
 
 
@@ -56,3 +57,12 @@ GAS_ENERGY_UNIT = "kWh"
 def gas_energy_unit(kwh_per_m3: Fraction) -> Fraction:
     """Give one kWh of gas as a number of mL, for gas of `kwh_per_m3` (condition number x calorific value)."""
     return Fraction(10**6) / kwh_per_m3
+
+
+def show_amount(amount: int, medium: Medium) -> str:
+    """Write base units in the unit people know: `1.234 kWh`, `24.000 m3`, `8.640 GJ`."""
+    if medium is Medium.ELECTRICITY:
+        return f"{show_kwh(amount)} kWh"
+    sign = "-" if amount < 0 else ""
+    decimals = f"{abs(amount) % 10**6:06d}".rstrip("0").ljust(3, "0")
+    return f"{sign}{abs(amount) // 10**6}.{decimals} {'GJ' if medium is Medium.HEAT else 'm3'}"
