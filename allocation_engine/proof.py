@@ -13,7 +13,8 @@ from allocation_engine.costs import amount_step, steps_nano
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.intervals import SlotQuality, point_reading, settle_point
 from allocation_engine.key_steps import parts_by_day
-from allocation_engine.money import show_kwh, show_minor, to_minor
+from allocation_engine.media import show_amount
+from allocation_engine.money import show_minor, to_minor
 from allocation_engine.pools import Measure
 from allocation_engine.run import ChargeTrace, Line, MeteredTrace, ShareTrace
 from allocation_engine.statement_content import StatedPool, StatementContent
@@ -115,8 +116,8 @@ def _prove_metered(content: StatementContent, line: Line, trace: MeteredTrace) -
     if cost_nano != trace.cost_nano or amount_minor != line.amount_minor:
         shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
         raise Broken("line", f"the registers give {shown[0]} {content.currency}, the line {shown[1]}")
-    energy = show_kwh(sum(band_energy_wh))
-    return f"{energy} kWh from signed registers give {show_minor(amount_minor, content.currency)} {content.currency}"
+    energy = show_amount(sum(band_energy_wh), Measure(trace.measure).medium)
+    return f"{energy} from signed registers give {show_minor(amount_minor, content.currency)} {content.currency}"
 
 
 def _metered_slots(content: StatementContent, trace: MeteredTrace, span: tuple[int, int]) -> list[int]:
