@@ -15,8 +15,8 @@ from itertools import pairwise
 from allocation_engine.costs import CostStep, steps_nano
 from allocation_engine.evidence import PointEvidence, PointReading
 from allocation_engine.intervals import settle_point
-from allocation_engine.media import Medium
-from allocation_engine.money import show_kwh, show_minor
+from allocation_engine.media import Medium, show_amount
+from allocation_engine.money import show_minor
 from allocation_engine.pools import Measure
 from allocation_engine.run import ChargeTrace, Line, LineKind, MeteredTrace, ShareTrace
 from allocation_engine.statement_content import StatedPool, StatementContent
@@ -170,10 +170,10 @@ class Explanation:
                 rate = _decimal(band.rate_micro, 6)
                 cost = _decimal(band.cost_nano(energy_wh), _NANO_DIGITS)
                 priced = {"rate": rate, "currency": self._currency, "per": band.per, "cost": cost}
-                name, energy = f"{band.name} ({band.version})", _quantity(energy_wh, medium)
+                name, energy = f"{band.name} ({band.version})", show_amount(energy_wh, medium)
                 yield self._step(1, "band", band=name, energy=energy, **priced)
         for piece in trace.tiers:
-            before, here = _quantity(piece.before, medium), _quantity(piece.amount, medium)
+            before, here = show_amount(piece.before, medium), show_amount(piece.amount, medium)
             yield self._step(1, "before", since=piece.since, before=before, amount=here)
         yield from self._cost_steps(tier_steps(self._content.bands, tariff, trace.tiers))
         yield self._sum(trace.cost_nano, line)
@@ -199,12 +199,12 @@ class Explanation:
         for first, end, band in self._band_spans(trace.spans, tariff):
             start, stop = self._instants((first, end))
             settled = settle_point(point.readings, Interval(start, stop), point.installations)
-            energy = _quantity(sum(settled.energy_wh), medium)
+            energy = show_amount(sum(settled.energy_wh), medium)
             formula = energy
             for one in point.installations:
                 ends = registers.get((start, one.meter)), registers.get((stop, one.meter))
                 if ends[0] is not None and ends[1] is not None and ends[0] <= ends[1]:
-                    difference = " − ".join(_quantity(one, medium).partition(" ")[0] for one in (ends[1], ends[0]))
+                    difference = " − ".join(show_amount(one, medium).partition(" ")[0] for one in (ends[1], ends[0]))
                     formula = (
                         f"{difference} = {energy}"
                         if one.multiplier == 1
@@ -272,7 +272,7 @@ class Explanation:
     def _reading(self, reading: PointReading, medium: Medium) -> str:
         sealed = reading.envelope
         place = "" if sealed is None else f" [{sealed.gateway} {sealed.epoch}/{sealed.seq}]"
-        return f"{_quantity(reading.register_wh, medium)} {self._local(reading.mark)}{place}"
+        return f"{show_amount(reading.register_wh, medium)} {self._local(reading.mark)}{place}"
 
     def _instants(self, span: tuple[int, int]) -> tuple[datetime, datetime]:
         start = self._content.period.start
@@ -286,17 +286,6 @@ class Explanation:
 
     def _step(self, depth: int, key: str, **fields: object) -> Step:
         return Step(depth, self._say(key, **fields))
-
-
-def _quantity(amount: int, medium: Medium) -> str:
-    """Write base units in the unit people know: kWh, m3 or GJ."""
-    match medium:
-        case Medium.ELECTRICITY:
-            return f"{show_kwh(amount)} kWh"
-        case Medium.HEAT:
-            return f"{_decimal(amount, 6)} GJ"
-        case _:
-            return f"{_decimal(amount, 6)} m3"
 
 
 def _decimal(number: int, digits: int) -> str:
