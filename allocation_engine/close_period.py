@@ -15,6 +15,7 @@ from allocation_engine.errors import NotConserved
 from allocation_engine.fixed_charges import add_tax, split_fixed
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.legal_default import rule_warnings
+from allocation_engine.loss import split_loss
 from allocation_engine.metered import split_metered
 from allocation_engine.pools import DirectRule, MinimumRule, OwnUseRule, Pool, StandingRule
 from allocation_engine.pricing import PricedPeriod
@@ -68,13 +69,15 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
 
 
 def _split_all(priced: PricedPeriod, rules: Rules) -> tuple[tuple[PoolResult, ...], tuple[Line, ...]]:
-    """Split every pool in turn, then add the taxes that prices do not include."""
+    """Split every pool in turn, share the losses, then add the taxes that prices do not include."""
     pools: list[PoolResult] = []
     lines: list[Line] = []
     taxes = taxes_in_force(rules.prices.taxes, priced.inputs.calendar.days(priced.inputs.period))
     services = service_costs(priced, rules)
     for pool in rules.pools:
         _keep(_split(pool, priced, rules, lines, services.get(pool.id)), pools, lines)
+    if rules.loss is not None:
+        _keep(split_loss(rules.loss, rules.pools, priced), pools, lines)
     untaxed = tuple(lines)
     for tax in taxes:
         if not tax.included:
@@ -114,3 +117,5 @@ def _warnings(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
         if pool.review_by is not None and pool.review_by <= last_day:
             yield f"pool {pool.id} was due for review by {pool.review_by}"
         yield from rule_warnings(pool, inputs.calendar.days(inputs.period))
+    if rules.loss is not None and rules.loss.review_by is not None and rules.loss.review_by <= last_day:
+        yield f"the sharing of losses was due for review by {rules.loss.review_by}"

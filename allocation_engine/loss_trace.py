@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from allocation_engine.money import nano_per_minor
 from allocation_engine.tariff import Band
@@ -22,7 +23,8 @@ class LossTrace:
     no_load        part of the no-load losses above, by area or capacity [2^-20 Wh by band]
     extra          whether the line got 1 minor unit more than its floor
     extra_count    how many lines did
-    cut_remainder  smallest remainder among those; ties go to the smaller line id
+    cut_remainder  smallest remainder among those, and
+    cut_id         the largest line id among those with that remainder: ties go to the smaller id
     """
 
     line_id: str
@@ -32,6 +34,7 @@ class LossTrace:
     extra: bool = False
     extra_count: int = 0
     cut_remainder: int = 0
+    cut_id: str = ""
 
     @property
     def quanta(self) -> tuple[int, ...]:
@@ -41,6 +44,35 @@ class LossTrace:
     def cost_quanta(self, bands: Sequence[Band]) -> int:
         """Its exact cost [2^-20 x 10^-9 currency units]."""
         return sum(one * band.rate_micro for one, band in zip(self.quanta, bands, strict=True))
+
+    def amount_minor(self, bands: Sequence[Band], currency: str) -> int:
+        """Compute the amount again."""
+        return self.cost_quanta(bands) // cost_unit(currency) + self.extra
+
+    def has_its_extra(self, bands: Sequence[Band], currency: str) -> bool:
+        """Say whether the line got its 1 more, or not, by the size of its remainder."""
+        remainder = self.cost_quanta(bands) % cost_unit(currency)
+        gets = self.extra_count > 0 and (-remainder, self.line_id) <= (-self.cut_remainder, self.cut_id)
+        return gets == self.extra
+
+    def explains(self, band_energy_wh: Sequence[int]) -> bool:
+        """Say whether the line's whole watt-hours are its loss, rounded down or up."""
+        return all(whole - (one >> LINE_BITS) in (0, 1) for whole, one in zip(band_energy_wh, self.quanta, strict=True))
+
+    def to_wire(self) -> dict[str, Any]:
+        """Give plain content."""
+        return {name: list(one) if isinstance(one := getattr(self, name), tuple) else one for name in _FIELDS}
+
+    @classmethod
+    def from_wire(cls, content: Mapping[str, Any]) -> LossTrace:
+        """Read what `to_wire` gave."""
+        parts: dict[str, Any] = {name: content[name] for name in _FIELDS}
+        for name in ("drawn_wh", "carried", "no_load"):
+            parts[name] = tuple(parts[name])
+        return cls(**parts)
+
+
+_FIELDS = ("line_id", "drawn_wh", "carried", "no_load", "extra", "extra_count", "cut_remainder", "cut_id")
 
 
 def cost_unit(currency: str) -> int:

@@ -13,8 +13,9 @@ from allocation_engine.costs import amount_step, steps_nano
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.intervals import SlotQuality, point_reading, settle_point
 from allocation_engine.key_steps import parts_by_day
+from allocation_engine.loss_trace import LossTrace
 from allocation_engine.media import show_amount
-from allocation_engine.money import show_minor, to_minor
+from allocation_engine.money import show_kwh, show_minor, to_minor
 from allocation_engine.pools import Measure
 from allocation_engine.run import ChargeTrace, Line, MeteredTrace, ShareTrace
 from allocation_engine.statement_content import StatedPool, StatementContent
@@ -62,6 +63,8 @@ def prove_line(content: StatementContent, line: Line) -> str:
         return _prove_metered(content, line, line.trace)
     if isinstance(line.trace, ChargeTrace):
         return _prove_charge(content, line, line.trace)
+    if isinstance(line.trace, LossTrace):
+        return _prove_loss(content, line, line.trace)
     return _prove_share(content, line, line.trace)
 
 
@@ -220,6 +223,19 @@ def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> st
         raise Broken("line", f"{weights} gives {shown[0]}, the line says {shown[1]}")
     cost, amount = (show_minor(one, content.currency) for one in (cost_minor, amount_minor))
     return f"{trace.weight} / {trace.total_weight} of {cost} gives {amount} {content.currency}"
+
+
+def _prove_loss(content: StatementContent, line: Line, trace: LossTrace) -> str:
+    energy = show_kwh(sum(line.band_energy_wh))
+    if not trace.explains(line.band_energy_wh):
+        raise Broken("line", f"{energy} kWh is not the loss that the trace states, rounded")
+    amount_minor = trace.amount_minor(content.bands, content.currency)
+    is_own = trace.line_id == f"{line.unit or 'residual'}/{line.party}"
+    if not is_own or amount_minor != line.amount_minor or not trace.has_its_extra(content.bands, content.currency):
+        shown = [show_minor(one, content.currency) for one in (amount_minor, line.amount_minor)]
+        raise Broken("line", f"the loss by band gives {shown[0]}, the line says {shown[1]}")
+    drawn = show_kwh(sum(trace.drawn_wh))
+    return f"{energy} kWh of loss on {drawn} kWh drawn give {show_minor(amount_minor, content.currency)}"
 
 
 def _prove_keys(pool: StatedPool, trace: ShareTrace) -> None:

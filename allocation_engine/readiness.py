@@ -37,10 +37,13 @@ def _unsettled(inputs: PeriodInputs) -> Iterator[str]:
 
 def _lapsed(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
     days = inputs.calendar.days(inputs.period)
-    for pool in rules.pools:
-        if pool.valid_from > days[0] or (pool.valid_to is not None and pool.valid_to <= days[-1]):
-            until = f" to {pool.valid_to}" if pool.valid_to else ""
-            yield f"pool {pool.id} holds from {pool.valid_from}{until}, not for all of {days[0]} to {days[-1]}"
+    dated = [(f"pool {pool.id}", pool.valid_from, pool.valid_to) for pool in rules.pools]
+    if rules.loss is not None:
+        dated.append(("the sharing of losses", rules.loss.valid_from, rules.loss.valid_to))
+    for what, valid_from, valid_to in dated:
+        if valid_from > days[0] or (valid_to is not None and valid_to <= days[-1]):
+            until = f" to {valid_to}" if valid_to else ""
+            yield f"{what} holds from {valid_from}{until}, not for all of {days[0]} to {days[-1]}"
 
 
 def _charged_twice(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:

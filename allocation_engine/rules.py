@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from allocation_engine.loss_rule import LossRule
 from allocation_engine.pools import Pool
 from allocation_engine.prices import Prices
 from allocation_engine.series import DailySeries
@@ -35,6 +36,7 @@ class Rules:
     """Prices, pools and series of a site; two are equal when their documents are.
 
     services   the pools that serve each other; None where none do
+    loss       that losses are shared; None where they stay in no pool
     """
 
     prices: Prices
@@ -42,6 +44,7 @@ class Rules:
     series: tuple[DailySeries, ...]
     document: dict[str, Any]
     services: Services | None = None
+    loss: LossRule | None = None
 
     @property
     def tariff(self) -> Tariff:

@@ -12,6 +12,7 @@ from typing import Any
 
 from allocation_engine.keys import Driver
 from allocation_engine.keys_file import KeySources, group_ids
+from allocation_engine.loss_file import read_loss
 from allocation_engine.pools_file import read_pools
 from allocation_engine.prices_file import check_pools, read_prices
 from allocation_engine.rule_table import RuleTable
@@ -98,6 +99,7 @@ def _rules(
     )
     found = read_pools(roots[1], names, sources, prices)
     services = read_services(roots[1], found)
+    loss = read_loss(roots[1], names, {pool.id for pool in found})
     check_pools(roots[0], prices, {pool.id for pool in found})
     for root in (*roots, *([] if invoices is None else [invoices])):
         root.close()
@@ -110,7 +112,7 @@ def _rules(
         document["invoices"] = _plain(billed.content)
     if tables.used:
         document["tables"] = {name: _plain(source.content) for name, source in sorted(tables.used.items())}
-    return Rules(prices, found, series, document, services)
+    return Rules(prices, found, series, document, services, loss)
 
 
 def _root(source: TomlSource, faults: list[Fault]) -> RuleTable:

@@ -10,6 +10,7 @@ from typing import Any
 from allocation_engine.caps import ComplianceCheck
 from allocation_engine.costs import CostStep
 from allocation_engine.key_steps import KeyStep
+from allocation_engine.loss_trace import LossTrace
 from allocation_engine.pools import PoolClass
 from allocation_engine.service_costs import MethodOutcome, ServiceCost
 from allocation_engine.tariff import MAIN_TARIFF, Band
@@ -23,12 +24,13 @@ class LineKind(StrEnum):
     """What a line is.
 
     Metered: somebody's own registers. Charge: a price that is no price of energy. Share: a part of a common cost.
-    Residual: what nobody else was charged.
+    Loss: a part of the losses of the site's own wires. Residual: what nobody else was charged.
     """
 
     METERED = "metered"
     CHARGE = "charge"
     SHARE = "share"
+    LOSS = "loss"
     RESIDUAL = "residual"
 
 
@@ -88,6 +90,10 @@ class ShareTrace:
     keys: tuple[KeyStep, ...] = ()
 
 
+Trace = MeteredTrace | ChargeTrace | ShareTrace | LossTrace
+"""How a line came about."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """What one party owes for one pool and unit (None for a residual).
@@ -102,7 +108,7 @@ class Line:
     kind: LineKind
     band_energy_wh: tuple[int, ...]
     amount_minor: int
-    trace: MeteredTrace | ChargeTrace | ShareTrace
+    trace: Trace
 
     @property
     def id(self) -> str:

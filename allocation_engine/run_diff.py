@@ -18,7 +18,9 @@ from typing import Any
 from allocation_engine.close_period import close_period
 from allocation_engine.errors import NotConserved
 from allocation_engine.facts import PRICE_PARTS, Facts
+from allocation_engine.loss_trace import LINE_BITS, LossTrace
 from allocation_engine.run import Line, MeteredTrace, Run, ShareTrace
+from allocation_engine.tariff import Band
 from metering.errors import BooksError, DocumentError
 from metering.identity import PartyId, PoolId, UnitId
 
@@ -231,15 +233,17 @@ def _exchanged(facts: Facts, exchange: Callable[[Facts], Facts]) -> tuple[Facts,
 
 def _shares(run: Run) -> dict[str, _Share]:
     costs = {pool.id: pool.cost_nano for pool in run.pools}
-    return {line.id: _Share(line, _exact(line, costs[line.pool])) for line in run.lines}
+    return {line.id: _Share(line, _exact(line, costs[line.pool], run.bands)) for line in run.lines}
 
 
-def _exact(line: Line, cost_nano: int) -> Fraction:
+def _exact(line: Line, cost_nano: int, bands: Sequence[Band]) -> Fraction:
     match line.trace:
         case MeteredTrace(cost_nano=own_nano):
             return Fraction(own_nano)
         case ShareTrace(weight=weight, total_weight=total) if total:
             return Fraction(cost_nano * weight, total)
+        case LossTrace():
+            return Fraction(line.trace.cost_quanta(bands), 1 << LINE_BITS)
         case _:
             return Fraction(line.amount_minor)
 

@@ -16,8 +16,9 @@ from allocation_engine.caps import CheckKind, ComplianceCheck
 from allocation_engine.costs import CostStep
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.key_steps import KeyStep
+from allocation_engine.loss_trace import LossTrace
 from allocation_engine.pools import PoolClass
-from allocation_engine.run import ChargeTrace, DayShare, Line, LineKind, MeteredTrace, ShareTrace
+from allocation_engine.run import ChargeTrace, DayShare, Line, LineKind, MeteredTrace, ShareTrace, Trace
 from allocation_engine.service_costs import ServiceCost
 from allocation_engine.tariff import MAIN_TARIFF, Band
 from allocation_engine.taxes import TaxShown
@@ -258,11 +259,11 @@ def _line_from_wire(content: Mapping[str, Any]) -> Line:
         kind=kind,
         band_energy_wh=tuple(content["band_energy_wh"]),
         amount_minor=content["amount_minor"],
-        trace=_TRACES.get(kind, _share_from_wire)(content["trace"]),
+        trace=_trace_reader(kind, content["trace"])(content["trace"]),
     )
 
 
-def _trace_to_wire(trace: MeteredTrace | ChargeTrace | ShareTrace) -> dict[str, Any]:
+def _trace_to_wire(trace: Trace) -> dict[str, Any]:
     match trace:
         case MeteredTrace():
             return _metered_to_wire(trace)
@@ -270,6 +271,13 @@ def _trace_to_wire(trace: MeteredTrace | ChargeTrace | ShareTrace) -> dict[str, 
             return {"steps": [step.to_wire() for step in trace.steps], "of": list(trace.of)}
         case ShareTrace():
             return _share_to_wire(trace)
+        case LossTrace():
+            return trace.to_wire()
+
+
+def _trace_reader(kind: LineKind, content: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], Trace]:
+    """Find what reads a trace: a residual may be one of a shared cost or of the losses."""
+    return LossTrace.from_wire if "carried" in content else _TRACES.get(kind, _share_from_wire)
 
 
 def _charge_from_wire(content: Mapping[str, Any]) -> ChargeTrace:
@@ -300,7 +308,7 @@ def _metered_from_wire(content: Mapping[str, Any]) -> MeteredTrace:
     )
 
 
-_TRACES: dict[LineKind, Callable[[Mapping[str, Any]], MeteredTrace | ChargeTrace | ShareTrace]] = {
+_TRACES: dict[LineKind, Callable[[Mapping[str, Any]], Trace]] = {
     LineKind.METERED: _metered_from_wire,
     LineKind.CHARGE: _charge_from_wire,
 }
