@@ -15,8 +15,9 @@ from itertools import pairwise
 from allocation_engine.costs import CostStep, steps_nano
 from allocation_engine.evidence import PointEvidence, PointReading
 from allocation_engine.intervals import settle_point
+from allocation_engine.loss_trace import LINE_BITS, LossTrace, cost_unit
 from allocation_engine.media import Medium, show_amount
-from allocation_engine.money import show_minor
+from allocation_engine.money import divide, show_kwh, show_minor
 from allocation_engine.pools import Measure
 from allocation_engine.run import ChargeTrace, Line, LineKind, MeteredTrace, ShareTrace
 from allocation_engine.statement_content import StatedPool, StatementContent
@@ -59,6 +60,12 @@ _TEXT = {
     "sum": Names(
         zh="合计 {cost}，四舍五入一次 = {amount} {currency}", en="sum {cost}, rounded once = {amount} {currency}"
     ),
+    "lost": Names(zh="本行是线路与变压器损耗的一份。", en="This line is a share of losses on the way."),
+    "lost-band": Names(
+        zh="{band}：用电 {drawn}，按每刻用电比例分担损耗 {carried}，空载损耗 {no_load} × {rate} {currency}/{per}",
+        en="{band}: drew {drawn}; carried {carried}, slot by slot, and {no_load} no-load x {rate} {currency}/{per}",
+    ),
+    "lost-sum": Names(zh="合计 {cost}，舍去尾数 = {floor}", en="sum {cost}, cut down = {floor}"),
     "shared": Names(zh="本行是公共费用的一份。", en="This line is a share of a common cost."),
     "pool": Names(zh="费用池 {pool} 的费用：{cost} {currency}", en="cost of pool {pool}: {cost} {currency}"),
     "ground": Names(zh="依据：{ground}", en="rests on: {ground}"),
@@ -127,6 +134,8 @@ class Explanation:
             yield self._step(0, "charged")
             yield from self._cost_steps(line.trace.steps)
             yield self._sum(steps_nano(line.trace.steps), line)
+        elif isinstance(line.trace, LossTrace):
+            yield from self._lost(line, line.trace)
         else:
             yield from self._shared(line, line.trace)
 
@@ -219,6 +228,25 @@ class Explanation:
             for (start, band), (stop, _) in pairwise(changes):
                 if start < end and stop > first:
                     yield max(start, first), min(stop, end), self._content.bands[band].name
+
+    def _lost(self, line: Line, trace: LossTrace) -> Iterator[Step]:
+        bands = self._content.bands
+        yield self._step(0, "lost")
+        for number, band in enumerate(bands):
+            if trace.drawn_wh[number] or trace.quanta[number]:
+                carried, no_load = (
+                    f"{_decimal(divide(one[number] * 1000, 1 << LINE_BITS), 6)} kWh"
+                    for one in (trace.carried, trace.no_load)
+                )
+                drawn = f"{show_kwh(trace.drawn_wh[number])} kWh"
+                fields = {"band": band.name, "drawn": drawn, "carried": carried, "no_load": no_load}
+                rate = _decimal(band.rate_micro, 6)
+                yield self._step(1, "lost-band", **fields, rate=rate, currency=self._currency, per=band.per)
+        cost = trace.cost_quanta(bands)
+        shown = _decimal(divide(cost, 1 << LINE_BITS), _NANO_DIGITS)
+        yield self._step(1, "lost-sum", cost=shown, floor=self._money(cost // cost_unit(self._content.currency)))
+        verdict, amount = self._say("gets" if trace.extra else "gets-not"), self._money(line.amount_minor)
+        yield self._step(1, "extra", count=trace.extra_count, verdict=verdict, amount=amount, currency=self._currency)
 
     def _shared(self, line: Line, trace: ShareTrace) -> Iterator[Step]:
         pool = next(pool for pool in self._content.pools if pool.id == line.pool)
