@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from allocation_engine.balance import balance_tree, cases_of
-from allocation_engine.compliance import check_caps, shown_taxes
+from allocation_engine.compliance import check_caps, check_warnings, shown_taxes
 from allocation_engine.errors import NotConserved
 from allocation_engine.fixed_charges import add_tax, split_fixed
 from allocation_engine.inputs import PeriodInputs
@@ -44,6 +44,7 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
     priced = PricedPeriod.of(inputs, *rules.prices.tariffs).with_charges(rules.prices)
     balance = balance_tree(inputs)
     pools, lines = _split_all(priced, rules)
+    checks = tuple(check_caps(rules.prices, inputs, pools, lines))
     return Run(
         id=hashlib.sha256(encode([ENGINE_VERSION, inputs.hash, rules.hash])).hexdigest(),
         engine_version=ENGINE_VERSION,
@@ -58,12 +59,12 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
         bands=priced.bands,
         balance=balance,
         cases=cases_of(balance),
-        warnings=tuple(_warnings(inputs, rules)),
+        warnings=(*_warnings(inputs, rules), *check_warnings(checks)),
         pools=pools,
         lines=lines,
         reconciliation=reconcile(priced, pools),
         taxes=tuple(shown_taxes(rules.prices, inputs, lines)),
-        checks=tuple(check_caps(rules.prices, inputs, pools, lines)),
+        checks=checks,
         service_methods=tuple(compare_methods(priced, rules)),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from allocation_engine.caps import Charged, ComplianceCheck, ResaleCap, check_cap
+from allocation_engine.caps import Charged, CheckKind, ComplianceCheck, ResaleCap, check_cap
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.invoices import invoiced
 from allocation_engine.media import Medium
@@ -45,3 +45,14 @@ def _charged(cap: ResaleCap, owner: PartyId, lines: Sequence[Line]) -> dict[Part
         )
         for party in sorted({line.party for line in counted})
     }
+
+
+def check_warnings(checks: Sequence[ComplianceCheck]) -> Iterator[str]:
+    """Say of each cap how many prices it does not let pass, naming nobody: warnings stand on every statement."""
+    for cap in dict.fromkeys(check.cap for check in checks):
+        prices = [check for check in checks if check.cap == cap and check.kind is CheckKind.PRICE]
+        failing = sum(not check.holds for check in prices)
+        if failing:
+            yield f"cap {cap}: {failing} of {len(prices)} prices are above the limit or cannot be checked"
+        if any(not check.holds for check in checks if check.cap == cap and check.kind is CheckKind.SUM):
+            yield f"cap {cap}: all charges together exceed what the supplier invoiced, or no invoice is known"

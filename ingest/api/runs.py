@@ -118,7 +118,7 @@ class RunRoutes:
         """Give energy and loss of every node, the cases, and what was not plainly measured."""
         with self._database.transaction() as connection:
             document = _require(connection, run).document
-        shown = ("balance", "cases", "exceptions", "reconciliation")
+        shown = ("balance", "cases", "exceptions", "reconciliation", "taxes", "checks")
         return {"run": run, **{key: document[key] for key in shown}}
 
 

@@ -205,6 +205,7 @@ def test_caps_are_checked_with_their_numbers(case: Case, wanted: Any) -> None:
     ]
     assert found == wanted
     assert run.approvable is case.facts["expect"]["approvable"]
+    assert list(run.warnings) == case.facts["expect"]["warnings"]
 
 
 @about("reconciliation")
