@@ -14,10 +14,6 @@ FROM unnest(%(gateways)s::text[], %(epochs)s::int[], %(seqs)s::bigint[]) AS want
 JOIN ledger USING (gateway, epoch, seq)
 JOIN envelopes USING (gateway, epoch, seq, received_at);
 
--- name: counts
-SELECT (SELECT coalesce(sum(envelopes), 0)::bigint FROM chain_heads), (SELECT count(*) FROM quarantine),
-    (SELECT count(*) FROM alarms);
-
 -- name: quarantined
 SELECT reason, detail, proven, topic, gateway, epoch, seq, first_received_at, last_received_at, times, octets
 FROM quarantine ORDER BY quarantined DESC LIMIT %(most)s;
