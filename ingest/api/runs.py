@@ -119,7 +119,7 @@ class RunRoutes:
         with self._database.transaction() as connection:
             document = _require(connection, run).document
         shown = ("balance", "cases", "exceptions", "reconciliation", "taxes", "checks")
-        return {"run": run, **{key: document[key] for key in shown}}
+        return {"run": run, **{key: document[key] for key in shown if key in document}}
 
 
 def _require(connection: Connection, run: str) -> StoredRun:
