@@ -6,12 +6,16 @@ returned, a receipt only with the next append. `test_sim_doubles.py` runs both t
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 
+from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.ports import ChainHead, Entry, OutboxDamaged
 from metering.envelope import chain_digest
+from metering.identity import GatewayId
 
 
 @dataclass
@@ -22,10 +26,41 @@ class Disk:
     heads: dict[int, ChainHead] = field(default_factory=dict)
     receipted: dict[int, int] = field(default_factory=dict)
 
+    def open(self) -> SimOutbox:
+        """Open the outbox that is on it."""
+        return SimOutbox(self)
+
     def copy(self) -> Disk:
         """An image of the card, as whoever clones a gateway takes it."""
         entries = {epoch: list(kept) for epoch, kept in self.entries.items()}
         return Disk(entries, dict(self.heads), dict(self.receipted))
+
+
+class SqliteDisk:
+    """The same with a real file: what a process has committed there outlives it."""
+
+    def __init__(self, path: Path, gateway: GatewayId) -> None:
+        self._path = path
+        self._gateway = gateway
+
+    def open(self) -> CutSqliteOutbox:
+        """Open the production outbox on the file."""
+        return CutSqliteOutbox(self._path, self._gateway, lambda _: b"")
+
+    def copy(self) -> SqliteDisk:
+        """Copy the file and its log, as they are while the gateway has them open."""
+        clone = self._path.with_name(f"clone-of-{self._path.name}")
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{self._path}{suffix}", f"{clone}{suffix}")
+        return SqliteDisk(clone, self._gateway)
+
+
+class CutSqliteOutbox(SqliteOutbox):
+    """The production outbox, which may also end without its orderly end."""
+
+    def lose_power(self) -> None:
+        """Let go of the file; nothing is written."""
+        self._connection.close()
 
 
 class SimOutbox:

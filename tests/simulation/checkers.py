@@ -37,7 +37,7 @@ Place = tuple[GatewayId, int, int]
 RESENDS_SPARE = 4
 """Repeats allowed beyond one per session and one per silence."""
 
-STUCK = 150
+STUCK = 120
 """No batch needs so many repeats within one boot, whatever is lost: its receipt will never come."""
 
 
@@ -154,9 +154,9 @@ class Witness:
     def _require_patience(self, machine: Any, epoch: int, seq: int) -> None:
         """Without news, a batch goes out once more after each silence, not more often."""
         key = f"{machine.label} {machine.boots} {self._restored}"
-        sendings = self._sendings.setdefault(key, Sendings(self._world.true_ms()))
+        sendings = self._sendings.setdefault(key, Sendings(self._world.now_ms))
         sendings.times[epoch, seq] += 1
-        silences = (self._world.true_ms() - sendings.since_ms) / (1000 * SILENCE_S)
+        silences = (self._world.now_ms - sendings.since_ms) / (1000 * SILENCE_S)
         allowed = RESENDS_SPARE + machine.session.sessions + silences
         times = sendings.times[epoch, seq]
         require(times <= STUCK, f"{machine.label} is stuck: it published {epoch}/{seq} {times} times")

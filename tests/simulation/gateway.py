@@ -24,11 +24,11 @@ from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT
 from metering.obis import Obis
 from metering.reading import ReadQuality
-from tests.doubles import sim_outbox
 from tests.doubles.edge import START
 from tests.doubles.sim_broker import SimSession
 from tests.doubles.sim_bus import Noise, SimBus
 from tests.doubles.sim_keys import SimSigner
+from tests.doubles.sim_outbox import Disk, SqliteDisk
 from tests.simulation.checkers import Broken
 from tests.simulation.faults import Fuse, PowerCut
 from tests.simulation.park import CATALOGUE, TOLERANCE_S
@@ -160,7 +160,7 @@ class Gateway:
     number   0 for the gateway itself, 1 for its clone
     """
 
-    def __init__(self, world: Any, name: GatewayId, disk: sim_outbox.Disk, number: int = 0) -> None:
+    def __init__(self, world: Any, name: GatewayId, disk: Disk | SqliteDisk, number: int = 0) -> None:
         self.world = world
         self.name = name
         self.label = f"{name}{'+' * number}"
@@ -185,7 +185,7 @@ class Gateway:
         self.clock.offset_ms = self.world.boot_offset_ms(self)
         self.truth = Truth(self)
         self.readers = [self._reader(port) for port in self.world.park.site.ports_of(self.name)]
-        self.outbox = self.world.open_outbox(self)
+        self.outbox = self.disk.open()
         self.waiting = WaitingClock(self.clock.now())
         self.uplink = uplink_loop.UplinkLoop(
             gateway=self.name, epoch=self.epoch, outbox=cast(Any, self), centre=self.world.centre.signer.verifier

@@ -91,6 +91,11 @@ class Park:
         """Its gateways, in order."""
         return [gateway.id for gateway in self.site.gateways]
 
+    @property
+    def size(self) -> int:
+        """About how many batches it will seal in trouble."""
+        return len(self.site.ports) * self.hours
+
     @cached_property
     def meters(self) -> dict[MeterId, Meter]:
         """Every meter that truly hangs somewhere, the stray one too."""

@@ -13,7 +13,6 @@ import pytest
 from device_profiles.framing import codec_of
 from device_profiles.framing.errors import FrameError
 from device_profiles.profile import Protocol
-from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.ports import (
     BrokerEvent,
     BrokerUnreachable,
@@ -34,7 +33,7 @@ from tests.doubles.edge import GATEWAY, LINE, START, CountingRegisters, asked, e
 from tests.doubles.sim_broker import DELAY_MS, SimBroker, SimSession, Weather
 from tests.doubles.sim_bus import Noise, SimBus
 from tests.doubles.sim_keys import SimSigner
-from tests.doubles.sim_outbox import Disk, SimOutbox
+from tests.doubles.sim_outbox import Disk, SimOutbox, SqliteDisk
 from tests.simulation.faults import CALM, RATE_MAX, Faults, Fuse, PowerCut, draw_faults, flip_bit
 from tests.simulation.park import DLT645_MODULUS_WH, HOUR_MS, RESOLUTION_WH, draw_park
 
@@ -62,11 +61,11 @@ class SqliteBox:
 
     def open(self) -> Any:
         """Open the file."""
-        return SqliteOutbox(self.path, GATEWAY, lambda _: b"")
+        return SqliteDisk(self.path, GATEWAY).open()
 
     def cut(self, outbox: Any) -> None:
-        """Drop the connection without the orderly end."""
-        outbox._connection.close()
+        """Cut the power."""
+        outbox.lose_power()
 
 
 @pytest.fixture(params=[SimBox, SqliteBox])

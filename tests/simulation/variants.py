@@ -227,7 +227,8 @@ def repeats_known_by_mark() -> Patches:
     class ByMark(Chain):
         def is_repeat(self, sealed: Sealed) -> bool:
             envelope = sealed.envelope
-            return seen.setdefault((envelope.gateway, envelope.mark), envelope.seq) != envelope.seq
+            first_seq = seen.setdefault((envelope.gateway, envelope.mark), envelope.seq)
+            return super().is_repeat(sealed) or first_seq != envelope.seq
 
     return {"ingest.intake.Chain": ByMark}
 

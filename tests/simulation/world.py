@@ -19,8 +19,8 @@ from typing import Any
 from unittest import mock
 
 from metering.identity import GatewayId, MeterId
-from tests.doubles import sim_outbox
 from tests.doubles.sim_broker import SimBroker, Weather
+from tests.doubles.sim_outbox import Disk, SqliteDisk
 from tests.simulation.centre import Centre
 from tests.simulation.checkers import Broken, Witness, check_backlog, judge
 from tests.simulation.faults import CALM, Faults, draw_faults
@@ -37,6 +37,8 @@ STEP_MS_MAX = HOUR_MS
 BOOT_1970_MS = -56 * 365 * 24 * HOUR_MS
 LOG_KEPT = 40
 
+NewDisk = Callable[[GatewayId], Disk | SqliteDisk]
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -52,9 +54,13 @@ class Outcome:
 
 
 class World:
-    """Everything there is. `random(name)` gives each part its own numbers, so that parts do not disturb each other."""
+    """Everything there is.
 
-    def __init__(self, seed: int) -> None:
+    random     gives each part its own numbers by its name, so that one part does not disturb another
+    new_disk   gives each gateway its disk
+    """
+
+    def __init__(self, seed: int, new_disk: NewDisk = lambda _: Disk()) -> None:
         self.seed = seed
         self.now_ms = 0
         self.spent_ms = 0
@@ -71,7 +77,7 @@ class World:
         self.witness = Witness(self)
         self.broker = SimBroker(self.weather, self.later)
         self.centre = Centre(self, self.park)
-        self.machines = [Gateway(self, name, sim_outbox.Disk()) for name in self.park.gateways]
+        self.machines = [Gateway(self, name, new_disk(name)) for name in self.park.gateways]
         self._trace = hashlib.sha256()
         self._silent_until_ms: dict[MeterId, int] = {}
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
@@ -104,10 +110,6 @@ class World:
     def key_name(self, gateway: GatewayId, epoch: int) -> str:
         """Name of the key a gateway signs with in an epoch; a clone has it too."""
         return f"{gateway} epoch {epoch}"
-
-    def open_outbox(self, machine: Gateway) -> Any:
-        """Open the outbox on a machine's disk."""
-        return sim_outbox.SimOutbox(machine.disk)
 
     def is_silent(self, meter: MeterId) -> bool:
         """Say whether a meter does not answer now."""
@@ -225,9 +227,8 @@ class World:
         self.note("calm")
         self._set_rates(CALM)
         self._silent_until_ms.clear()
-        self.sealed_before_calm = {
-            machine.label: {epoch: head.seq for epoch, head in machine.disk.heads.items()} for machine in self.machines
-        }
+        for label, places in self.witness.sealed_octets.items():
+            self.sealed_before_calm[label] = {epoch: seq for _, epoch, seq in sorted(places)}
         self.broker.come_up()
         if not self.centre.is_on:
             self.centre.switch_on()
@@ -254,12 +255,12 @@ class World:
         )
 
 
-def play(seed: int, patches: Mapping[str, Any] = MappingProxyType({})) -> Outcome:
+def play(seed: int, patches: Mapping[str, Any] = MappingProxyType({}), new_disk: NewDisk = lambda _: Disk()) -> Outcome:
     """Play one seed, with some names of the code replaced; raises Broken with the seed, its faults and last events."""
     with ExitStack() as planted:
         for target, replacement in patches.items():
             planted.enter_context(mock.patch(target, replacement))
-        return _play(World(seed))
+        return _play(World(seed, new_disk))
 
 
 def _play(world: World) -> Outcome:
