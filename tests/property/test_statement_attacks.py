@@ -322,4 +322,4 @@ def test_parts_that_are_no_base64_or_missing_are_no_bundle() -> None:
 
 def test_evidence_is_named_by_the_digest_of_its_octets() -> None:
     stated = decode_canonical(parse_sign1(honest().statement).payload)["evidence"]
-    assert {bytes(one[3]) for one in stated} == {digest_of(octets) for octets in honest().evidence}
+    assert {bytes(one[3]) for one in stated} == {parse_sealed(octets).digest for octets in honest().evidence}
