@@ -151,7 +151,8 @@ def test_the_database_itself_refuses_what_the_desk_would(desk: Desk) -> None:
         "allocation_runs_explained": "UPDATE allocation_runs SET state = 'approved', approved_by = 'cy', "
         "unexplained = 1",
         "run_transitions_first": "INSERT INTO run_transitions "
-        "(run, step, to_state, actor, reason, acted_at, recorded_at) SELECT run, 9, 'computed', 'cy', '', now(), now() FROM allocation_runs",
+        "(run, step, to_state, actor, reason, acted_at, recorded_at) "
+        "SELECT run, 9, 'computed', 'cy', '', now(), now() FROM allocation_runs",
     }
     planted["run_transitions_allowed"] = (
         "INSERT INTO run_transitions (run, step, from_state, to_state, actor, reason, acted_at, recorded_at) "
