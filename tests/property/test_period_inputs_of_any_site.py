@@ -20,6 +20,7 @@ from ingest import period_inputs as module
 from ingest.metering_points import metering_points
 from ingest.period_inputs import period_inputs
 from ingest.store.settled import SettledDay
+from metering.errors import MeteringError
 from metering.identity import LeaseId, NodeId, PartyId
 from metering.interval import SLOT, Interval, SiteCalendar
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT
@@ -231,8 +232,6 @@ def test_the_same_facts_in_another_order_give_equal_inputs() -> None:
 
 @pytest.mark.parametrize("label", ["2026-7", "2026-00", "July", "", "2026-07-03--2026-07-01", "2026-02-30--2026-03-01"])
 def test_a_label_that_is_no_period_is_refused(label: str) -> None:
-    from metering.errors import MeteringError
-
     with pytest.raises(MeteringError):
         period_inputs(park()[0], label, [], [], ())
 

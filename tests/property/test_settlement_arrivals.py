@@ -18,6 +18,7 @@ from allocation_engine.intervals import SlotQuality, settle_point
 from ingest import settlement as module
 from ingest.metering_points import metering_points
 from ingest.settlement import Settlement, _consecutive, around, inputs_hash
+from ingest.store.sites import import_site
 from metering.identity import MeterId, NodeId, SiteId
 from metering.interval import SLOT, Interval
 from metering.obis import ENERGY_IMPORT
@@ -160,8 +161,6 @@ def test_another_wiring_settles_everything_again() -> None:
     document = built.site.to_document()
     lift = next(meter for meter in document["meters"] if meter["id"] == LIFT)
     lift["ct"] = 10
-    from ingest.store.sites import import_site
-
     changed = type(built.site).from_document(document)
     with built.database.transaction() as connection:
         import_site(connection, changed, built.rules.document, imported_at=START)
