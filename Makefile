@@ -34,7 +34,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 # The kernels once more as plain Python: there an overflow or a bad index is an error instead of a silent wrong number.
 compiled-off: $(READY)
