@@ -7,9 +7,10 @@ several past periods at once, so that a rule is seen at work before it is releas
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from allocation_engine.errors import InputsInvalid
 from allocation_engine.facts import Facts
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.rule_check import Finding, check_rules
@@ -24,6 +25,12 @@ class Scope:
 
     pools: frozenset[PoolId] | None = None
     nodes: frozenset[NodeId] = frozenset()
+
+    def require_known(self, inputs: PeriodInputs) -> None:
+        """Raise InputsInvalid for a node that the period does not have; pools are looked up when they are mixed."""
+        strangers = sorted(self.nodes - {node.id for node in inputs.nodes})
+        if strangers:
+            raise InputsInvalid(f"no node {', '.join(strangers)} in the tree of this period")
 
     def units(self, inputs: PeriodInputs) -> frozenset[UnitId]:
         """Give the units whose meter hangs at one of the nodes, or below it, at some time of the period."""
@@ -58,11 +65,12 @@ class Shadow:
 def what_if(facts: Facts, draft: Facts, scope: Scope | None = None) -> RunDiff:
     """Say who would pay how much more or less under `draft`, most first.
 
-    Raises RunsNotComparable, what closing raises for the draft, and DocumentError for a scope whose pools do not fit.
+    Raises RunsNotComparable, what closing raises for the draft, InputsInvalid for a scope of pools or nodes that are
+    not there, and DocumentError for one whose pools do not fit.
     """
     where = Scope() if scope is None else scope
-    tried = draft if where.pools is None else draft.with_pools_of(facts, _others(facts, draft, where.pools))
-    diff = diff_facts(facts, tried)
+    where.require_known(draft.inputs)
+    diff = diff_facts(facts, draft if where.pools is None else _only(facts, draft, where.pools))
     return diff if not where.nodes else _within(diff, where.units(draft.inputs))
 
 
@@ -87,9 +95,9 @@ def totals(shadows: Iterable[Shadow]) -> tuple[PartyDiff, ...]:
     return tuple(sorted(found, key=lambda one: (-one.delta_minor, one.party)))
 
 
-def _others(facts: Facts, draft: Facts, pools: Collection[PoolId]) -> frozenset[PoolId]:
-    """Give the pools that stay as they are: every pool of either version that the scope does not name."""
-    return frozenset(pool.id for one in (facts, draft) for pool in one.rules.pools) - set(pools)
+def _only(facts: Facts, draft: Facts, pools: Collection[PoolId]) -> Facts:
+    """Give the draft with its own prices and series, but only some of its pools; the others stay as they are."""
+    return replace(draft, rules=facts.rules).with_prices_of(draft).with_pools_of(draft, pools)
 
 
 def _within(diff: RunDiff, units: Collection[UnitId]) -> RunDiff:

@@ -261,3 +261,15 @@ def test_a_line_that_comes_and_one_that_goes_are_both_delta_lines(build: Build) 
         ("lift/c/t-03", 40, 0),
         ("lift/c/t-04", 0, 40),
     ]
+
+
+def test_a_draft_tried_on_one_pool_keeps_its_prices(build: Build) -> None:
+    draft = build(rates={"flat": "0.60"}, pools=(OWN, LIFT | {"units": ["a", "b"]}))
+    diff = what_if(build(), draft, Scope(pools=frozenset({PoolId("own-use")})))
+    assert causes(diff) == {"tariff"}
+    assert {line.unit for line in diff.lines} == {"a", "b", "c"}, "the lift is still shared by all, at the new price"
+
+
+def test_a_scope_below_a_node_that_is_not_there_is_refused(build: Build) -> None:
+    with pytest.raises(InputsInvalid, match="no node roof in the tree"):
+        what_if(build(), build(), Scope(nodes=frozenset({NodeId("roof")})))
