@@ -71,7 +71,7 @@ class World:
         self.rng = self.random("world")
         self.faults = draw_faults(self.random("faults"))
         self.park = draw_park(self.random("park"))
-        if self.park.plan.rekey is not None:
+        if self.park.plan.rekey is not None:  # see test_known_limits.py
             self.faults = replace(self.faults, restore=0.0)
         self.weather = Weather(self.random("weather"))
         self.witness = Witness(self)
@@ -260,10 +260,11 @@ def play(seed: int, patches: Mapping[str, Any] = MappingProxyType({}), new_disk:
     with ExitStack() as planted:
         for target, replacement in patches.items():
             planted.enter_context(mock.patch(target, replacement))
-        return _play(World(seed, new_disk))
+        return play_world(World(seed, new_disk))
 
 
-def _play(world: World) -> Outcome:
+def play_world(world: World) -> Outcome:
+    """Play a world that was made before; raises Broken as `play` does."""
     faults = world.faults
     try:
         return world.play()
