@@ -55,13 +55,18 @@ class Weighing:
 
 def weigh(key: Key, takers: Sequence[Taker], priced: PricedPeriod, spans: Sequence[Span]) -> list[Weighing]:
     """Weigh `takers` by `key`, once per grain span; raises PeriodNotReady, SeriesIncomplete, InputsInvalid."""
-    cells = priced.inputs.day_spans() if key.is_daily else list(spans)
+    placed = [
+        (place, cell)
+        for cell in (priced.inputs.day_spans() if key.is_daily else spans)
+        for place, (_, first, end) in enumerate(spans)
+        if first <= cell[1] < end
+    ]
+    cells, span_of_cell = [cell for _, cell in placed], [place for place, _ in placed]
     meters = dict(key.meters)
     if key.measures:
         require_one_medium(takers, priced, meters)
     coefficients = _coefficients(key, priced)
     weights: list[dict[str, Fraction]] = [{} for _ in spans]
-    span_of_cell = [next(i for i, (_, _, end) in enumerate(spans) if first < end) for _, first, _ in cells]
     for taker in takers:
         for place in range(len(spans)):
             weights[place][taker.id] = NONE
