@@ -252,6 +252,14 @@ def test_a_charge_on_lines_the_party_does_not_have_is_found(content: StatementCo
         prove_line(*lied(content, "minimum", of=("own-use/b/t-9",)))
 
 
+def test_a_charge_on_lines_that_come_to_another_amount_is_found(content: StatementContent) -> None:
+    own = line(content, "own-use")
+    lines = tuple(replace(one, amount_minor=one.amount_minor + 1) if one is own else one for one in content.lines)
+    for pool in ("minimum", "vat"):
+        with pytest.raises(Broken, match="come to another amount"):
+            prove_line(replace(content, lines=lines), line(content, pool))
+
+
 def test_a_supply_charge_whose_steps_do_not_give_its_cost_is_found(content: StatementContent) -> None:
     pools = tuple(
         replace(pool, steps=(replace(pool.steps[0], quantity_milli=99_000),)) if pool.id == "basic" else pool

@@ -74,6 +74,14 @@ def test_a_part_of_a_month_costs_that_part(make_inputs: MakeInputs) -> None:
     assert found.cost_nano == 3 * 10**9
 
 
+def test_a_part_of_a_month_costs_that_part_of_its_demand(make_inputs: MakeInputs) -> None:
+    days = make_inputs(energy={"main": 1000}, slots=96 * 3)
+    found = cost(days, charge(DemandTerms(31_000_000, 0, ContractedDemand(2000, Fraction(1), Fraction(3)), None)))[
+        "basic"
+    ]
+    assert quantities(found) == [(4000, (3, 31)), (2000, (6, 31))]
+
+
 def test_each_month_has_its_own_demand_and_version_of_the_price(make_inputs: MakeInputs) -> None:
     inputs = make_inputs(energy={"main": 1000}, slots=192, start=datetime(2026, 7, 30, 16, 0, tzinfo=UTC))
     taken = inputs.import_wh.copy()

@@ -205,3 +205,39 @@ def test_a_month_by_itself_is_where_tiers_begin_anew(
     # 9.6 kWh on 31 July, all beyond the first; 9.6 kWh on 1 August, of which 1 kWh is in the first step.
     assert costs(close_period(known, rules)) == {"t-1": 960 + 96 + 86}
     assert price_changes(rules.tariff, inputs) == {0, 96}
+
+
+def two_versions(rules: Rules, *, first: Mapping[str, Any] | None, second: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Versions until and from 2 July, with these tiers."""
+    (version,) = rules.document["tariff"]["versions"]
+    early = {**version, "to": "2026-07-02", **({} if first is None else {"tiers": first})}
+    return [early, {**version, "id": "v-2", "from": "2026-07-02", "tiers": second}]
+
+
+def test_tiers_that_begin_inside_the_period_count_what_was_taken_in_it_before(
+    make_inputs: MakeInputs, make_rules: MakeRules, own_use_pool: dict[str, Any]
+) -> None:
+    inputs = make_inputs(energy={"u-a": 10}, units={"a": (100, "u-a")}, let=[("a", "t-1", 0, 192)], slots=192)
+    rules = make_rules(inputs, own_use_pool)
+    versions = two_versions(rules, first=None, second=MONTH)
+    run = close_period(inputs, tiered(rules, inputs, None, versions=versions))
+    # 0.96 kWh on the 1st and 0.04 on the 2nd fill the first step; 0.92 kWh cost 0.10 more.
+    assert costs(run) == {"t-1": 96 + 9}
+
+
+def test_a_new_price_inside_the_year_goes_on_from_what_the_year_holds(
+    make_inputs: MakeInputs, make_rules: MakeRules, own_use_pool: dict[str, Any]
+) -> None:
+    inputs = make_inputs(energy={"u-a": 10}, units={"a": (100, "u-a")}, let=[("a", "t-1", 0, 192)], slots=192)
+    rules = make_rules(inputs, own_use_pool)
+    versions = two_versions(rules, first=YEARLY, second={**YEARLY, "steps": [{"upto": "3", "add": "0"}, {"add": "1"}]})
+    known = replace(inputs, counted_before=(before("t-1", 1500),))
+    run = close_period(known, tiered(rules, inputs, None, versions=versions))
+    # The 1st: 0.96 kWh at 0.10 more. The 2nd goes on at 2.46 kWh: 0.54 kWh free, 0.42 kWh at 1.00 more.
+    assert costs(run) == {"t-1": round(96 + 9.6 + 42)}
+    trace = run.lines[0].trace
+    assert isinstance(trace, MeteredTrace)
+    assert [(piece.before, piece.amount, piece.first, piece.end) for piece in trace.tiers] == [
+        (1500, 960, 0, 96),
+        (2460, 960, 96, 192),
+    ]
