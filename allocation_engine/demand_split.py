@@ -10,7 +10,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from allocation_engine.apportion import integer_weights
 from allocation_engine.drivers import Taker, Weighing, import_of, metered_nodes, require_one_medium, weigh
 from allocation_engine.inputs import Int64Array
 from allocation_engine.keys import DemandMethod, Driver, Key
@@ -76,7 +75,7 @@ def _average_and_excess(loads: dict[str, Int64Array], together: Int64Array) -> l
 
 
 def _weighing(part: Fraction, by: str, weights: dict[str, int]) -> Weighing:
-    return Weighing(part, by, integer_weights({one: Fraction(weight) for one, weight in weights.items()}))
+    return Weighing.of(part, by, {one: Fraction(weight) for one, weight in weights.items()})
 
 
 def _held(taker: Taker, priced: PricedPeriod) -> Int64Array:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
+from math import lcm
+from operator import mul
 
 import numpy as np
 
@@ -46,11 +48,13 @@ class Weighing:
     part: Fraction
     by: str
     weights: dict[str, int]
+    total: int
 
-    @property
-    def total(self) -> int:
-        """Sum of the weights."""
-        return sum(self.weights.values())
+    @classmethod
+    def of(cls, part: Fraction, by: str, weights: Mapping[str, Fraction]) -> Weighing:
+        """Weigh in whole numbers of the proportion of `weights`."""
+        whole = integer_weights(weights)
+        return cls(part, by, whole, sum(whole.values()))
 
 
 def weigh(key: Key, takers: Sequence[Taker], priced: PricedPeriod, spans: Sequence[Span]) -> list[Weighing]:
@@ -66,18 +70,16 @@ def weigh(key: Key, takers: Sequence[Taker], priced: PricedPeriod, spans: Sequen
     if key.measures:
         require_one_medium(takers, priced, meters)
     coefficients = _coefficients(key, priced)
-    weights: list[dict[str, Fraction]] = [{} for _ in spans]
+    weights = [dict.fromkeys((taker.id for taker in takers), NONE) for _ in spans]
     for taker in takers:
-        for place in range(len(spans)):
-            weights[place][taker.id] = NONE
-        steady = _area(taker, priced) if Driver.AREA in key.drivers else ONE
+        steady = _area(taker, priced) if Driver.AREA in key.drivers else 1
         cell_of_slot = _cells_held(taker, cells, priced.inputs.slot_count)
         by_band = priced.by_band(_quantity(key, taker, priced), cell_of_slot, len(cells), key.times_of)
         for cell, quantities in enumerate(by_band):
-            counted = sum((c * q for c, q in zip(coefficients, quantities, strict=True) if q), NONE)
+            counted = sum(map(mul, coefficients, quantities))
             if counted:
-                weights[span_of_cell[cell]][taker.id] += steady * counted * _of_day(key, taker, cells[cell][0])
-    return [Weighing(key.part, key.text, integer_weights(one)) for one in weights]
+                weights[span_of_cell[cell]][taker.id] += _of_day(key, taker, cells[cell][0]) * (steady * counted)
+    return [Weighing.of(key.part, key.text, one) for one in weights]
 
 
 def metered_nodes(taker: Taker, priced: PricedPeriod, meters: Mapping[UnitId, NodeId]) -> tuple[NodeId, ...]:
@@ -113,8 +115,8 @@ def _quantity(key: Key, taker: Taker, priced: PricedPeriod) -> Int64Array:
     return np.ones(priced.inputs.slot_count, np.int64)
 
 
-def _area(taker: Taker, priced: PricedPeriod) -> Fraction:
-    return Fraction(sum(priced.inputs.unit(unit).area_cm2 for unit in taker.units))
+def _area(taker: Taker, priced: PricedPeriod) -> int:
+    return sum(priced.inputs.unit(unit).area_cm2 for unit in taker.units)
 
 
 def _of_day(key: Key, taker: Taker, day: date) -> Fraction:
@@ -129,15 +131,16 @@ def _of_day(key: Key, taker: Taker, day: date) -> Fraction:
     return factor if key.degree_days is None else factor * key.degree_days.on(day)
 
 
-def _coefficients(key: Key, priced: PricedPeriod) -> list[Fraction]:
-    """Give the coefficient of each band; those of other tariffs than the key's are never used."""
+def _coefficients(key: Key, priced: PricedPeriod) -> list[int]:
+    """Give the coefficient of each band in whole numbers of one proportion; other tariffs' bands have none."""
     times = dict(key.times)
     if not times:
-        return [ONE] * len(priced.bands)
+        return [1] * len(priced.bands)
     missing = {band.name for band in priced.bands if band.tariff == key.times_of} - set(times)
     if missing:
         raise PeriodNotReady((f"no time coefficient for the hours of {', '.join(sorted(missing))}",))
-    return [times[band.name] if band.tariff == key.times_of else NONE for band in priced.bands]
+    scale = lcm(*(coefficient.denominator for coefficient in times.values()))
+    return [int(times[band.name] * scale) if band.tariff == key.times_of else 0 for band in priced.bands]
 
 
 def _cells_held(taker: Taker, cells: Sequence[Span], slot_count: int) -> Int64Array:

@@ -68,7 +68,9 @@ class _Division:
     shares: dict[str, Share]
     steps: dict[str, list[KeyStep]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    _weighed: dict[tuple[int, tuple[UnitId, ...]], list[list[Weighing]]] = field(default_factory=dict)
+    _weighed: dict[tuple[int, tuple[UnitId, ...]], tuple[list[Taker], list[list[Weighing]]]] = field(
+        default_factory=dict
+    )
 
     def parts_of(self, place: int, owner: str) -> Parts:
         """Give each share's part of one span; what nobody can be found for is the owner's."""
@@ -82,8 +84,8 @@ class _Division:
     ) -> Parts:
         """Give the parts, within `units`, of what reaches them; `above` are the steps that led here."""
         stage = stages[depth]
-        takers = list(self._takers(stage, units))
-        weighings = self._weigh(stage, depth, takers, units)[place]
+        takers, by_span = self._weigh(stage, depth, units)
+        weighings = by_span[place]
         parts: Parts = {}
         for taker in takers:
             steps = [*above, *(self._step(stage, taker, one, place) for one in weighings if one.part)]
@@ -116,18 +118,17 @@ class _Division:
                     spans = tuple((one.first, one.end) for one in ones)
                     yield Taker(f"{unit}/{party}", unit, (unit,), None, spans)
 
-    def _weigh(
-        self, stage: Stage, depth: int, takers: Sequence[Taker], units: tuple[UnitId, ...]
-    ) -> list[list[Weighing]]:
-        """Give the weighings of a stage by span; they are made once for all spans."""
+    def _weigh(self, stage: Stage, depth: int, units: tuple[UnitId, ...]) -> tuple[list[Taker], list[list[Weighing]]]:
+        """Give who takes part in a stage within `units`, and the weighings by span; made once for all spans."""
         known = self._weighed.get((depth, units))
         if known is None:
+            takers = list(self._takers(stage, units))
             if isinstance(self.rule, DemandRule):
-                known = [self._demand(self.rule, takers, span) for span in self.spans]
+                weighed = [self._demand(self.rule, takers, span) for span in self.spans]
             else:
                 by_key = [weigh(key, takers, self.priced, self.spans) for key in self._keys(stage)]
-                known = [list(one) for one in zip(*by_key, strict=True)]
-            self._weighed[depth, units] = known
+                weighed = [list(one) for one in zip(*by_key, strict=True)]
+            known = self._weighed[depth, units] = takers, weighed
         return known
 
     def _demand(self, rule: DemandRule, takers: Sequence[Taker], span: Span) -> list[Weighing]:
