@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from allocation_engine import run_diff
 from allocation_engine.close_period import close_period
 from allocation_engine.correction import correction_of, party_deltas
 from allocation_engine.errors import InputsInvalid, NotConserved
@@ -178,6 +179,13 @@ def test_a_difference_as_a_document_holds_integers_and_text_only(build: Build) -
         (party["delta_minor"] for party in document["parties"]), reverse=True
     )
     assert document["lines"][0]["causes"] == [["tariff", document["lines"][0]["delta_minor"]]]
+
+
+def test_a_cause_that_loses_a_fen_stops_the_difference(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged = run_diff._merged
+    monkeypatch.setattr(run_diff, "_merged", lambda parts: tuple((cause, delta - 1) for cause, delta in merged(parts)))
+    with pytest.raises(NotConserved, match="do not add up to its difference"):
+        diff_facts(build(), build(rates={"flat": "0.60"}))
 
 
 # What-if and shadows
