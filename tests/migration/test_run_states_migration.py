@@ -56,9 +56,10 @@ def test_runs_from_before_are_computed_logged_and_know_their_open_cases(upgraded
     ],
 )
 def test_the_upgraded_database_refuses_what_a_fresh_one_would(upgraded: str, planted: str) -> None:
-    with pytest.raises(psycopg.errors.IntegrityError), psycopg.connect(upgraded) as connection:
+    with psycopg.connect(upgraded) as connection:
         connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        connection.execute(planted.encode())
+        with pytest.raises(psycopg.errors.IntegrityError):
+            connection.execute(planted.encode())
 
 
 def test_two_published_runs_of_one_period_are_refused(upgraded: str) -> None:
