@@ -2,19 +2,24 @@
 
 The ladder is that of `intervals.settle_point`, for the case that fills nearly every row of nearly every site: one
 installation, registers at marks. Most rows are plain differences, and cost one pass over memory; the others are climbed
-one by one. What a slot rests on is its quality; a reason in words is `settle_point`'s to give.
+one by one. What a slot rests on is its quality; a reason in words is `settle_point`'s to give, so settlement asks here
+first (`settle_plain`) and there where something wants explaining.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from allocation_engine.blocks import in_blocks
 from allocation_engine.errors import InputsInvalid
+from allocation_engine.evidence import Installation, PointReading
 from allocation_engine.inputs import Int64Array
+from allocation_engine.intervals import SettledSpan, SlotQuality
 from allocation_engine.kernels import IntArray, UInt8Array, climb_row, difference_rows
+from metering.interval import Interval
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,3 +87,32 @@ def settle_fleet(
 
     in_blocks(climb, odd.size, marks, threads)
     return SettledFleet(energy_wh, odd, quality)
+
+
+def settle_plain(
+    readings: Sequence[PointReading], span: Interval, installations: Sequence[Installation]
+) -> SettledSpan | None:
+    """Settle one point where nothing wants explaining: one installation, a register at every mark, none fell.
+
+    readings, installations   as `settle_point` takes them, in time order
+    Returns                   what `settle_point` gives; None where that has to be asked
+    """
+    homes = [
+        one
+        for one in installations
+        if (one.start is None or one.start < span.start) and (one.end is None or span.end < one.end)
+    ]
+    if len(homes) != 1 or [reading.mark for reading in readings] != list(span.marks()):
+        return None
+    (home,) = homes
+    if any(reading.meter != home.meter for reading in readings):
+        return None
+    plate = FleetMeters(
+        multipliers=np.array([home.multiplier]),
+        moduli_wh=np.array([home.modulus_wh or 0]),
+        power_max_w=np.array([home.power_max_w or 0]),
+    )
+    fleet = settle_fleet(np.array([[reading.register_wh for reading in readings]], np.int64), plate)
+    if fleet.odd.size:
+        return None
+    return SettledSpan(tuple(fleet.energy_wh[0].tolist()), (SlotQuality.MEASURED,) * span.slot_count, ())

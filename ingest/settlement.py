@@ -21,6 +21,7 @@ from itertools import groupby, product
 
 from allocation_engine.evidence import PointReading
 from allocation_engine.intervals import settle_point
+from allocation_engine.ladder import settle_plain
 from device_profiles.catalogue import Catalogue
 from ingest.metering_points import MeteringPoint, decode, metering_points, register_places
 from ingest.store.database import Connection, Database
@@ -129,7 +130,8 @@ def settle_node(connection: Connection, site: Site, catalogue: Catalogue, node: 
 
 
 def _settle_day(point: MeteringPoint, readings: Sequence[PointReading], span: Interval, day: date) -> SettledDay:
-    settled = settle_point(readings, span, point.installations)
+    plain = settle_plain(readings, span, point.installations)
+    settled = plain or settle_point(readings, span, point.installations)
     return SettledDay(point.node, point.obis, day, settled.energy_wh, settled.quality, settled.exceptions)
 
 

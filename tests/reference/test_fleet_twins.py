@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -15,7 +16,7 @@ from allocation_engine.errors import InputsInvalid, OutOfRange
 from allocation_engine.evidence import Installation, PointReading
 from allocation_engine.intervals import SettledSpan, SlotQuality, settle_point
 from allocation_engine.kernels import UNKNOWN
-from allocation_engine.ladder import FleetMeters, SettledFleet, settle_fleet
+from allocation_engine.ladder import FleetMeters, SettledFleet, settle_fleet, settle_plain
 from allocation_engine.tree import OUTSIDE, TOP, span_of
 from allocation_engine.weighing import BandRuns, RowSpans, weigh, weigh_exactly
 from metering.identity import MeterId
@@ -82,6 +83,59 @@ def test_a_fleet_settles_as_each_point_alone(
         assert slots_of(settled, 0) == (list(exact.energy_wh), list(exact.quality))
         unknown = settled.energy_wh[0] == UNKNOWN
         assert unknown.tolist() == [one >= SlotQuality.MISSING for one in exact.quality]
+
+
+@st.composite
+def point_histories(draw: st.DrawFn) -> tuple[list[PointReading], list[Installation]]:
+    """Readings of a point at successive marks, mostly all of them, and one or two installations."""
+    span = Interval(MARK, MARK + 6 * timedelta(minutes=15))
+    marks = list(span.marks())
+    ends = st.sampled_from([None, MARK - timedelta(days=1), *marks, marks[-1] + timedelta(hours=1)])
+    change = draw(ends)
+    initial, final = (draw(st.one_of(st.none(), st.integers(0, 200))) for _ in range(2))
+    limits = draw(st.sampled_from([None, 100_000])), draw(st.sampled_from([None, 200]))
+    hung = [Installation(METER, draw(ends), change, draw(st.sampled_from([1, 20])), *limits, initial, final)]
+    if change is not None:
+        hung.append(
+            Installation(MeterId("m-2"), change, None, 1, *limits, draw(st.one_of(st.none(), st.just(5))), None)
+        )
+    readings, register = [], draw(st.integers(0, 99_999))
+    for mark in marks:
+        meter = draw(st.sampled_from([METER, METER, METER, METER, METER, METER, MeterId("m-2")]))
+        copies = draw(st.sampled_from([1, 1, 1, 1, 1, 1, 1, 1, 0, 2]))
+        readings += [PointReading(mark, meter, register, None)] * copies
+        register = (register + draw(steps)) % 100_000
+    return readings, hung
+
+
+@given(point_histories())
+@settings(deadline=None, max_examples=500)
+def test_the_plain_case_is_settled_as_the_ladder_settles_it(
+    history: tuple[list[PointReading], list[Installation]],
+) -> None:
+    readings, hung = history
+    span = Interval(MARK, MARK + 6 * timedelta(minutes=15))
+    plain = settle_plain(readings, span, hung)
+    assert plain is None or plain == settle_point(readings, span, hung)
+
+
+def test_what_wants_explaining_is_left_to_the_ladder() -> None:
+    span = Interval(MARK, MARK + 2 * timedelta(minutes=15))
+    plain = [PointReading(mark, METER, wh, None) for mark, wh in zip(span.marks(), (5, 8, 8), strict=True)]
+    hung = Installation(METER, None, None, 20, None, None, None, None)
+    assert settle_plain(plain, span, [hung]) == SettledSpan((60, 0), (SlotQuality.MEASURED,) * 2, ())
+    fell = [*plain[:2], PointReading(plain[2].mark, METER, 7, None)]
+    foreign = [*plain[:2], PointReading(plain[2].mark, MeterId("m-2"), 8, None)]
+    for readings, where in (
+        (plain[:2], hung),
+        (fell, hung),
+        (foreign, hung),
+        (plain, replace(hung, start=span.start)),
+        (plain, replace(hung, end=span.end)),
+        (plain, replace(hung, power_max_w=1)),
+    ):
+        assert settle_plain(readings, span, [where]) is None
+    assert settle_plain(plain, span, []) is None
 
 
 def test_only_rows_with_something_odd_are_climbed() -> None:
