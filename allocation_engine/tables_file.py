@@ -17,7 +17,7 @@ from allocation_engine.calendar_days import HolidayCalendar
 from allocation_engine.power_factor import HUNDREDTHS, AdjustmentRange, AdjustmentTable
 from allocation_engine.rule_table import RuleTable
 from metering.errors import DocumentError, Fault
-from metering.identity import check_identifier
+from metering.identity import IdentifierInvalid, check_identifier
 from metering.toml_source import TomlSource
 
 SHIPPED = "allocation_engine.tables"
@@ -45,7 +45,7 @@ class Tables:
         except DocumentError as error:
             self.faults.extend(error.faults)
             return None
-        except (FileNotFoundError, ValueError, KeyError) as error:
+        except (FileNotFoundError, IdentifierInvalid, KeyError) as error:
             problem = f"there is no table {name!r}: neither a file {name}.toml here nor a shipped one"
             owner.fault(key, problem, f"shipped: {', '.join(shipped_tables())} ({type(error).__name__})")
             return None
