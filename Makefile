@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off lock clean help
+.PHONY: demo test lint types unit compiled-off bench-profiles bench-intake lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -39,6 +39,12 @@ unit: $(READY)
 # The kernels once more as plain Python: there an overflow or a bad index is an error instead of a silent wrong number.
 compiled-off: $(READY)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/unit/allocation_engine tests/golden
+
+bench-profiles: $(READY)
+	$(BIN)/python tests/bench/device_profiles_speed.py
+
+bench-intake: $(READY)
+	$(BIN)/python -m tests.bench.intake_throughput
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)

@@ -41,7 +41,7 @@ LOCK_FILE = "gateway.lock"
 RETRY_S = 1.0
 """Pause after a mark or a session that failed in a way nobody foresaw [s]."""
 UPLINK_STOP_S = 10.0
-PLAYED_REPLY_STRETCH = 4.0
+PLAYED_REPLY_STRETCH = 16.0
 """In played time the meters are programs that share this host: a busy moment of it must not look like a dead meter."""
 
 

@@ -24,10 +24,15 @@ SILENT_CREDIT_S = SILENT_SHARE * 900
 
 
 class Patience:
-    """The state of one meter. `reply_s_max` is the longest turnaround its profile states [s]."""
+    """The state of one meter.
 
-    def __init__(self, reply_s_max: float) -> None:
+    reply_s_max   the longest turnaround to wait for [s]
+    reply_s_min   shortest timeout that may be learnt [s]
+    """
+
+    def __init__(self, reply_s_max: float, reply_s_min: float = REPLY_S_MIN) -> None:
         self.reply_s_max = reply_s_max
+        self._reply_s_min = reply_s_min
         self.probe_at: datetime | None = None
         self._turnarounds_s: deque[float] = deque(maxlen=SAMPLES)
         self._probes = 0
@@ -67,7 +72,7 @@ class Patience:
             return self.reply_s_max
         ranked = sorted(self._turnarounds_s)
         percentile_s = ranked[len(ranked) * 99 // 100]
-        return min(max(2 * percentile_s, REPLY_S_MIN), self.reply_s_max)
+        return min(max(2 * percentile_s, self._reply_s_min), self.reply_s_max)
 
 
 class SilentShare:

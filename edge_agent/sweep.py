@@ -50,16 +50,17 @@ class AskedMeter:
     def prepare(
         cls, fitted: FittedMeter, catalogue: Catalogue, group_name: str, reply_stretch: float = 1.0
     ) -> AskedMeter:
-        """Plan the reads of `fitted`; raises ProfileUnknown, GroupUnknown or AddressInvalid.
+        """Plan the reads of `fitted`; raises ProfileUnknown, NotInProfile or AddressInvalid.
 
-        reply_stretch   factor on the profile's longest turnaround
+        reply_stretch   factor on the profile's longest turnaround; where it is not 1, no shorter timeout is learnt
         """
         profile = catalogue.by_id(fitted.profile)
         group = profile.group(group_name)
         codec_of(fitted.protocol).check_address(fitted.address)
         reads = plan_reads(profile, fitted.protocol, group)
         reply_s_max = reply_stretch * profile.link(fitted.protocol).reply_ms_max / 1000
-        return cls(fitted, profile, group, reads, Patience(reply_s_max))
+        patience = Patience(reply_s_max) if reply_stretch == 1 else Patience(reply_s_max, reply_s_max)
+        return cls(fitted, profile, group, reads, patience)
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,11 @@ def test_meters_of_a_busy_host_get_more_patience_than_real_ones(config: GatewayC
     (played, *_) = asked_meters(replace(config, clock=PLAYED), Catalogue.shipped(), PortId("line-a"))
     assert real.patience.reply_s_max == 0.5
     assert played.patience.reply_s_max == 0.5 * PLAYED_REPLY_STRETCH
+    for meter in (real, played):
+        for _ in range(50):
+            meter.patience.answered(0.001)
+    assert real.patience.timeouts_s(has_answered=True)[0] < 0.5
+    assert played.patience.timeouts_s(has_answered=True)[0] == 0.5 * PLAYED_REPLY_STRETCH
 
 
 def test_a_sweep_that_does_not_fit_between_marks_is_told_at_the_start(

@@ -9,21 +9,16 @@ from __future__ import annotations
 import timeit
 from collections.abc import Callable
 
-import pytest
-
 from device_profiles.catalogue import Catalogue
 from device_profiles.decode import decode_group
 from device_profiles.framing import codec_of
-from device_profiles.profile import Profile, Protocol
+from device_profiles.profile import Group, Profile, Protocol
 from device_profiles.read_plan import plan_reads
 from device_profiles.simulated_meter import SimulatedMeter
 from metering.identity import MeterId
 from metering.obis import Obis
 
-DECODE_US_MAX = 30.0
-ANSWER_US_MAX = 100.0
 ROUNDS, CALLS = 7, 300
-LINKS = [(profile, protocol) for profile in Catalogue.shipped().profiles for protocol in profile.links]
 
 
 class World:
@@ -39,19 +34,28 @@ def best_us(work: Callable[[], object]) -> float:
     return min(timeit.repeat(work, number=CALLS, repeat=ROUNDS)) / CALLS * 1e6
 
 
-@pytest.mark.parametrize(
-    ("profile", "protocol"), LINKS, ids=[f"{profile.id}-{protocol}" for profile, protocol in LINKS]
-)
-def test_a_meter_is_decoded_and_simulated_fast(profile: Profile, protocol: Protocol) -> None:
+def measure(profile: Profile, protocol: Protocol, group: Group) -> tuple[float, float]:
+    """Give the time to decode one meter's group, and to answer one request as a simulated meter [us]."""
     world = World()
     codec = codec_of(protocol)
     meter = SimulatedMeter(MeterId("m-1"), profile, protocol, "1" if protocol.is_modbus else "000000000001")
-    for group in profile.groups:
-        reads = plan_reads(profile, protocol, group)
-        requests = [codec.build_request(meter.address, read) for read in reads]
-        replies = [meter.answer(request, world) or b"" for request in requests]
-        bodies = [codec.parse_reply(meter.address, read, reply) for read, reply in zip(reads, replies, strict=True)]
-        decode_us = best_us(lambda bodies=bodies, group=group: decode_group(profile, protocol, group, bodies))
-        answer_us = best_us(lambda request=requests[0]: meter.answer(request, world))
-        assert decode_us <= DECODE_US_MAX, f"{group.name}: {decode_us:.1f} us"
-        assert answer_us <= ANSWER_US_MAX, f"{group.name}: {answer_us:.1f} us"
+    reads = plan_reads(profile, protocol, group)
+    requests = [codec.build_request(meter.address, read) for read in reads]
+    replies = [meter.answer(request, world) or b"" for request in requests]
+    bodies = [codec.parse_reply(meter.address, read, reply) for read, reply in zip(reads, replies, strict=True)]
+    decode_us = best_us(lambda: decode_group(profile, protocol, group, bodies))
+    return decode_us, best_us(lambda: meter.answer(requests[0], world))
+
+
+def main() -> None:
+    """Print one row per profile, protocol and group."""
+    print(f"{'profile':20} {'protocol':12} {'group':8} {'decode us':>10} {'answer us':>10}")
+    for profile in Catalogue.shipped().profiles:
+        for protocol in profile.links:
+            for group in profile.groups:
+                decode_us, answer_us = measure(profile, protocol, group)
+                print(f"{profile.id:20} {protocol:12} {group.name:8} {decode_us:10.1f} {answer_us:10.1f}")
+
+
+if __name__ == "__main__":
+    main()
