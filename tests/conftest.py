@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from hypothesis import settings
 
 from metering.clock import ClockQuality, ClockState
 from metering.envelope import Algorithm, Envelope
 from metering.identity import GatewayId, KeyId, MeterId
 from metering.reading import MeterReading, ReadQuality
+
+# The same examples at every run and no deadline: a busy machine must not turn a test red. For other examples:
+# HYPOTHESIS_PROFILE=default.
+settings.register_profile("steady", deadline=None, derandomize=True)
+if "HYPOTHESIS_PROFILE" not in os.environ:
+    settings.load_profile("steady")
 
 MARK = datetime(2026, 6, 30, 16, 0, tzinfo=UTC)
 """Midnight of 1 July 2026 in Shanghai."""
