@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off bench-profiles bench-intake lock clean help
+.PHONY: demo test lint types unit compiled-off bench-profiles bench-intake bench-allocation lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -45,6 +45,11 @@ bench-profiles: $(READY)
 
 bench-intake: $(READY)
 	$(BIN)/python -m tests.bench.intake_throughput
+
+# Compares with programs of the extra `bench`, which nothing else needs, so they are not in the lock. Takes ten minutes.
+bench-allocation: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-build-isolation -e '.[bench]'
+	$(BIN)/python -m tests.bench.allocation.run
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
