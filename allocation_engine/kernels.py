@@ -126,11 +126,12 @@ def difference_rows(
         before = registers[row, :-1]
         after = registers[row, 1:]
         slots = energy[row]
+        # UNKNOWN is below every register, so a row with one anywhere starts or steps below 0.
         signs = before[0]
         most = before[0] - before[0]
         for slot in range(slots.size):
             advance = after[slot] - before[slot]
-            signs |= advance | before[slot]
+            signs |= advance
             most = max(most, advance)
             slots[slot] = advance
         is_plain[row] = signs >= 0 and most <= limits[row]

@@ -149,6 +149,26 @@ def test_only_rows_with_something_odd_are_climbed() -> None:
     ]
 
 
+@pytest.mark.parametrize("registers", [[0, 50, 51], [0, 51, 52], [0, UNKNOWN, 100], [0, UNKNOWN, 101]])
+def test_the_largest_plausible_power_is_plausible_and_no_more(registers: list[int]) -> None:
+    # 200 W are 50 Wh in a quarter hour, 100 in two
+    assert slots_of(fleet([registers], power_max_w=200), 0) == settled_slots(registers, power_max_w=200)
+
+
+def settled_slots(registers: list[int], **plate: int) -> tuple[list[int], list[int]]:
+    """What the ladder gives for one row."""
+    exact = settle_exactly(registers, **plate)
+    return list(exact.energy_wh), list(exact.quality)
+
+
+@pytest.mark.parametrize("unread", [[0], [2], [3], [0, 1], [2, 3], [0, 1, 2, 3], [0, 1, 2, 3, 4]])
+def test_a_register_that_was_not_read_makes_a_row_odd_wherever_it_is(unread: list[int]) -> None:
+    registers = [UNKNOWN if mark in unread else 10 + mark for mark in range(5)]
+    settled = fleet([registers])
+    assert settled.odd.tolist() == [0]
+    assert slots_of(settled, 0) == settled_slots(registers)
+
+
 def test_the_last_register_of_a_row_counts_like_the_others() -> None:
     settled = fleet([[10, 12, UNKNOWN]])
     assert settled.energy_wh.tolist() == [[2, UNKNOWN]]
