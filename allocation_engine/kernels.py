@@ -303,7 +303,8 @@ def weigh_rows(
     groups: Int64Array,
     starts: Int64Array,
     ends: Int64Array,
-    factors: Int64Array,
+    ones: Int64Array,
+    others: Int64Array,
     edges: Int64Array,
     bands: Int64Array,
     first: int,
@@ -317,14 +318,14 @@ def weigh_rows(
     energy_wh     shape (rows, slots) [Wh]; negative where unknown, and then left out
     rows, groups  shape (spans,), the row and the group of factors of each span
     starts, ends  shape (spans,), its slots
-    factors       shape (groups, 2, slots)
+    ones, others  shape (groups, slots), the factors; a single row of `others` is everybody's
     edges, bands  slots edges[i] <= slot < edges[i + 1] have band bands[i]
     sums          out, shape (spans, 3, bands)
     """
     for span in range(first, end):
         slots = energy_wh[rows[span]]
-        one = factors[groups[span], 0]
-        other = factors[groups[span], 1]
+        one = ones[groups[span]]
+        other = others[min(groups[span], others.shape[0] - 1)]
         sums[span] = 0
         for run in range(bands.size):
             energy = np.int64(0)

@@ -88,7 +88,7 @@ def loss_factors_over(
     if below_wh.max(initial=0) >> BELOW_BITS:
         raise OutOfRange(f"more than 2^{BELOW_BITS} Wh below one node in one slot")
     at_node = import_wh[span.inner, span.first : span.end]
-    intake_wh = np.maximum(at_node, 0).astype(np.int64)
+    intake_wh = np.maximum(at_node, 0, dtype=np.int64)
     is_unknown = is_unknown | (at_node < 0)
     loss_wh = intake_wh - below_wh
     if export_wh is not None:
@@ -96,7 +96,7 @@ def loss_factors_over(
         given = export_wh[span.inner, span.first : span.end]
         loss_wh += given_below - np.maximum(given, 0)
         is_unknown |= lost_below | (given < 0)
-    loss_wh[is_unknown] = 0
+    np.copyto(loss_wh, 0, where=is_unknown)
     gross = np.empty_like(loss_wh)
     rests: list[Int64Array] = []
     no_load = no_load_wh_day[span.inner]

@@ -50,19 +50,24 @@ class RowSpans:
 
 
 def weigh(
-    energy_wh: IntArray, spans: RowSpans, factors: Int64Array, runs: BandRuns, threads: int | None = None
+    energy_wh: IntArray,
+    spans: RowSpans,
+    ones: Int64Array,
+    others: Int64Array,
+    runs: BandRuns,
+    threads: int | None = None,
 ) -> Int64Array:
     """Add up energy, and energy x each of two factors, by band. The caller sees to it that no sum reaches 2^63.
 
-    energy_wh   shape (rows, slots) [Wh]; negative where unknown, and then left out
-    factors     shape (groups, 2, slots)
-    Returns     shape (spans, 3, bands)
+    energy_wh      shape (rows, slots) [Wh]; negative where unknown, and then left out
+    ones, others   shape (groups, slots), the factors; a single row of `others` is everybody's
+    Returns        shape (spans, 3, bands)
     """
     sums = np.empty((spans.rows.size, 3, runs.count), np.int64)
 
     def task(first: int, end: int) -> None:
         places = (spans.rows, spans.groups, spans.starts, spans.ends)
-        weigh_rows(energy_wh, *places, factors, runs.edges, runs.bands, first, end, sums)
+        weigh_rows(energy_wh, *places, ones, others, runs.edges, runs.bands, first, end, sums)
 
     in_blocks(task, spans.rows.size, energy_wh.shape[1], threads)
     return sums
@@ -85,8 +90,8 @@ def weigh_exactly(
     energy = np.zeros((spans.rows.size, runs.count), np.int64)
     weighted = np.zeros(energy.shape, object)
     for shift in range(0, FACTOR_BITS_MAX, 2 * digit_bits):
-        digits = [_digit(factors, shift + step, digit_bits) for step in (0, digit_bits)]
-        sums = weigh(energy_wh, spans, np.stack(digits, axis=1), runs)
+        ones, others = (_digit(factors, shift + step, digit_bits) for step in (0, digit_bits))
+        sums = weigh(energy_wh, spans, ones, others, runs)
         energy = sums[:, 0]
         for step, column in zip((0, digit_bits), (1, 2), strict=True):
             weighted += sums[:, column].astype(object) * 2 ** (shift + step)

@@ -270,8 +270,15 @@ def test_weighing_spans_agrees_with_its_twin(weighing: tuple[np.random.Generator
     draw, bands, start, end = weighing
     energy = draw.integers(-1, 10**6, (3, len(bands)))
     factors = draw.integers(-(2**34), 2**34, (2, 2, len(bands)))
-    sums = weigh(energy, RowSpans.of([(2, 1, start, end)]), factors, BandRuns.of(np.array(bands), 3))
-    assert sums[0].tolist() == exact_weigh(energy[2].tolist(), factors[1].tolist(), bands, start, end)
+    sums = weigh(energy, RowSpans.of([(2, 1, start, end)]), factors[0], factors[1], BandRuns.of(np.array(bands), 3))
+    assert sums[0].tolist() == exact_weigh(energy[2].tolist(), factors[:, 1].tolist(), bands, start, end)
+
+
+def test_a_single_row_of_factors_is_everybodys() -> None:
+    energy, runs = np.array([[2, 3], [5, 7]]), BandRuns.of(np.array([0, 1]), 2)
+    spans = RowSpans.of([(0, 0, 0, 2), (1, 1, 0, 2)])
+    sums = weigh(energy, spans, np.array([[1, 1], [10, 100]]), np.array([[1000, -1]]), runs)
+    assert sums.tolist() == [[[2, 3], [2, 3], [2000, -3]], [[5, 7], [50, 700], [5000, -7]]]
 
 
 @given(weighings(), st.sampled_from([1, 10**6, 10**9]))

@@ -100,14 +100,10 @@ def run(job: Job, memory: IntArray, threads: int | None = None) -> tuple[Amounts
 
 def _weigh(job: Job, energy_wh: IntArray, above: Ints, gross: Ints, keyed: Ints, threads: int | None) -> Ints:
     """Sum energy, energy x loss factor and energy x factor R of every end meter by band."""
-    places = np.unique(above[job.first_end :])
-    factors = np.empty((places.size, 2, SLOTS), np.int64)
-    factors[:, 0] = gross[places]
-    factors[:, 1] = load_factors(job, keyed)
     ends = np.arange(job.first_end, len(energy_wh))
-    groups = np.searchsorted(places, above[ends])
-    spans = RowSpans(ends, groups, np.zeros(ends.size, np.int64), np.full(ends.size, SLOTS))
-    return weigh(energy_wh, spans, factors, BandRuns.of(job.band_of_slot, len(BAND_RATES)), threads)
+    spans = RowSpans(ends, above[ends], np.zeros(ends.size, np.int64), np.full(ends.size, SLOTS))
+    load = load_factors(job, keyed)[None, :]
+    return weigh(energy_wh, spans, gross, load, BandRuns.of(job.band_of_slot, len(BAND_RATES)), threads)
 
 
 def _divide(job: Job, sums: Ints, loss_nano: int) -> Ints:

