@@ -322,21 +322,32 @@ def weigh_rows(
     edges, bands  slots edges[i] <= slot < edges[i + 1] have band bands[i]
     sums          out, shape (spans, 3, bands)
     """
-    for span in range(first, end):
-        slots = energy_wh[rows[span]]
-        one = ones[groups[span]]
-        other = others[min(groups[span], others.shape[0] - 1)]
-        sums[span] = 0
+    span = first
+    while span < end:
+        # Two spans at a time where they use the same factors over the same slots: bands are short, and this fills them.
+        beside = min(span + 1, end - 1)
+        if groups[beside] != groups[span] or starts[beside] != starts[span] or ends[beside] != ends[span]:
+            beside = span
+        left, right = energy_wh[rows[span]], energy_wh[rows[beside]]
+        one, other = ones[groups[span]], others[min(groups[span], others.shape[0] - 1)]
+        sums[span : beside + 1] = 0
         for run in range(bands.size):
-            energy = np.int64(0)
-            by_one = np.int64(0)
-            by_other = np.int64(0)
+            left_wh = left_one = left_other = np.int64(0)
+            right_wh = right_one = right_other = np.int64(0)
             # Unsigned, or each index would be checked for being counted from the end, and nothing be done in parallel.
             for slot in range(np.uint64(max(edges[run], starts[span])), np.uint64(min(edges[run + 1], ends[span]))):
-                wh = np.int64(max(slots[slot], 0))
-                energy += wh
-                by_one += wh * one[slot]
-                by_other += wh * other[slot]
-            sums[span, 0, bands[run]] += energy
-            sums[span, 1, bands[run]] += by_one
-            sums[span, 2, bands[run]] += by_other
+                wh, wh_right = np.int64(max(left[slot], 0)), np.int64(max(right[slot], 0))
+                left_wh += wh
+                left_one += wh * one[slot]
+                left_other += wh * other[slot]
+                right_wh += wh_right
+                right_one += wh_right * one[slot]
+                right_other += wh_right * other[slot]
+            sums[span, 0, bands[run]] += left_wh
+            sums[span, 1, bands[run]] += left_one
+            sums[span, 2, bands[run]] += left_other
+            if beside > span:
+                sums[beside, 0, bands[run]] += right_wh
+                sums[beside, 1, bands[run]] += right_one
+                sums[beside, 2, bands[run]] += right_other
+        span = beside + 1

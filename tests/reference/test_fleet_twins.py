@@ -274,6 +274,21 @@ def test_weighing_spans_agrees_with_its_twin(weighing: tuple[np.random.Generator
     assert sums[0].tolist() == exact_weigh(energy[2].tolist(), factors[:, 1].tolist(), bands, start, end)
 
 
+@given(weighings(), st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1), st.booleans()), min_size=1, max_size=6))
+@settings(deadline=None)
+def test_spans_beside_each_other_do_not_mix(
+    weighing: tuple[np.random.Generator, list[int], int, int], listed: list[tuple[int, int, bool]]
+) -> None:
+    draw, bands, start, end = weighing
+    energy = draw.integers(-1, 10**6, (3, len(bands)))
+    ones, others = draw.integers(-(2**34), 2**34, (2, 2, len(bands)))
+    spans = [(row, group, start if is_part else 0, end if is_part else len(bands)) for row, group, is_part in listed]
+    sums = weigh(energy, RowSpans.of(spans), ones, others, BandRuns.of(np.array(bands), 3))
+    for (row, group, first, stop), found in zip(spans, sums.tolist(), strict=True):
+        factors = [ones[group].tolist(), others[group].tolist()]
+        assert found == exact_weigh(energy[row].tolist(), factors, bands, first, stop)
+
+
 def test_a_single_row_of_factors_is_everybodys() -> None:
     energy, runs = np.array([[2, 3], [5, 7]]), BandRuns.of(np.array([0, 1]), 2)
     spans = RowSpans.of([(0, 0, 0, 2), (1, 1, 0, 2)])
