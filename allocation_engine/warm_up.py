@@ -1,0 +1,31 @@
+"""Compiles every kernel for 64-bit matrices and keeps the result on disk: `python -m allocation_engine.warm_up`.
+
+Run once after an installation, so that the first period that is closed does not wait for the compiler.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from allocation_engine.apportion import apportion_rows
+from allocation_engine.kernels import group_energy
+from allocation_engine.ladder import FleetMeters, settle_fleet
+from allocation_engine.loss_factors import find_loss_factors
+from allocation_engine.tree import TOP, span_of
+from allocation_engine.weighing import BandRuns, RowSpans, weigh_exactly
+
+
+def warm_up() -> None:
+    """Call every kernel once, on a main meter with one meter below it."""
+    slot = np.zeros(1, np.int64)
+    group_energy(slot, slot, slot, 1, 1)
+    apportion_rows(1, np.ones(2, np.int64))
+    plates = FleetMeters(*(np.array(one) for one in ((1, 1), (0, 0), (0, 0))))
+    energy_wh = settle_fleet(np.array([[0, 2, 3], [0, -1, 1]]), plates).energy_wh
+    tree = span_of(np.array([TOP, 0]), 0, 2)
+    factors = find_loss_factors(tree, energy_wh, None, np.zeros(2, np.int64))
+    weigh_exactly(energy_wh, RowSpans.of([(1, 0, 0, 2)]), factors.gross, BandRuns.of(np.zeros(2, np.int64), 1))
+
+
+if __name__ == "__main__":
+    warm_up()
