@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
@@ -126,6 +127,9 @@ class PeriodInputs:
     units: tuple[LettableUnit, ...]
     occupancies: tuple[Occupancy, ...]
     counted_before: tuple[CountedBefore, ...] = ()
+    _rows: Mapping[NodeId, int] = field(init=False, repr=False)
+    _units: Mapping[UnitId, LettableUnit] = field(init=False, repr=False)
+    _occupants: Mapping[UnitId, tuple[Occupancy, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.nodes), self.slot_count)
@@ -140,7 +144,12 @@ class PeriodInputs:
         _require_unique("node", [node.id for node in self.nodes])
         _require_unique("unit", [unit.id for unit in self.units])
         _require_tree(self.nodes, self.slot_count)
-        _require_full_occupancy(self.units, self.occupancies, self.slot_count)
+        occupants = by_unit(self.occupancies)
+        _require_full_occupancy(self.units, occupants, self.slot_count)
+        # Found once: a site of 40,000 units is asked for each of them, and more than once.
+        object.__setattr__(self, "_rows", {node.id: row for row, node in enumerate(self.nodes)})
+        object.__setattr__(self, "_units", {unit.id: unit for unit in self.units})
+        object.__setattr__(self, "_occupants", occupants)
 
     @property
     def slot_count(self) -> int:
@@ -149,21 +158,21 @@ class PeriodInputs:
 
     def row(self, node: NodeId) -> int:
         """Give the array row of `node`; raises InputsInvalid."""
-        for index, candidate in enumerate(self.nodes):
-            if candidate.id == node:
-                return index
-        raise InputsInvalid(f"no node {node!r} in site {self.site}")
+        row = self._rows.get(node)
+        if row is None:
+            raise InputsInvalid(f"no node {node!r} in site {self.site}")
+        return row
 
     def unit(self, unit: UnitId) -> LettableUnit:
         """Give the unit called `unit`; raises InputsInvalid."""
-        for candidate in self.units:
-            if candidate.id == unit:
-                return candidate
-        raise InputsInvalid(f"no unit {unit!r} in site {self.site}")
+        found = self._units.get(unit)
+        if found is None:
+            raise InputsInvalid(f"no unit {unit!r} in site {self.site}")
+        return found
 
     def occupancies_of(self, unit: UnitId) -> tuple[Occupancy, ...]:
         """Give the occupancies of `unit` in slot order."""
-        return tuple(sorted((one for one in self.occupancies if one.unit == unit), key=lambda one: one.first))
+        return self._occupants.get(unit, ())
 
     def mark(self, index: int) -> datetime:
         """Give the instant at which slot `index` starts; `slot_count` gives the end of the period."""
@@ -213,14 +222,23 @@ def slot_of(period: Interval, instant: datetime) -> int:
     return offset // SLOT
 
 
+def by_unit(occupancies: Iterable[Occupancy]) -> dict[UnitId, tuple[Occupancy, ...]]:
+    """Sort occupancies by unit, those of each in slot order."""
+    found: dict[UnitId, list[Occupancy]] = {}
+    for one in occupancies:
+        found.setdefault(one.unit, []).append(one)
+    return {unit: tuple(sorted(ones, key=lambda one: one.first)) for unit, ones in found.items()}
+
+
 def fill_vacancies(
-    units: Iterable[LettableUnit], let: Sequence[Occupancy], owner: PartyId, slot_count: int
+    units: Iterable[LettableUnit], let: Iterable[Occupancy], owner: PartyId, slot_count: int
 ) -> tuple[Occupancy, ...]:
     """Give `let` with an occupancy of the owner for every span in which a unit is not let."""
     filled: list[Occupancy] = []
+    let_of = by_unit(let)
     for unit in units:
         free_from = 0
-        for one in sorted((one for one in let if one.unit == unit.id), key=lambda one: one.first):
+        for one in let_of.get(unit.id, ()):
             if one.first > free_from:
                 filled.append(Occupancy(unit.id, owner, free_from, one.first))
             filled.append(one)
@@ -231,7 +249,7 @@ def fill_vacancies(
 
 
 def _require_unique(what: str, ids: Sequence[str]) -> None:
-    doubled = sorted({one for one in ids if ids.count(one) > 1})
+    doubled = sorted(one for one, count in Counter(ids).items() if count > 1)
     if doubled:
         raise InputsInvalid(f"{what} listed twice: {', '.join(doubled)}")
 
@@ -250,14 +268,15 @@ def _require_tree(nodes: Sequence[TreeNode], slot_count: int) -> None:
             reached = span.end
 
 
-def _require_full_occupancy(units: Sequence[LettableUnit], occupancies: Sequence[Occupancy], slot_count: int) -> None:
-    known = {unit.id for unit in units}
-    strangers = sorted({one.unit for one in occupancies} - known)
+def _require_full_occupancy(
+    units: Sequence[LettableUnit], occupants: Mapping[UnitId, Sequence[Occupancy]], slot_count: int
+) -> None:
+    strangers = sorted(occupants.keys() - {unit.id for unit in units})
     if strangers:
         raise InputsInvalid(f"occupancy of unknown unit {', '.join(strangers)}")
     for unit in units:
         reached = 0
-        for one in sorted((one for one in occupancies if one.unit == unit.id), key=lambda one: one.first):
+        for one in occupants.get(unit.id, ()):
             if one.first != reached or one.end <= one.first:
                 raise InputsInvalid(f"unit {unit.id}: two occupants or none from slot {min(one.first, reached)}")
             reached = one.end

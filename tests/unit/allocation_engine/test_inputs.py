@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from random import Random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from allocation_engine.errors import InputsInvalid
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
@@ -27,6 +31,7 @@ from metering.obis import ENERGY_IMPORT
 
 Make = Callable[..., PeriodInputs]
 START = datetime(2026, 6, 30, 16, 0, tzinfo=UTC)
+OWNER = PartyId("owner")
 
 
 def park(make_inputs: Make) -> PeriodInputs:
@@ -124,6 +129,45 @@ def test_asking_for_what_is_not_there_is_refused(make_inputs: Make) -> None:
         whole.row(NodeId("x"))
     with pytest.raises(InputsInvalid, match="no unit 'x'"):
         whole.unit(UnitId("x"))
+
+
+def test_all_doubles_are_named_at_once_and_in_order(make_inputs: Make) -> None:
+    whole = make_inputs(energy=dict.fromkeys("bcadef", 1))
+    doubled = tuple(replace(node, id=NodeId(name)) for node, name in zip(whole.nodes, "bbcaaa", strict=True))
+    with pytest.raises(InputsInvalid, match=r"node listed twice: a, b$"):
+        replace(whole, nodes=doubled)
+
+
+def test_changed_inputs_look_up_what_is_theirs(make_inputs: Make) -> None:
+    whole = park(make_inputs)
+    renamed = (whole.nodes[0], replace(whole.nodes[1], id=NodeId("u-2")))
+    held = tuple(one for one in whole.occupancies if one.unit == "a")
+    small = replace(whole, nodes=renamed, units=whole.units[:1], occupancies=held)
+    assert (whole.row(NodeId("u-1")), small.row(NodeId("u-2"))) == (1, 1)
+    assert (whole.unit(UnitId("b")).id, whole.occupancies_of(UnitId("b"))[0].party) == ("b", "owner")
+    assert small.occupancies_of(UnitId("b")) == ()
+    with pytest.raises(InputsInvalid, match="no node 'u-1'"):
+        small.row(NodeId("u-1"))
+    with pytest.raises(InputsInvalid, match="no unit 'b'"):
+        small.unit(UnitId("b"))
+
+
+@given(seed=st.randoms(use_true_random=False), units=st.integers(0, 6), slots=st.integers(1, 12))
+def test_leases_in_any_order_fill_to_the_same_occupancies(seed: Random, units: int, slots: int) -> None:
+    lettable = tuple(LettableUnit(UnitId(f"u-{one}"), 100, None) for one in range(units))
+    let = []
+    for unit in lettable:
+        edges = sorted(seed.sample(range(slots + 1), seed.randint(0, slots + 1)))
+        let += [Occupancy(unit.id, PartyId(f"t-{a}"), a, b) for a, b in pairwise(edges) if seed.random() < 0.7]
+    filled = fill_vacancies(lettable, let, OWNER, slots)
+    seed.shuffle(let)
+    assert fill_vacancies(lettable, let, OWNER, slots) == filled
+    # Looked at slot by slot, as nobody would compute it: everybody is where he is let, the owner everywhere else.
+    for unit in lettable:
+        held = [one for one in filled if one.unit == unit.id]
+        for slot in range(slots):
+            wanted = [one.party for one in let if one.unit == unit.id and one.first <= slot < one.end] or [OWNER]
+            assert [one.party for one in held if one.first <= slot < one.end] == wanted
 
 
 def test_an_instant_gives_its_slot_and_is_clipped_to_the_period() -> None:
