@@ -37,6 +37,7 @@ from allocation_engine.rules import Rules, SiteNames
 from allocation_engine.rules_file import read_rules, rules_from_document
 from allocation_engine.run import ChargeTrace, MeteredTrace, Run
 from allocation_engine.tiered import tier_steps
+from metering.errors import BooksError
 from metering.identity import NodeId, PartyId, PoolId, SiteId, UnitId
 from metering.interval import Interval, SiteCalendar
 
@@ -215,7 +216,33 @@ def test_what_was_supplied_is_reconciled_with_what_is_pooled(case: Case, wanted:
     assert {name: money(getattr(run.reconciliation, f"{name}_minor")) for name in names} == wanted
 
 
-@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+@about("days")
+def test_days_say_which_number_drove_them_and_when_it_was_observed(case: Case, wanted: Any) -> None:
+    for pool in run_of(case.folder).pools:
+        found = [
+            [one.day, money(one.cost_nano // 10**7), number, observed_on, str(Fraction(*one.passed_on))]
+            for one in pool.days
+            for _, number, observed_on in one.inputs
+        ]
+        assert found == [
+            [day, cost, str(Decimal(number).normalize()), *rest] for day, cost, number, *rest in wanted[pool.id]
+        ]
+
+
+@about("refuses")
+def test_a_period_that_lacks_what_its_rules_need_is_refused(case: Case, wanted: str) -> None:
+    with pytest.raises(BooksError) as caught:
+        close_period(case.inputs, case.rules)
+    assert str(caught.value) == wanted
+
+
+def closing() -> pytest.MarkDecorator:
+    """Run a test with every case that closes."""
+    folders = [one for one in CASES if "refuses" not in read_case(one).facts["expect"]]
+    return pytest.mark.parametrize("folder", folders, ids=lambda folder: folder.name)
+
+
+@closing()
 def test_every_charge_is_the_sum_of_its_steps(folder: Path) -> None:
     run = run_of(folder)
     for line in run.lines:
@@ -227,7 +254,7 @@ def test_every_charge_is_the_sum_of_its_steps(folder: Path) -> None:
             assert abs(exact / 10**7 - line.amount_minor) <= Fraction(1, 2)
 
 
-@pytest.mark.parametrize("folder", CASES, ids=lambda folder: folder.name)
+@closing()
 def test_stored_rules_give_the_same_run(folder: Path) -> None:
     case, run = read_case(folder), run_of(folder)
     assert close_period(case.inputs, rules_from_document(case.rules.document, case.names)) == run
