@@ -5,10 +5,10 @@ Files and stored documents go through the same reader, so that a stored version 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from allocation_engine.keys import Driver
 from allocation_engine.keys_file import KeySources, group_ids
@@ -30,32 +30,50 @@ TARIFF_FILE = "tariff.toml"
 POOLS_FILE = "pools.toml"
 INVOICES_FILE = "invoices.toml"
 FORMAT = 1
+Row = TypeVar("Row")
 
 
 def read_rules(directory: Path, names: SiteNames) -> Rules:
     """Read the rules of a site; raises DocumentError with every fault that was found."""
     faults: list[Fault] = []
     sources = [_source(directory / name, faults) for name in (TARIFF_FILE, POOLS_FILE)]
-    days: dict[str, list[DayText]] = {}
-    numbers: dict[str, list[NumberText]] = {}
-    tables = sources[1].content.get("series")
-    for table in tables if isinstance(tables, list) else []:
-        try:
-            days[str(table["name"])] = read_days(directory / str(table["file"]), str(table["column"]))
-        except DocumentError as error:
-            faults.extend(error.faults)
-        except (KeyError, TypeError):
-            continue  # the reader of the table says what is missing
-    given = sources[1].content.get("unit_numbers")
-    for table in given if isinstance(given, list) else []:
-        if isinstance(table, dict) and "file" in table:
-            try:
-                numbers[str(table.get("name"))] = read_numbers(directory / str(table["file"]))
-            except DocumentError as error:
-                faults.extend(error.faults)
     invoices = directory / INVOICES_FILE
     billed = _source(invoices, faults) if invoices.exists() else None
+    if faults:
+        raise DocumentError(tuple(faults))
+    content = sources[1].content
+    days = {
+        str(one["name"]): _read(faults, read_days, directory / one["file"], one["column"]) for one in _columns(content)
+    }
+    numbers = {str(one["name"]): _read(faults, read_numbers, directory / one["file"]) for one in _files(content)}
     return _rules(sources[0], sources[1], billed, days, numbers, names, Tables(directory, {}, faults))
+
+
+def _columns(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Give the series whose file and column can be read; of the others the reader of the table says what is wrong."""
+    return (one for one in _tables(content, "series") if all(_is_text(one.get(key)) for key in ("file", "column")))
+
+
+def _files(content: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    return (one for one in _tables(content, "unit_numbers") if _is_text(one.get("file")))
+
+
+def _is_text(written: Any) -> bool:
+    return isinstance(written, str) and written.strip() != ""
+
+
+def _tables(content: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]:
+    tables = content.get(key)
+    return (one for one in (tables if isinstance(tables, list) else []) if isinstance(one, dict) and "name" in one)
+
+
+def _read(faults: list[Fault], read: Callable[..., list[Row]], path: Path, *column: str) -> list[Row]:
+    """Read a CSV file; its mistakes are kept, and those of the TOML files are still looked for."""
+    try:
+        return read(path, *column)
+    except DocumentError as error:
+        faults.extend(error.faults)
+        return []
 
 
 def rules_from_document(document: Mapping[str, Any], names: SiteNames) -> Rules:
@@ -85,8 +103,6 @@ def _rules(
     tables: Tables,
 ) -> Rules:
     faults = tables.faults
-    if faults:
-        raise DocumentError(tuple(faults))
     roots = [_root(source, faults) for source in (tariff, pools)]
     invoices = None if billed is None else _root(billed, faults)
     prices = read_prices(roots[0], invoices, names, tables)

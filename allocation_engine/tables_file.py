@@ -79,16 +79,17 @@ def read_calendar(root: RuleTable) -> HolidayCalendar:
         table.text("source")
         if type(year) is not int:
             table.fault("year", f"year is {year!r}", "write a year such as 2026")
-            continue
-        years.add(year)
-        for day in _days(table, "workdays"):
-            workdays.add(day)
+            year = None
+        else:
+            years.add(year)
+        workdays.update(_days(table, "workdays"))
         for holiday in table.tables("holidays"):
             first, last = holiday.day("first"), holiday.day("last")
             name = holiday.identifier("id")
             holiday.names("names")
-            if not first <= last or {first.year, last.year} != {year}:
-                holiday.fault("first", f"{first} to {last} are no days of {year}", "first and last are both included")
+            if not first <= last or (year is not None and {first.year, last.year} != {year}):
+                told = "no days" if year is None else f"no days of {year}"
+                holiday.fault("first", f"{first} to {last} are {told}", "first and last are both included")
                 continue
             for ordinal in range(first.toordinal(), last.toordinal() + 1):
                 holidays[date.fromordinal(ordinal)] = name

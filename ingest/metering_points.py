@@ -17,13 +17,11 @@ from device_profiles.catalogue import Catalogue, ProfileUnknown
 from device_profiles.decode import ProfileMismatch, register_readings
 from device_profiles.profile import Channel, ChannelKind, Profile, Side
 from metering.identity import NodeId
-from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, GAS_VOLUME, HEAT_ENERGY, WATER_VOLUME, Obis
+from metering.obis import SETTLED_QUANTITIES, Obis
 from metering.reading import MeterReading
 from provisioning.site import Meter, Site
 
 _log = logging.getLogger(__name__)
-
-SETTLED_QUANTITIES = (ENERGY_IMPORT, ENERGY_EXPORT, WATER_VOLUME, GAS_VOLUME, HEAT_ENERGY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,14 @@
-"""Can each meter be spoken to as written? Profiles, protocols, addresses and serial settings against the models."""
+"""Can each meter be spoken to as written, and is all it counts declared? Meters and exchanges against the models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from device_profiles.catalogue import Catalogue, ProfileUnknown
-from device_profiles.profile import Profile, Protocol, Side
+from device_profiles.profile import ChannelKind, Profile, Protocol, Side
 from metering.errors import Fault
+from metering.identity import MeterId
+from metering.obis import SETTLED_QUANTITIES, Obis
 from provisioning.site import Meter, Port, SerialPort, TcpPort
 from provisioning.site_checks import grouped, meeting
 from provisioning.site_draft import Entry, SiteDraft
@@ -18,8 +20,9 @@ _DLT645_BROADCAST = "999999999999"
 
 
 def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
-    """Give every fault between meters, ports and the models' profiles."""
+    """Give every fault between meters, ports, exchanges and the models' profiles."""
     ports = {entry.item.id: entry.item for entry in draft.ports}
+    counted: dict[MeterId, frozenset[Obis]] = {}
     for entry in draft.meters:
         yield from _address_form(entry)
         port = ports.get(entry.item.port)
@@ -31,10 +34,31 @@ def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
             known = [profile.id for profile in catalogue.profiles]
             yield entry.fault("profile", f"unknown profile {entry.item.profile!r}", near(entry.item.profile, known))
             continue
+        counted[entry.item.id] = _counted(profile)
         yield from _model_fits(entry, profile, port)
+    yield from _exchanges_complete(draft, counted)
     yield from _addresses_once(draft)
     yield from _serials_once(draft)
     yield from _places_once(draft)
+
+
+def _counted(profile: Profile) -> frozenset[Obis]:
+    """Give the settled registers of a model."""
+    channels = (channel for group in profile.groups for channel in group.channels)
+    return frozenset(one.obis for one in channels if one.kind is ChannelKind.COUNTER) & set(SETTLED_QUANTITIES)
+
+
+def _exchanges_complete(draft: SiteDraft, counted: dict[MeterId, frozenset[Obis]]) -> Iterator[Fault]:
+    """An exchange is declared for every register that both meters count: what it leaves out cannot be told."""
+    if any(len(entry.source.content["exchanges"]) > len(draft.exchanges.entries) for entry in draft.exchanges):
+        return  # one of them cannot be read: perhaps the very one
+    for group in grouped(draft.exchanges, lambda exchange: (exchange.old, exchange.new)):
+        first = group[0]
+        both = counted.get(first.item.old, frozenset()) & counted.get(first.item.new, frozenset())
+        for obis in sorted(both - {entry.item.obis for entry in group}):
+            problem = f"both meters count {obis} and no exchange says what it showed"
+            mend = f'write an [[exchanges]] with obis = "{obis}"; final and initial may be 0 if it never counted'
+            yield first.fault("", problem, mend)
 
 
 def _address_form(entry: Entry[Meter]) -> Iterator[Fault]:

@@ -139,3 +139,34 @@ def test_a_band_of_hours_outside_the_period_is_not_listed() -> None:
 
 def test_shipped_tables_are_named() -> None:
     assert {"holidays-cn", "power-factor-1983", "resale-caps-cn"} <= set(shipped_tables())
+
+
+@pytest.mark.parametrize("wrong", ['"2026"', "2026.0", "true", "[2026]"])
+def test_a_year_that_is_no_year_is_one_mistake_and_spoils_nothing_else(wrong: str) -> None:
+    text = f"""\
+id = "own"
+
+[[years]]
+year = {wrong}
+source = "notice"
+workdays = [2026-02-14]
+
+[[years.holidays]]
+id = "spring"
+names = {{ zh = "春节", en = "Spring" }}
+first = 2026-02-15
+last = 2026-02-23
+"""
+    faults: list[Fault] = []
+    source = TomlSource.parse(text, "own.toml")
+    read_calendar(RuleTable(source, (), source.content, faults))
+    assert [(one.line, one.problem[:7]) for one in faults] == [(4, "year is")]
+
+
+def test_holidays_are_still_checked_under_a_year_that_is_no_year() -> None:
+    text = 'id = "own"\n[[years]]\nyear = "x"\nsource = "n"\n[[years.holidays]]\nid = "a"\nfirst = 2026-02-15\n'
+    source, faults = TomlSource.parse(text + "last = 2026-02-14\n", "own.toml"), list[Fault]()
+    read_calendar(RuleTable(source, (), source.content, faults))
+    told = [(one.line, one.problem) for one in faults]
+    assert [line for line, _ in told] == [3, 5, 7]
+    assert told[2][1] == "2026-02-15 to 2026-02-14 are no days"

@@ -290,6 +290,28 @@ def test_a_mistake_in_a_series_is_shown_where_it_stands(write: Write, weather: s
     assert only_fault(write(weather=weather)).startswith(told)
 
 
+@pytest.mark.parametrize(("key", "written"), [("file", '"weather.csv"'), ("column", '"tmax_c"')])
+@pytest.mark.parametrize("wrong", ["12.5", "7", "true", '["a"]', '""'])
+def test_a_file_or_column_that_is_no_text_is_shown_where_it_stands(
+    write: Write, key: str, written: str, wrong: str
+) -> None:
+    line = 6 if key == "file" else 7
+    told = only_fault(write((f"{key} = {written}", f"{key} = {wrong}")))
+    assert told.startswith(f"pools.toml:{line}: {key} must be a text")
+
+
+@pytest.mark.parametrize("wrong", ["12.5", "7", "false"])
+def test_the_file_of_unit_numbers_that_is_no_text_is_shown_where_it_stands(write: Write, wrong: str) -> None:
+    numbers = f'[[unit_numbers]]\nname = "heads"\nunit = "persons"\nsource = "list"\nfile = {wrong}\n\n[[series]]'
+    told = only_fault(write(("[[series]]", numbers)))
+    assert told.startswith("pools.toml:7: file must be a text")
+
+
+def test_a_faulty_series_does_not_hide_the_mistakes_of_the_rules(write: Write) -> None:
+    found = faults(write(('class = "must"', 'class = "most"'), weather="day,tmax_c\n2026-07-01,warm\n"))
+    assert [fault.partition(" ")[0] for fault in found] == ["weather.csv:2:", "pools.toml:13:"]
+
+
 def test_all_mistakes_of_all_files_are_shown_at_once(write: Write) -> None:
     directory = write(
         ('class = "must"', 'class = "most"'), ("(tmax - 26)", "(tmin - 26)"), ('unit = "a"', 'unit = "c"')

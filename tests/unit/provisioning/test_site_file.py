@@ -148,6 +148,15 @@ new = "m-shop-2"
 at = 2026-07-21T10:07:00
 final = "18342.67 kWh"
 initial = "0.12 kWh"
+
+[[exchanges]]
+node = "shop"
+old = "m-shop"
+new = "m-shop-2"
+at = 2026-07-21T10:07:00
+final = "3.00 kWh"
+initial = "0.00 kWh"
+obis = "1-0:2.8.0"
 """
 LEASES = """\
 [[parties]]
@@ -368,6 +377,22 @@ def test_one_mistake_is_told_once_and_spoils_nothing_else(tmp_path: Path) -> Non
     text = GATEWAYS.replace("ct = 1\npt = 1", "ct = 0\npt = 1")
     faults = faults_of(write_site(tmp_path, gateways=text))
     assert [fault.problem for fault in faults] == ["ct is 0"] * 4
+
+
+EXPORT_EXCHANGE = GATEWAYS[GATEWAYS.rindex("[[exchanges]]") :]
+
+
+def test_an_exchange_that_leaves_out_a_counted_register_is_shown(tmp_path: Path) -> None:
+    (fault,) = faults_of(write_site(tmp_path, gateways=GATEWAYS.replace(EXPORT_EXCHANGE, "")))
+    kept = GATEWAYS.replace(EXPORT_EXCHANGE, "")
+    assert fault.line == line_of(kept, "[[exchanges]]")
+    assert fault.problem == "both meters count 1-0:2.8.0 and no exchange says what it showed"
+    assert 'obis = "1-0:2.8.0"' in fault.mend
+
+
+def test_an_exchange_that_cannot_be_read_is_not_missed_as_well(tmp_path: Path) -> None:
+    faults = faults_of(write_site(tmp_path, gateways=GATEWAYS.replace('final = "3.00 kWh"', 'final = "3.00"')))
+    assert [fault.line for fault in faults] == [line_of(GATEWAYS, 'final = "3.00 kWh"')]
 
 
 def test_all_mistakes_are_told_at_once_in_reading_order(tmp_path: Path) -> None:
