@@ -1,0 +1,169 @@
+"""Who shares a common cost, and with which part of each grain span: integers by taker and span, fractions by span.
+
+A taker is a party in a unit. A layer is one division between all takers; in a span the part of a taker is
+
+    sum over layers of  weight of the taker x worth of one weight in the taker's group
+
+Where one rule divides everything there is one layer with one group, and a weight is worth 1 / total of the span
+(`Layer.between_all`). A formula that passes 3/10 on to one floor, which goes by area there, is one layer with a group
+for each floor, whose weights are areas and worth 3/10 / (area of the floor). What the layers leave of a span is the
+rest, and somebody bears it. No fraction is kept for a taker: there are as many as groups and spans, not as takers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from allocation_engine.inputs import Int64Array, PeriodInputs
+from allocation_engine.key_steps import KeyStep
+from metering.identity import PartyId, UnitId
+
+RESIDUAL = "residual"
+NONE = Fraction(0)
+ONE = Fraction(1)
+SUM_BITS = 62
+"""Sums of weights that fit this are kept in 64 bits; larger ones as Python's integers."""
+Span = tuple[date, int, int]
+"""A grain span: its first local day, and its slots first <= slot < end."""
+Driven = tuple[tuple[str, str, date], ...]
+"""The numbers that drove a span: name, decimal text, and the day each was observed on."""
+IntegerArray = npt.NDArray[Any]
+"""int64, or dtype object with Python's integers where those would not do."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Takers:
+    """Everybody who held one of some units, by row, in order of their ids.
+
+    ids        stable id within a pool, `unit/party`: ties go to the smaller one
+    area_cm2   shape (takers,) [cm2]
+    slots      shape (takers, spans), slots of each span in which the party held the unit
+    stays      shape (stays, 3): row of the taker, first slot, end; in order of rows
+    """
+
+    ids: tuple[str, ...]
+    parties: tuple[PartyId, ...]
+    units: tuple[UnitId, ...]
+    area_cm2: IntegerArray
+    slots: Int64Array
+    stays: Int64Array
+
+    @classmethod
+    def of(cls, inputs: PeriodInputs, units: Sequence[UnitId], spans: Sequence[Span]) -> Takers:
+        """Find everybody who held one of `units`."""
+        areas = {unit.id: unit.area_cm2 for unit in inputs.units}
+        wanted = set(units)
+        held: dict[tuple[UnitId, PartyId], list[tuple[int, int]]] = {}
+        for one in inputs.occupancies:
+            if one.unit in wanted:
+                held.setdefault((one.unit, one.party), []).append((one.first, one.end))
+        ranked = sorted((f"{unit}/{party}", unit, party) for unit, party in held)
+        stays = [(row, *stay) for row, (_, unit, party) in enumerate(ranked) for stay in sorted(held[unit, party])]
+        columns = np.array(stays, np.int64).reshape(-1, 3)
+        return cls(
+            ids=tuple(one for one, _, _ in ranked),
+            parties=tuple(party for _, _, party in ranked),
+            units=tuple(unit for _, unit, _ in ranked),
+            area_cm2=whole_array([areas[unit] for _, unit, _ in ranked]),
+            slots=_slots_of(columns, len(ranked), spans),
+            stays=columns,
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """One division between all takers.
+
+    weights    shape (takers, spans), none negative; each group's sum of a span below 2^62, or dtype object
+    worth      by group and span: what one weight is of the span's cost
+    group_of   shape (takers,): whose worth counts for the taker
+    """
+
+    weights: IntegerArray
+    worth: Sequence[Sequence[Fraction]]
+    group_of: Int64Array
+
+    @classmethod
+    def between_all(cls, weights: IntegerArray, totals: Sequence[int]) -> Layer:
+        """Divide each whole span by weights that add up to its total; where that is 0 nothing is dealt out."""
+        worth = [Fraction(1, total) if total else NONE for total in totals]
+        return cls(weights, [worth], np.zeros(weights.shape[0], np.int64))
+
+    def dealt(self) -> list[Fraction]:
+        """Give the part of each span that it deals out."""
+        sums = group_sums(self.weights, self.group_of, len(self.worth)).tolist()
+        parts = [NONE] * self.weights.shape[1]
+        for worth, totals in zip(self.worth, sums, strict=True):
+            parts = [part + one * total for part, one, total in zip(parts, worth, totals, strict=True)]
+        return parts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """The takers of a pool and their parts of each grain span, with what drove them.
+
+    rest       by span: the part that no taker pays; None where nobody has a line for it
+    bearer     who bears the rest
+    driven     by span; empty where nothing from outside did
+    fallback   which fallback stepped in, in words; None where none did
+    steps      gives how the parts of a row came about; () where area and slots say it all
+    """
+
+    takers: Takers
+    layers: tuple[Layer, ...]
+    rest: tuple[Fraction, ...] | None
+    bearer: PartyId
+    driven: tuple[Driven, ...] = ()
+    fallback: str | None = None
+    steps: Callable[[int], tuple[KeyStep, ...]] = lambda _: ()
+
+    @property
+    def bearer_id(self) -> str:
+        """Stable id of the line of the rest."""
+        return f"{RESIDUAL}/{self.bearer}"
+
+
+def rest_of(layers: Sequence[Layer], span_count: int) -> tuple[Fraction, ...]:
+    """Give the part of each span that `layers` do not deal out."""
+    left = [ONE] * span_count
+    for layer in layers:
+        left = [one - part for one, part in zip(left, layer.dealt(), strict=True)]
+    return tuple(left)
+
+
+def whole_array(numbers: Sequence[int]) -> IntegerArray:
+    """Give numbers that are not negative as int64, or as Python's integers where their sum needs more."""
+    is_small = sum(numbers) < 1 << SUM_BITS
+    return np.array(numbers, np.int64 if is_small else object)
+
+
+def times(left: IntegerArray, right: IntegerArray) -> IntegerArray:
+    """Multiply arrays of numbers that are not negative; in Python's integers where sums may need over 62 bits."""
+    largest = int(left.max(initial=0)) * int(right.max(initial=0))
+    if largest * max(left.shape[0], right.shape[0]) < 1 << SUM_BITS:
+        return np.asarray(left * right)
+    return np.asarray(left.astype(object) * right.astype(object))
+
+
+def group_sums(weights: IntegerArray, group_of: Int64Array, count: int) -> IntegerArray:
+    """Add up weights by group and span."""
+    if count == 1:
+        return np.asarray(weights.sum(axis=0, dtype=weights.dtype))[np.newaxis]
+    sums = np.zeros((count, weights.shape[1]), weights.dtype)
+    np.add.at(sums, group_of, weights)
+    return sums
+
+
+def _slots_of(stays: Int64Array, taker_count: int, spans: Sequence[Span]) -> Int64Array:
+    slots = np.zeros((taker_count, len(spans)), np.int64)
+    firsts, ends = (np.array([span[place] for span in spans], np.int64) for place in (1, 2))
+    inside = np.minimum(stays[:, 2, np.newaxis], ends) - np.maximum(stays[:, 1, np.newaxis], firsts)
+    np.add.at(slots, stays[:, 0], np.maximum(inside, 0))
+    return slots
