@@ -88,6 +88,7 @@ def _split_all(priced: PricedPeriod, rules: Rules) -> tuple[tuple[PoolResult, ..
 
 def _keep(split: tuple[PoolResult, tuple[Line, ...]], pools: list[PoolResult], lines: list[Line]) -> None:
     _require_conserved(*split)
+    _require_once(*split, pools)
     pools.append(split[0])
     lines.extend(split[1])
 
@@ -110,6 +111,14 @@ def _require_conserved(result: PoolResult, lines: Sequence[Line]) -> None:
         shared_wh = sum(line.band_energy_wh[band] for line in lines)
         if shared_wh != energy_wh:
             raise NotConserved(f"pool {result.id} has {energy_wh} Wh in band {band} and its lines {shared_wh} Wh")
+
+
+def _require_once(result: PoolResult, lines: Sequence[Line], pools: Sequence[PoolResult]) -> None:
+    """A pool or a line that stands twice adds up like any other, and is charged twice."""
+    if any(pool.id == result.id for pool in pools):
+        raise NotConserved(f"pool {result.id} is split twice")
+    if len({(line.unit, line.party) for line in lines}) != len(lines):
+        raise NotConserved(f"pool {result.id} has two lines of one unit and party")
 
 
 def _warnings(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:

@@ -56,7 +56,8 @@ def seen(case: dict[str, Any]) -> dict[str, Any]:
 def test_a_proof_shows_what_it_must_and_no_more(folder: Path) -> None:
     case = tomllib.loads((folder / "proof.toml").read_text(encoding="utf-8"))
     expected = case["expected"]
-    assert seen(case) == expected
+    found = seen(case)
+    assert found == expected
     assert sum(map(minor, expected["pieces"])) == minor(expected["own"])
     assert minor(expected["own"]) + sum(map(minor, expected["stubs"])) == minor(expected["cost"])
     others = {amount for name, amount in case["lines"].items() if not name.endswith(f"/{case['party']}")}
