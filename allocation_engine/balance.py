@@ -66,7 +66,7 @@ def _children(inputs: PeriodInputs) -> dict[int, _Children]:
     unknown = inputs.quality >= SlotQuality.MISSING
     found: dict[int, _Children] = {}
     for span in tree_spans(inputs.nodes, inputs.slot_count):
-        for sign, energy_wh in ((1, inputs.import_wh), (-1, inputs.export_wh)):
+        for sign, energy_wh in ((1, inputs.import_wh), (-1, np.asarray(inputs.export_wh))):
             sums, is_unknown = span.fold(np.where(unknown, UNKNOWN, energy_wh) if unknown.any() else energy_wh)
             for place, row in enumerate(span.inner.tolist()):
                 if row not in found:
@@ -82,7 +82,7 @@ def _error_squares(inputs: PeriodInputs) -> list[int]:
     Too large for 64 bits, hence plain integers.
     """
     rows = {node.id: row for row, node in enumerate(inputs.nodes)}
-    through_wh = inputs.import_wh + inputs.export_wh
+    through_wh = inputs.import_wh + np.asarray(inputs.export_wh, np.int64)
     squares = [0] * len(inputs.nodes)
     for row, node in enumerate(inputs.nodes):
         squares[row] += (node.accuracy_ppm * int(through_wh[row].sum())) ** 2

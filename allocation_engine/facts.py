@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,10 @@ from allocation_engine.errors import InputsInvalid
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.rules import Rules, SiteNames
 from allocation_engine.rules_file import rules_from_document
+from allocation_engine.sparse_rows import SparseRows
 from metering.identity import PoolId
 
-_Array = TypeVar("_Array", bound=npt.NDArray[Any])
-
+AnyRows = npt.NDArray[Any] | SparseRows
 PRICE_PARTS = ("tariff", "invoices", "tables")
 """Parts of a rules document that say what energy costs; the rest says who pays it."""
 
@@ -87,9 +87,9 @@ class Facts:
         """Take the rules of a document over the same ids; raises DocumentError."""
         return replace(self, rules=rules_from_document(document, self.names))
 
-    def _laid_over(self, other: Facts, theirs: _Array, own: _Array) -> _Array:
+    def _laid_over(self, other: Facts, theirs: AnyRows, own: AnyRows) -> npt.NDArray[Any]:
         rows = {node.id: row for row, node in enumerate(other.inputs.nodes)}
-        laid = own.copy()
+        laid = np.array(own, np.promote_types(own.dtype, theirs.dtype))
         for row, node in enumerate(self.inputs.nodes):
             if node.id in rows:
                 laid[row] = theirs[rows[node.id]]

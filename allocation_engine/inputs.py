@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from allocation_engine.blocks import in_blocks
 from allocation_engine.errors import InputsInvalid
 from allocation_engine.evidence import Installation, PointEvidence, PointReading
 from allocation_engine.intervals import SlotException, SlotQuality
+from allocation_engine.kernels import IntArray
 from allocation_engine.media import Medium
+from allocation_engine.sparse_rows import SparseRows
 from metering.envelope import encode, to_ms
 from metering.identity import NodeId, PartyId, PoolId, SiteId, UnitId
 from metering.interval import SLOT, Interval, SiteCalendar
@@ -26,6 +29,8 @@ UInt8Array = npt.NDArray[np.uint8]
 
 SLOT_WH_MAX = 10**11
 """Largest energy of one node in one slot [Wh]: 400 GW for 15 minutes. Sums over a year stay far inside 64 bits."""
+HASH_ROWS = 256
+"""So many rows at a time are widened and hashed: a few megabytes, which stay in the cache."""
 
 
 class NodeKind(StrEnum):
@@ -103,8 +108,9 @@ class PeriodInputs:
     site_hash    SHA-256 of the site document the tree, units and leases were taken from
     owner        who answers for vacancy, and for what nobody shares
     nodes        in the order of the first array axis
-    import_wh    shape (nodes, slots) [Wh], energy from the grid in each slot, never negative
-    export_wh    shape (nodes, slots) [Wh], energy to the grid in each slot, never negative
+    import_wh    shape (nodes, slots) [Wh], energy from the grid in each slot, never negative; 32 or 64 bits
+    export_wh    shape (nodes, slots) [Wh], energy to the grid in each slot, never negative; 32 or 64 bits; kept as
+                 SparseRows, whatever it was given as
     quality      shape (nodes, slots), SlotQuality; the worse of import and export
     exceptions   what settlement recorded, per node
     evidence     readings that prove metered lines (see `evidence_needed`)
@@ -119,8 +125,8 @@ class PeriodInputs:
     site_hash: bytes
     owner: PartyId
     nodes: tuple[TreeNode, ...]
-    import_wh: Int64Array
-    export_wh: Int64Array
+    import_wh: IntArray
+    export_wh: IntArray | SparseRows
     quality: UInt8Array
     exceptions: tuple[tuple[NodeId, SlotException], ...]
     evidence: tuple[PointEvidence, ...]
@@ -136,10 +142,10 @@ class PeriodInputs:
         for name, array in (("import_wh", self.import_wh), ("export_wh", self.export_wh), ("quality", self.quality)):
             if array.shape != shape:
                 raise InputsInvalid(f"{name} has shape {array.shape}; {len(self.nodes)} nodes, {self.slot_count} slots")
-        for name, array in (("import_wh", self.import_wh), ("export_wh", self.export_wh)):
-            if array.dtype != np.int64 or (array < 0).any() or (array > SLOT_WH_MAX).any():
-                raise InputsInvalid(f"{name} must be int64 from 0 to {SLOT_WH_MAX} Wh")
-        if self.quality.dtype != np.uint8 or (self.quality > max(SlotQuality)).any():
+        _require_energy("import_wh", self.import_wh)
+        _require_energy("export_wh", self.export_wh)
+        object.__setattr__(self, "export_wh", SparseRows.of(self.export_wh))
+        if self.quality.dtype != np.uint8 or self.quality.max(initial=0) > max(SlotQuality):
             raise InputsInvalid("quality must be uint8 and hold only SlotQuality numbers")
         _require_unique("node", [node.id for node in self.nodes])
         _require_unique("unit", [unit.id for unit in self.units])
@@ -190,11 +196,6 @@ class PeriodInputs:
     def hash(self) -> bytes:
         """SHA-256 over every fact, in an order that does not depend on how they were listed."""
         order = sorted(range(len(self.nodes)), key=lambda index: self.nodes[index].id)
-        arrays = (
-            self.import_wh[order].astype("<i8"),
-            self.export_wh[order].astype("<i8"),
-            self.quality[order].astype("u1"),
-        )
         before = self.counted_before
         content = [
             self.site,
@@ -204,7 +205,7 @@ class PeriodInputs:
             self.site_hash,
             self.owner,
             [_node_content(self.nodes[index]) for index in order],
-            [hashlib.sha256(array.tobytes()).digest() for array in arrays],
+            self._digests(order),
             sorted(encode([node, exception.to_document()]) for node, exception in self.exceptions),
             [_evidence_content(point) for point in sorted(self.evidence, key=lambda point: (point.node, point.obis))],
             sorted([unit.id, unit.area_cm2, unit.node or ""] for unit in self.units),
@@ -212,6 +213,21 @@ class PeriodInputs:
             sorted([one.pool, one.unit or "", one.party or "", one.since.isoformat(), one.amount] for one in before),
         ]
         return hashlib.sha256(encode(content)).digest()
+
+    def _digests(self, order: Sequence[int]) -> list[bytes]:
+        """Hash each matrix, its rows in `order`: energies as 64 bits, least significant octet first."""
+        matrices = (self.import_wh, "<i8"), (self.export_wh, "<i8"), (self.quality, "u1")
+        digests = [b""] * len(matrices)
+
+        def task(first: int, end: int) -> None:
+            for place, (matrix, octets) in enumerate(matrices[first:end], start=first):
+                digest = hashlib.sha256()
+                for row in range(0, len(order), HASH_ROWS):
+                    digest.update(matrix[order[row : row + HASH_ROWS]].astype(octets).data)
+                digests[place] = digest.digest()
+
+        in_blocks(task, len(matrices), self.quality.size)
+        return digests
 
 
 def slot_of(period: Interval, instant: datetime) -> int:
@@ -246,6 +262,13 @@ def fill_vacancies(
         if free_from < slot_count:
             filled.append(Occupancy(unit.id, owner, free_from, slot_count))
     return tuple(filled)
+
+
+def _require_energy(name: str, energy_wh: IntArray | SparseRows) -> None:
+    kept = energy_wh.kept if isinstance(energy_wh, SparseRows) else energy_wh
+    is_whole = kept.dtype in (np.int32, np.int64)
+    if not is_whole or kept.min(initial=0) < 0 or kept.max(initial=0) > SLOT_WH_MAX:
+        raise InputsInvalid(f"{name} must be int32 or int64 from 0 to {SLOT_WH_MAX} Wh")
 
 
 def _require_unique(what: str, ids: Sequence[str]) -> None:

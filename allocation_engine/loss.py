@@ -128,7 +128,7 @@ class _SpanShare:
         no_load_wh_day = np.zeros(len(inputs.nodes), np.int64)
         for one in self._rule.no_load:
             no_load_wh_day[inputs.row(one.node)] = one.wh_per_day
-        export_wh = inputs.export_wh if inputs.export_wh.any() else None
+        export_wh = np.asarray(inputs.export_wh) if inputs.export_wh.any() else None
         factors = find_loss_factors(span, inputs.import_wh, export_wh, no_load_wh_day)
         self._add_losses(factors)
         self._add_carried(factors)

@@ -19,7 +19,8 @@ def add_slots(connection: Connection, run: str, inputs: PeriodInputs) -> None:
     """Store the slots of a run; call inside the transaction that stores it."""
     with connection.cursor() as cursor, cursor.copy(load_queries("run_log")["add_slots"]) as copy:
         for row, node in enumerate(inputs.nodes):
-            arrays = (inputs.import_wh[row], inputs.export_wh[row], inputs.quality[row])
+            energies = (inputs.import_wh[row], inputs.export_wh[row])
+            arrays = (*(energy_wh.astype(np.int64, copy=False) for energy_wh in energies), inputs.quality[row])
             copy.write_row((run, node.id, *(_packed(array) for array in arrays)))
 
 

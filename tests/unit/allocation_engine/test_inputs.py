@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from allocation_engine import blocks
 from allocation_engine.errors import InputsInvalid
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.inputs import (
+    HASH_ROWS,
     SLOT_WH_MAX,
     LettableUnit,
     Occupancy,
@@ -25,6 +29,7 @@ from allocation_engine.inputs import (
     slot_of,
 )
 from allocation_engine.intervals import Reason, SlotException, SlotQuality
+from allocation_engine.sparse_rows import SparseRows
 from metering.identity import GatewayId, MeterId, NodeId, PartyId, UnitId
 from metering.interval import Interval
 from metering.obis import ENERGY_IMPORT
@@ -86,14 +91,14 @@ def test_energy_outside_its_bounds_is_refused(make_inputs: Make, wrong: int) -> 
     whole = park(make_inputs)
     energy = whole.import_wh.copy()
     energy[0, 0] = wrong
-    with pytest.raises(InputsInvalid, match="import_wh must be int64"):
+    with pytest.raises(InputsInvalid, match="import_wh must be int32 or int64"):
         replace(whole, import_wh=energy)
 
 
 def test_floats_are_refused(make_inputs: Make) -> None:
     whole = park(make_inputs)
     with pytest.raises(InputsInvalid, match="int64"):
-        replace(whole, export_wh=whole.export_wh.astype(np.float64))
+        replace(whole, export_wh=whole.import_wh.astype(np.float64))
 
 
 def test_an_unknown_quality_is_refused(make_inputs: Make) -> None:
@@ -199,6 +204,56 @@ def test_the_order_in_which_facts_are_listed_does_not_change_the_hash(make_input
         occupancies=whole.occupancies[::-1],
     )
     assert turned.hash == whole.hash
+
+
+def widened(matrix: Any) -> bytes:
+    """A matrix as the hash was first defined: all of it, in 64 bits."""
+    return hashlib.sha256(np.asarray(matrix).astype("<i8").tobytes()).digest()
+
+
+@pytest.mark.parametrize("rows", [1, HASH_ROWS, HASH_ROWS + 1, 2 * HASH_ROWS + 3])
+def test_the_hash_is_that_of_the_numbers_whatever_their_type_and_form(make_inputs: Make, rows: int) -> None:
+    whole = make_inputs(
+        energy={f"n-{row:04}": row + 7 for row in range(rows)},
+        export={"n-0000": [3, 0, 0, 0, 0, 0, 0, 1]},
+    )
+    turned = np.arange(rows)[::-1]
+    narrow = replace(
+        whole,
+        nodes=whole.nodes[::-1],
+        import_wh=whole.import_wh[turned].astype(np.int32),
+        export_wh=SparseRows.holding(rows, [rows - 1], whole.export_wh[[0]].astype(np.int32)),
+    )
+    assert narrow.hash == whole.hash
+    sorted_rows = [hashlib.sha256(whole.quality.tobytes()).digest()]
+    assert whole._digests(range(rows)) == [widened(whole.import_wh), widened(whole.export_wh), *sorted_rows]
+
+
+def test_a_hash_taken_by_threads_is_the_same(make_inputs: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = make_inputs(energy={f"n-{row:03}": range(row, row + 96) for row in range(300)}, slots=96)
+    alone = whole.hash
+    monkeypatch.setattr(blocks, "CELLS_MIN", 1)
+    assert whole.hash == alone
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint32, np.uint64, np.float64, np.bool_])
+@pytest.mark.parametrize("name", ["import_wh", "export_wh"])
+def test_only_signed_32_and_64_bits_are_energies(make_inputs: Make, name: str, kind: type[np.generic]) -> None:
+    whole = park(make_inputs)
+    with pytest.raises(InputsInvalid, match=f"{name} must be int32 or int64"):
+        replace(whole, **{name: np.asarray(getattr(whole, name)).astype(kind)})
+
+
+def test_energy_given_back_is_kept_where_there_is_any(make_inputs: Make) -> None:
+    whole = make_inputs(energy=dict.fromkeys("abcd", 5), export={"c": [0, 2, 0, 0, 0, 0, 0, 0]})
+    assert isinstance(whole.export_wh, SparseRows)
+    assert (whole.export_wh.rows.tolist(), whole.export_wh.kept.shape) == ([2], (2, 8))
+    assert [int(whole.export_wh[row].sum()) for row in range(4)] == [0, 0, 2, 0]
+    wrong = SparseRows.holding(4, [1], np.full((1, 8), -1))
+    with pytest.raises(InputsInvalid, match="export_wh must be"):
+        replace(whole, export_wh=wrong)
+    with pytest.raises(InputsInvalid, match=r"export_wh has shape \(3, 8\)"):
+        replace(whole, export_wh=SparseRows.holding(3, [1], np.ones((1, 8), np.int64)))
 
 
 def evidence() -> PointEvidence:
