@@ -7,9 +7,10 @@ writes nothing. Run and statements are stored in one transaction, under the site
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from enum import StrEnum
 from typing import Any
 
 from allocation_engine.bundle import pack_bundle
@@ -50,6 +51,25 @@ UNNAMED = "operator"
 """Who computed a run when the caller does not say."""
 
 
+class Stage(StrEnum):
+    """What a closing is busy with."""
+
+    SETTLE = "settle"
+    GATHER = "gather"
+    COMPUTE = "compute"
+    COMMIT = "commit"
+    STORE = "store"
+    SEAL = "seal"
+
+
+Watch = Callable[[Stage, int, int], None]
+"""Is told of each stage as it begins, and then how many of how many parts are done."""
+
+
+def unwatched(stage: Stage, done: int, of: int) -> None:
+    """Nobody watches."""
+
+
 class BookingTimeNaive(BooksError):
     """`booked_at` carries no time zone, so nobody could say when the run was booked."""
 
@@ -67,22 +87,35 @@ class Closing:
     salt_key: bytes
 
     def close(
-        self, site: SiteId, period: str, *, booked_at: datetime, actor: str = UNNAMED, draft: bool = False
+        self,
+        site: SiteId,
+        period: str,
+        *,
+        booked_at: datetime,
+        actor: str = UNNAMED,
+        draft: bool = False,
+        watch: Watch = unwatched,
     ) -> tuple[StoredRun, bool]:
         """Close `period` (`2026-07`, or `2026-07-01--2026-07-03`) of a site; give the run and whether it is new.
 
         actor   who computes it; somebody else has to approve it
         draft   store it to be looked at, without statements; closing again without `draft` makes them
+        watch   is told how far the closing has come
         Raises SiteUnknown, CalendarInvalid, PeriodNotReady and the other books' errors; nothing is stored then.
         """
         if booked_at.tzinfo is None:
             raise BookingTimeNaive("booked_at carries no time zone; write it as 2026-08-01T09:00:00+08:00")
         booked_at, actor = booked_at.astimezone(UTC), read_actor(actor)
+        watch(Stage.SETTLE, 0, 1)
         self.settlement.settle_site(site)
         with self.settlement.database.transaction() as connection:
+            watch(Stage.GATHER, 0, 1)
             version, rules, inputs = self._gather_newest(connection, site, period)
+            watch(Stage.COMPUTE, 0, 1)
             run = close_period(inputs, rules)
+            watch(Stage.COMMIT, 0, 1)
             commitment = commit_run(run, self.salt_key)
+            watch(Stage.STORE, 0, 1)
             stored = find_run(connection, run.id)
             if stored is None:
                 state = RunState.DRAFT if draft else RunState.COMPUTED
@@ -101,6 +134,7 @@ class Closing:
                 return stored, False
             else:
                 stored = _taken_up(connection, stored, actor, booked_at)
+            watch(Stage.SEAL, 0, len(run.parties))
             if not draft and not numbers_of_run(connection, run.id):
                 for statement in self._statements(connection, run, inputs, rules, commitment, booked_at):
                     add_statement(connection, statement)
