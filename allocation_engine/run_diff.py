@@ -87,7 +87,10 @@ class PartyDiff:
 
 @dataclass(frozen=True, slots=True)
 class RunDiff:
-    """Lines that differ by id; all parties, those who pay most more first; what differed in facts and rules."""
+    """Lines that differ, by id; all parties, those who pay most more first; what differed in facts and rules.
+
+    A line whose causes cancel out is among `lines`, with a difference of 0.
+    """
 
     before: str
     after: str
@@ -265,7 +268,7 @@ def _diff(first: Run, last: Run, parts: _Parts, changes: tuple[FactChange, ...])
         causes = _merged(parts.get(one, ()))
         if sum(delta for _, delta in causes) != amounts[1] - amounts[0]:
             raise NotConserved(f"the causes of line {one} do not add up to its difference")
-        if amounts[0] != amounts[1]:
+        if causes:  # two of them may cancel out; without that line, causes would not add up to what they did
             line = new.get(one) or old[one]
             lines.append(LineDiff(one, line.pool, line.party, line.unit, amounts[0], amounts[1], causes))
     parties = [
