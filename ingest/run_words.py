@@ -13,6 +13,7 @@ from allocation_engine.run_diff import LineDiff, PartyDiff, RunDiff
 from allocation_engine.run_state import RunState
 from allocation_engine.what_if import Shadow, totals
 from ingest.console.words import Language, words
+from ingest.engine_words import engine_word
 from ingest.runs_desk import RunStory
 
 _WORDS: dict[str, tuple[str, str]] = {
@@ -30,9 +31,13 @@ _WORDS: dict[str, tuple[str, str]] = {
     "same": ("两者没有差异。", "Nothing differs."),
     "findings": ("新规则漏掉 {count} 条记录", "The new rules miss {count} records"),
     "complete": ("新规则覆盖全部记录。", "The new rules reach every record."),
-    "unexplained": ("尚缺原因说明", "without a reason"),
+    "unexplained": ("尚缺原因说明", "no reason is given yet"),
     "corrects": ("更正", "corrects"),
     "total": ("合计", "In all"),
+    "case": ("{node} 的损耗超出允许范围，", "loss of {node} is outside its band, "),
+    "check-price": ("{party} 的电价超出上限 {cap} 或无法核对，", "price of {party} is above cap {cap} or unknown, "),
+    "check-sum": ("收费合计超出上限 {cap} 或没有账单，", "all charges together are above cap {cap} or uninvoiced, "),
+    "everybody": ("全体", "everybody"),
     "refused": ("无法核算", "cannot be computed"),
 }
 
@@ -93,7 +98,8 @@ def finding_lines(findings: tuple[Finding, ...], language: Language) -> Iterator
         return
     yield run_word("findings", language).format(count=len(findings))
     for one in findings:
-        yield f"  {one.subject}: {one.problem} ({one.mend})"
+        fields = (engine_word(part, language) for part in (one.problem, one.mend))
+        yield "  {}: {} ({})".format(one.subject, *fields)
 
 
 def story_lines(story: RunStory, currency: str, language: Language) -> Iterator[str]:
@@ -103,12 +109,27 @@ def story_lines(story: RunStory, currency: str, language: Language) -> Iterator[
         yield f"{step.acted_at.isoformat()}  {state_word(step.to_state, language)}  {step.actor}{told}"
     for reason in story.reasons:
         yield f"  {reason.subject}: {reason.reason} ({reason.actor})"
-    for subject in story.unexplained:
-        yield f"  {subject}: {run_word('unexplained', language)}"
+    yield from open_lines(story.unexplained, language)
     for one in story.corrections:
         causes = ", ".join(f"{run_word(cause, language)} {signed(delta, currency)}" for cause, delta in one.line.causes)
         amount = signed(one.line.delta_minor, currency)
         yield f"  {run_word('corrects', language)} {one.corrects[:16]}  {one.line.id}  {amount} {currency} ({causes})"
+
+
+def open_lines(subjects: Iterable[str], language: Language) -> Iterator[str]:
+    """Tell which findings of a run have no reason yet; the subject is what a reason is given for."""
+    for subject in subjects:
+        yield f"  {subject}: {_subject_words(subject, language)}{run_word('unexplained', language)}"
+
+
+def _subject_words(subject: str, language: Language) -> str:
+    """Say in words what `case main` and `check resale/price/t-01` are, with what follows joined to it."""
+    kind, _, rest = subject.partition(" ")
+    if kind == "case":
+        return run_word("case", language).format(node=rest)
+    cap, check, party = rest.split("/", 2)
+    whom = run_word("everybody", language) if party == "all" else party
+    return run_word(f"check-{check}", language).format(cap=cap, party=whom)
 
 
 def signed(amount_minor: int, currency: str) -> str:

@@ -122,7 +122,7 @@ def _diff(args: argparse.Namespace) -> int:
 
 def _step(args: argparse.Namespace) -> int:
     from ingest.console.words import Language
-    from ingest.run_words import state_word
+    from ingest.run_words import open_lines, state_word
 
     with _database(args) as database:
         with database.transaction() as connection:
@@ -133,7 +133,10 @@ def _step(args: argparse.Namespace) -> int:
         else:
             move = desk.check if args.verb == "check" else desk.approve
             stored = move(before.head.run, act, read_pairs(args.because, "--because"))
+        unexplained = desk.story(stored.head.run).unexplained
     print(f"{stored.head.run[:16]}  {state_word(stored.head.state, Language(args.lang))}")
+    for line in open_lines(unexplained, Language(args.lang)):
+        print(line)
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,9 @@ def register(subparsers: Subparsers) -> None:
         verb.set_defaults(run=run_verb)
         if name == "import":
             told = "leave out a record the new rules miss, e.g. 'unit/b202=let to nobody'; repeat for each"
+            verb.add_argument(
+                "--lang", choices=("en", "zh"), default="en", help="language of the findings (default en)"
+            )
             verb.add_argument("--exclude", action="append", default=[], metavar="SUBJECT=REASON", help=told)
 
 
@@ -52,7 +56,9 @@ def _check(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from allocation_engine.rule_check import require_complete
+    from allocation_engine.rule_check import RecordsMissed, require_complete
+    from ingest.console.words import Language
+    from ingest.run_words import finding_lines
     from ingest.runs_desk import Draft, RunsDesk
     from ingest.store.database import Database
     from ingest.store.run_log import add_exclusions
@@ -62,7 +68,13 @@ def _import(args: argparse.Namespace) -> int:
     excluded = read_pairs(args.exclude, "--exclude")
     with Database(Settings(args).text(DSN), connections=1) as database:
         desk = RunsDesk(database, _catalogue(args), None)
-        require_complete(desk.findings(Draft(site, rules)), excluded)
+        try:
+            require_complete(desk.findings(Draft(site, rules)), excluded)
+        except RecordsMissed as error:
+            if args.lang == Language.EN:
+                raise
+            print("\n".join(finding_lines(error.findings, Language(args.lang))), file=sys.stderr)
+            return 1
         with database.transaction() as connection:
             version, is_new = import_site(connection, site, rules.document, imported_at=SystemClock().now())
             if is_new:

@@ -239,6 +239,19 @@ def test_a_reason_on_the_command_line_has_a_subject(
         assert "is not of the form SUBJECT=TEXT" in capsys.readouterr().err
 
 
+def test_a_check_says_which_findings_have_no_reason_yet(
+    database: MemoryDatabase, run: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = database.tables.runs[run]
+    case = {"node": "main", "loss_wh": 9, "band_wh": 5, "text": "-"}
+    database.tables.runs[run] = (*row[:6], {**row[6], "cases": [case]})
+    assert main(["run", "check", run[:12], "--lang", "zh", *act("an")]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"{run[:16]}  已复核",
+        "  case main: main 的损耗超出允许范围，尚缺原因说明",
+    ]
+
+
 def changed_park(tmp_path: Path, file: str, old: str, new: str) -> str:
     """A copy of the park with one text replaced."""
     folder = Path(shutil.copytree(PARK, tmp_path / "changed"))
@@ -289,6 +302,9 @@ def test_an_import_that_misses_a_record_waits_for_its_name(
     folder = changed_park(tmp_path, "pools.toml", pools[pools.index("# The purifier of the laboratory") :], "")
     assert main(["site", "import", folder, *DSN]) == 1
     assert "1 records would be missed:\nnode/lab-purifier" in capsys.readouterr().err
+    assert main(["site", "import", folder, "--lang", "zh", *DSN]) == 1
+    told = capsys.readouterr().err
+    assert "新规则漏掉 1 条记录\n  node/lab-purifier: 其电量原在费用池内，新规则中不在任何池内" in told
     assert len(database.tables.sites) == 1
     assert main(["site", "import", folder, "--exclude", "node/lab-purifier=sold", *DSN]) == 0
     assert list(database.tables.exclusions.values()) == [("node/lab-purifier", "sold")]
