@@ -30,6 +30,7 @@ UNKNOWN = -1
 DAY_SLOTS = 96
 DIGIT = (1 << 20) - 1
 """Loss factors have 40 binary places: two digits of 20 bits below the whole."""
+DIGIT_20, DIGIT_21 = (1 << 20) - 1, (1 << 21) - 1
 GROSS_BITS = 18
 """A node whose loss is more than 2^18 times what was drawn below it has no children worth the name in that slot."""
 SHORT_BITS = 21
@@ -351,3 +352,65 @@ def weigh_rows(
                 sums[beside, 1, bands[run]] += right_one
                 sums[beside, 2, bands[run]] += right_other
         span = beside + 1
+
+
+@_compiled
+def mix_rows(
+    weights: Int64Array,
+    groups: Int64Array,
+    layers: Int64Array,
+    factors: Int64Array,
+    slack: Int64Array,
+    fraction_digits: int,
+    first: int,
+    end: int,
+    whole: Int64Array,
+    fraction: Int64Array,
+) -> None:
+    """Add up weight x factor over the columns of some rows, with factors of any number of binary places, from below.
+
+    A digit has 21 bits, so a column adds less than 2^44 to each digit of a sum and half a million columns may be added
+    up before anything is carried. The true factor is at most `slack` units of its last place above the one given; the
+    sums are given as they are and with all slack added.
+
+    weights    shape (rows, columns), 0 to 2^62 - 1
+    groups     shape (rows, layers), the group of each row in each layer
+    layers     shape (columns,), the layer a column belongs to
+    factors    shape (groups, columns, digits), lowest digit first, the last one with the sign
+    slack      shape (groups, columns), below 2^20
+    fraction_digits   how many digits of a factor stand after the point, 2 at least
+    whole      out, shape (2, rows), the floors of the sums, below 2^62 either way
+    fraction   out, shape (2, rows), what is left, cut to 2^-42 [2^-42]
+    """
+    digits = factors.shape[2] + 3
+    sums = np.zeros((2, digits), np.int64)
+    for row in range(first, end):
+        sums[:] = 0
+        for column in range(weights.shape[1]):
+            weight = weights[row, column]
+            if weight == 0:
+                continue
+            group = groups[row, layers[column]]
+            low, middle, high = weight & DIGIT_21, (weight >> 21) & DIGIT_21, weight >> 42
+            more = slack[group, column]
+            sums[1, 0] += low * more
+            sums[1, 1] += middle * more
+            sums[1, 2] += high * more
+            for digit in range(factors.shape[2]):
+                factor = factors[group, column, digit]
+                sums[0, digit] += low * factor
+                sums[0, digit + 1] += middle * factor
+                sums[0, digit + 2] += high * factor
+        for digit in range(digits):
+            sums[1, digit] += sums[0, digit]
+        for bound in range(2):
+            total = sums[bound]
+            for digit in range(digits - 1):
+                total[digit + 1] += total[digit] >> 21
+                total[digit] &= DIGIT_21
+            at = fraction_digits
+            fraction[bound, row] = total[at - 1] << 21 | total[at - 2]
+            whole[bound, row] = total[at] | total[at + 1] << 21 | (total[at + 2] & DIGIT_20) << 42
+            # The digits above are copies of the sign, which is bit 62 of the floor as well.
+            if total[at + 2] & (DIGIT_20 + 1):
+                whole[bound, row] -= 1 << 62

@@ -1,0 +1,230 @@
+"""Sums of weight x fraction for every row, compared exactly and computed no further than a comparison needs.
+
+    sum of a row = sum over columns of  weight x factor of the row's group
+
+Written out, such sums have thousands of digits: every grain span brings a denominator of its own. Yet what is asked is
+only where they lie between integers, and which of two is larger. So factors are cut some places after the point, a
+kernel adds up from below and from above, and only rows for which the two disagree are added up in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from math import gcd, lcm
+
+import numpy as np
+
+from allocation_engine.blocks import in_blocks
+from allocation_engine.errors import NotConserved
+from allocation_engine.kernels import Int64Array, mix_rows
+from allocation_engine.layers import NONE, IntegerArray, Layer, whole_array
+
+DIGIT_BITS = 21
+GUARD_BITS = 40
+"""Places after the point that are right in any case: one row in 2^40 needs adding up in full by chance."""
+MANTISSA_BITS = 192
+FRACTION_BITS = 42
+RESIDUE_BITS = 31
+FIRST_ROWS = 8
+"""So many rows are added up in full to find what all sums may be multiples of."""
+
+
+def largest_unit(fractions: Sequence[Fraction]) -> Fraction:
+    """Give the largest fraction that all are whole multiples of; 0 where all are 0."""
+    numerator, denominator = 0, 1
+    for one in fractions:
+        if one:
+            numerator, denominator = gcd(numerator, one.numerator), lcm(denominator, one.denominator)
+    return Fraction(numerator, denominator)
+
+
+@dataclass(frozen=True, eq=False)
+class RowSums:
+    """The sums of the rows of `weights`.
+
+    weights   shape (rows, columns), none negative; int64, or Python's integers
+    groups    shape (rows, layers): the group of each row in each layer of columns
+    layers    shape (columns,): the layer of each column
+    factors   by group and column
+    """
+
+    weights: IntegerArray
+    groups: Int64Array
+    layers: Int64Array
+    factors: Sequence[Sequence[Fraction]]
+    _found: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], amounts: Sequence[int]) -> RowSums:
+        """Add up, for every taker, what it has of `amounts`: one a span."""
+        count = max(len(layer.worth) for layer in layers)
+        factors: list[list[Fraction]] = [[] for _ in range(count)]
+        for layer in layers:
+            for group, worth in enumerate(layer.worth):
+                factors[group] += [one * amount for one, amount in zip(worth, amounts, strict=True)]
+            for group in range(len(layer.worth), count):
+                factors[group] += [NONE] * len(amounts)
+        weights = [layer.weights for layer in layers]
+        return cls(
+            weights=np.hstack(weights) if len(weights) > 1 else weights[0],
+            groups=np.ascontiguousarray(np.stack([layer.group_of for layer in layers], axis=1)),
+            layers=np.repeat(np.arange(len(layers)), len(amounts)),
+            factors=factors,
+        )
+
+    def exact(self, row: int) -> Fraction:
+        """Add up one row in full."""
+        kind = int(self._kinds[1][row])
+        return Fraction(self._numerator(kind, row), self._denominators[kind][1])
+
+    @cached_property
+    def unit(self) -> Fraction:
+        """The largest fraction that all sums are whole multiples of; 0 where all are 0."""
+        found = []
+        for kind, (numerators, denominator) in enumerate(self._denominators):
+            shared = gcd(*numerators)
+            if shared:
+                rows = np.flatnonzero(self._kinds[1] == kind)
+                inner = self._shared(rows, [one // shared for one in numerators])
+                found.append(Fraction(inner * shared, denominator))
+        return largest_unit(found)
+
+    def floors(self, scale: Fraction) -> Int64Array:
+        """Give the floor of each sum x `scale`; all are below 2^62."""
+        floors, _ = self._bounded(scale)
+        return floors
+
+    def rounded(self, total: int, ids: Sequence[str], rest: Fraction | None) -> tuple[Int64Array, int]:
+        """Round all sums, each by less than 1, so that with `rest` they add up to `total`; ties to the smaller id.
+
+        ids       of the rows, and of the rest as the last
+        Returns   the rounded sums, and the rounded rest
+        """
+        floors, fractions = self._bounded(Fraction(1))
+        last = NONE if rest is None else rest
+        rest_floor = last.numerator // last.denominator
+        odd = total - sum(floors.tolist()) - rest_floor
+        count = floors.size + (rest is not None)
+        if not 0 <= odd <= count:
+            raise NotConserved(f"sums of rows leave {odd} over, for {count} rows")
+        if odd == 0:
+            return floors, rest_floor
+        if rest is not None:
+            at = int((last - rest_floor) * (1 << FRACTION_BITS))
+            fractions = np.append(fractions, [[at], [at + 1]], axis=1)
+        raised = self._largest(fractions, odd, ids, last - rest_floor)
+        floors = floors.copy()
+        floors[raised[raised < floors.size]] += 1
+        return floors, rest_floor + int((raised >= floors.size).any())
+
+    def _largest(self, fractions: Int64Array, odd: int, ids: Sequence[str], rest: Fraction) -> Int64Array:
+        """Give the `odd` places with the largest fractions, which lie between two bounds."""
+        at = fractions.shape[1] - odd
+        least, most = (int(np.partition(bound, at)[at]) for bound in fractions)
+        surely = np.flatnonzero(fractions[0] > most)
+        open_places = np.flatnonzero((fractions[0] <= most) & (fractions[1] >= least)).tolist()
+        ranked = sorted(open_places, key=lambda place: (-self._fraction(place, rest), ids[place]))
+        return np.concatenate([surely, np.array(ranked[: odd - surely.size], np.int64)])
+
+    def _fraction(self, place: int, rest: Fraction) -> Fraction:
+        return rest if place == self.weights.shape[0] else self.exact(place) % 1
+
+    def _bounded(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
+        """Give the floor of each sum x scale, and bounds of what is left over [2^-42]."""
+        rows = self.weights.shape[0]
+        whole, fraction = np.zeros((2, rows), np.int64), np.zeros((2, rows), np.int64)
+        if self.weights.dtype == object:
+            unsure = np.arange(rows)
+        else:
+            self._mix(scale, whole, fraction)
+            fraction[1] += 1
+            unsure = np.flatnonzero(whole[0] != whole[1])
+        for row in unsure.tolist():
+            scaled = self.exact(row) * scale
+            whole[0, row] = floor = scaled.numerator // scaled.denominator
+            fraction[:, row] = int((scaled - floor) * (1 << FRACTION_BITS))
+            fraction[1, row] += 1
+        return whole[0], fraction
+
+    def _mix(self, scale: Fraction, whole: Int64Array, fraction: Int64Array) -> None:
+        largest = int(self.weights.max(initial=0)) * self.weights.shape[1]
+        places = -(-(GUARD_BITS + largest.bit_length()) // DIGIT_BITS)
+        factors, slack = _cut(self.factors, scale, places)
+
+        def task(first: int, end: int) -> None:
+            mix_rows(self.weights, self.groups, self.layers, factors, slack, places, first, end, whole, fraction)
+
+        in_blocks(task, self.weights.shape[0], self.weights.shape[1] * factors.shape[2])
+
+    @cached_property
+    def _kinds(self) -> tuple[Int64Array, Int64Array]:
+        """The different rows of groups, and which of them each row has."""
+        if self.groups.shape[1] == 1:
+            groups, kinds = np.unique(self.groups[:, 0], return_inverse=True)
+            return groups[:, np.newaxis], kinds
+        groups, kinds = np.unique(self.groups, axis=0, return_inverse=True)
+        return groups, kinds.reshape(-1)
+
+    @cached_property
+    def _denominators(self) -> list[tuple[list[int], int]]:
+        """By kind of row: its factors as numerators of one denominator."""
+        found = []
+        for groups in self._kinds[0].tolist():
+            factors = [self.factors[groups[layer]][at] for at, layer in enumerate(self.layers.tolist())]
+            denominator = lcm(*(one.denominator for one in factors))
+            found.append(([one.numerator * (denominator // one.denominator) for one in factors], denominator))
+        return found
+
+    def _numerator(self, kind: int, row: int) -> int:
+        """Add up one row over the denominator of its kind; rows in one proportion are added up once."""
+        weights = self.weights[row].tolist()
+        shared = gcd(*weights) or 1
+        pattern = kind, tuple(one // shared for one in weights)
+        if pattern not in self._found:
+            self._found[pattern] = _dot(pattern[1], self._denominators[kind][0])
+        return self._found[pattern] * shared
+
+    def _shared(self, rows: Int64Array, numerators: Sequence[int]) -> int:
+        """Give the greatest common divisor of the sums of some rows over `numerators`, which have none in common."""
+        weights = self.weights[rows][self.weights[rows].any(axis=1)]
+        shared = 0
+        for row in weights[:FIRST_ROWS].tolist():
+            shared = gcd(shared, _dot(row, numerators))
+        if shared <= 1 or len(weights) <= FIRST_ROWS:
+            return shared
+        if shared.bit_length() <= RESIDUE_BITS:
+            left = whole_array([one % shared for one in numerators])
+            residues = ((weights % shared) * left % shared).sum(axis=1) % shared
+            return gcd(shared, int(np.gcd.reduce(residues)))
+        # So large a divisor means that rows are multiples of a few others: whoever stays all month has one proportion.
+        multiples = np.gcd.reduce(weights, axis=1)
+        patterns: dict[tuple[int, ...], int] = {}
+        for multiple, row in zip(multiples.tolist(), (weights // multiples[:, np.newaxis]).tolist(), strict=True):
+            patterns[tuple(row)] = gcd(patterns.get(tuple(row), 0), multiple)
+        return gcd(*(multiple * _dot(row, numerators) for row, multiple in patterns.items()))
+
+
+def _dot(weights: Sequence[int], numerators: Sequence[int]) -> int:
+    return sum(one * by for one, by in zip(weights, numerators, strict=True))
+
+
+def _cut(factors: Sequence[Sequence[Fraction]], scale: Fraction, places: int) -> tuple[Int64Array, Int64Array]:
+    """Cut factors x scale `places` digits after the point, and say how much may be missing in the last place."""
+    shift = MANTISSA_BITS - scale.numerator.bit_length() + scale.denominator.bit_length()
+    mantissa, lost = divmod(scale.numerator << max(shift, 0), scale.denominator << max(-shift, 0))
+    lows, slack = [], np.zeros((len(factors), len(factors[0])), np.int64)
+    for group, row in enumerate(factors):
+        for column, one in enumerate(row):
+            up, down = max(DIGIT_BITS * places - shift, 0), max(shift - DIGIT_BITS * places, 0)
+            numerator, denominator = one.numerator << up, one.denominator << down
+            ends = sorted((numerator * mantissa, numerator * (mantissa + (lost > 0))))
+            lows.append(ends[0] // denominator)
+            slack[group, column] = -(-ends[1] // denominator) - lows[-1]
+    digits = max(max(abs(low).bit_length() for low in lows) // DIGIT_BITS + 1, places + 1)
+    cut = [[low >> DIGIT_BITS * digit & (1 << DIGIT_BITS) - 1 for digit in range(digits)] for low in lows]
+    for low, row_digits in zip(lows, cut, strict=True):
+        row_digits[-1] = low >> DIGIT_BITS * (digits - 1)
+    return np.array(cut, np.int64).reshape(*slack.shape, digits), slack
