@@ -192,7 +192,7 @@ def make_signing_key(path: Path) -> FileSigner:
 
 def write_salt_key(path: Path, key: bytes) -> None:
     """Write a salt key of 32 octets, readable by its owner alone; never replaces another. Raises KeyFileInvalid."""
-    if not _write_once(path, key.hex().encode() + b"\n", 0o600) and _read_salt_key(path) != key:
+    if not _write_once(path, key.hex().encode() + b"\n", 0o600) and read_salt_key(path) != key:
         raise KeyFileInvalid(path, "holds another key already", "move that file away first")
 
 
@@ -200,7 +200,7 @@ def make_salt_key(path: Path) -> bytes:
     """Make a fresh salt key at `path`, or read the one that is there; raises KeyFileInvalid."""
     if not path.exists():
         _write_once(path, secrets.token_bytes(SALT_KEY_OCTETS).hex().encode() + b"\n", 0o600)
-    return _read_salt_key(path)
+    return read_salt_key(path)
 
 
 def write_public_key(path: Path, public_key: PublicVerifier) -> None:
@@ -229,7 +229,8 @@ def _private_key(path: Path, text: str) -> Ed25519PrivateKey:
     return key
 
 
-def _read_salt_key(path: Path) -> bytes:
+def read_salt_key(path: Path) -> bytes:
+    """Read the salt key that is there, and never make one; raises KeyFileInvalid."""
     text = _read_private(path)
     try:
         key = bytes.fromhex(text)

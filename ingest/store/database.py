@@ -103,6 +103,13 @@ class Database:
         except (psycopg.Error, DatabaseUnreachable):
             return False
 
+    def identity(self) -> str:
+        """Name the database itself, however it is reached; raises DatabaseUnreachable."""
+        with self.transaction() as connection:
+            row = connection.execute(load_queries("database")["identity"]).fetchone()
+        assert row is not None
+        return str(row[0])
+
     def close(self) -> None:
         """Close every connection."""
         self._pool.close()

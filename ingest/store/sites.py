@@ -101,6 +101,11 @@ def newest_versions(connection: Connection) -> tuple[SiteVersion, ...]:
     return tuple(_from_row(row) for row in connection.execute(load_queries("sites")["newest_versions"]))
 
 
+def site_ids(connection: Connection) -> tuple[SiteId, ...]:
+    """Give the id of every site, those with the longest description first; reads no description."""
+    return tuple(SiteId(site) for (site,) in connection.execute(load_queries("sites")["site_ids"]))
+
+
 def site_version(connection: Connection, site: SiteId, version: int) -> SiteVersion:
     """Give one version of a site; raises SiteUnknown."""
     row = connection.execute(load_queries("sites")["version"], {"site": site, "version": version}).fetchone()

@@ -52,6 +52,7 @@ class ParkBooks:
     play: Play
     catalogue: Catalogue
     only: frozenset[MeterId] | None = None
+    claims_from: int = 0
     seqs: dict[GatewayId, int] = field(default_factory=dict)
     heads: dict[GatewayId, bytes] = field(default_factory=dict)
 
@@ -60,7 +61,7 @@ class ParkBooks:
         with self.database.transaction() as connection:
             import_site(connection, self.site, self.rules.document, imported_at=ORDERED_AT)
             for number, gateway in enumerate(self.site.gateways):
-                claim = Claim.of_number(number + 1)
+                claim = Claim.of_number(self.claims_from + number + 1)
                 order = open_order(
                     site=self.site.id,
                     gateway=gateway.id,

@@ -17,3 +17,8 @@ SELECT name, checksum FROM schema_migrations ORDER BY name;
 
 -- name: record_migration
 INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s);
+
+-- name: identity
+-- Which database this is, whatever host, port or pool it is reached by.
+SELECT system_identifier::text || '/' || (SELECT oid FROM pg_database WHERE datname = current_database())
+FROM pg_control_system();

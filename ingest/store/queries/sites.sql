@@ -10,6 +10,12 @@ FROM site_versions WHERE site = %(site)s ORDER BY version DESC LIMIT 1;
 SELECT DISTINCT ON (site) site, version, hash, document, rules, imported_at
 FROM site_versions ORDER BY site, version DESC;
 
+-- name: site_ids
+-- The sites with the longest description first: whoever deals them out to workers is not left with them at the end.
+SELECT site FROM (
+    SELECT DISTINCT ON (site) site, pg_column_size(document) AS length FROM site_versions ORDER BY site, version DESC
+) AS newest ORDER BY length DESC, site;
+
 -- name: version
 SELECT site, version, hash, document, rules, imported_at
 FROM site_versions WHERE site = %(site)s AND version = %(version)s;
