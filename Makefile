@@ -7,8 +7,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO_ARGS ?=
+LONG_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off bench-profiles bench-intake bench-allocation bench-close lock clean help
+.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-intake bench-allocation bench-close lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -40,6 +41,11 @@ unit: $(READY)
 # The kernels once more as plain Python: there an overflow or a bad index is an error instead of a silent wrong number.
 compiled-off: $(READY)
 	NUMBA_DISABLE_JIT=1 $(BIN)/python -m pytest -q tests/unit/allocation_engine tests/golden
+
+# A million random divisions and the allocation's property tests with twenty times their examples, on two processes.
+# LONG_ARGS="--seed 7" repeats a run. What it gave is in docs/reliability.md.
+test-long: $(READY)
+	$(BIN)/python -m tests.long.run $(LONG_ARGS)
 
 bench-profiles: $(READY)
 	$(BIN)/python tests/bench/device_profiles_speed.py
