@@ -6,6 +6,7 @@ Files and stored documents go through the same reader, so that a stored version 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from allocation_engine.series import DailySeries
 from allocation_engine.series_file import DayText, read_days, read_series
 from allocation_engine.services_file import read_services
 from allocation_engine.tables_file import Tables
-from allocation_engine.unit_numbers import UnitNumbers
+from allocation_engine.unit_numbers import MissingNumber, UnitNumbers
 from allocation_engine.unit_numbers_file import NumberText, read_numbers, read_unit_numbers
 from metering.errors import DocumentError, Fault
 from metering.toml_source import TomlSource
@@ -42,10 +43,12 @@ def read_rules(directory: Path, names: SiteNames) -> Rules:
     if faults:
         raise DocumentError(tuple(faults))
     content = sources[1].content
-    days = {
+    found = {
         str(one["name"]): _read(faults, read_days, directory / one["file"], one["column"]) for one in _columns(content)
     }
-    numbers = {str(one["name"]): _read(faults, read_numbers, directory / one["file"]) for one in _files(content)}
+    days = {name: lines or [] for name, lines in found.items()}
+    rows = {str(one["name"]): _read(faults, read_numbers, directory / one["file"]) for one in _files(content)}
+    numbers = {name: lines for name, lines in rows.items() if lines is not None}
     return _rules(sources[0], sources[1], billed, days, numbers, names, Tables(directory, {}, faults))
 
 
@@ -67,13 +70,13 @@ def _tables(content: Mapping[str, Any], key: str) -> Iterator[Mapping[str, Any]]
     return (one for one in (tables if isinstance(tables, list) else []) if isinstance(one, dict) and "name" in one)
 
 
-def _read(faults: list[Fault], read: Callable[..., list[Row]], path: Path, *column: str) -> list[Row]:
-    """Read a CSV file; its mistakes are kept, and those of the TOML files are still looked for."""
+def _read(faults: list[Fault], read: Callable[..., list[Row]], path: Path, *column: str) -> list[Row] | None:
+    """Read a CSV file; None after mistakes, which are kept, and those of the TOML files are still looked for."""
     try:
         return read(path, *column)
     except DocumentError as error:
         faults.extend(error.faults)
-        return []
+        return None
 
 
 def rules_from_document(document: Mapping[str, Any], names: SiteNames) -> Rules:
@@ -159,6 +162,10 @@ def _numbers(
         one = read_unit_numbers(table, rows.get(str(table.raw("name")), []), known)
         if one.name in numbers or one.name in set(Driver):
             table.fault("name", f"{one.name!r} is taken", "give each table a name of its own, no driver's")
+        if table.has("file") and one.name not in rows:
+            one = replace(
+                one, missing=MissingNumber.ZERO
+            )  # unreadable: nobody is told as well that a number is missing
         numbers[one.name] = one
     return numbers
 

@@ -456,6 +456,12 @@ def test_a_mistake_in_a_file_of_numbers_is_shown_with_its_line(
     assert told in fault
 
 
+@pytest.mark.parametrize("wrong", ["12.5", '""', '["persons.csv"]'])
+def test_a_file_of_numbers_that_is_no_text_is_the_only_mistake(write: Write, wrong: str) -> None:
+    (fault,) = faults(write(('file = "persons.csv"', f"file = {wrong}")))
+    assert "file must be a text" in fault
+
+
 def test_an_unknown_unit_in_a_file_of_numbers_is_shown(write: Write) -> None:
     assert any("'c' is no unit or group" in fault for fault in faults(write(persons=f"{PERSONS}2026-01-01,c,1\n")))
 
