@@ -34,6 +34,8 @@ class DailySeries:
     unit     of the numbers, e.g. `C`
     source   who observed it where, in words
     days     in order, as decimal text turned exact
+    names    how people call it, by language; empty where nobody said
+    bounds   the least and the most it can be, as declared; None for no bound. Proofs rest on them
     """
 
     name: str
@@ -41,6 +43,8 @@ class DailySeries:
     source: str
     missing_day: MissingDay
     days: tuple[tuple[date, Fraction], ...]
+    names: tuple[tuple[str, str], ...] = ()
+    bounds: tuple[Fraction | None, Fraction | None] = (None, None)
 
     def on(self, day: date) -> DayNumber:
         """Give the number for `day`, by the missing-day rule if need be; raises SeriesIncomplete."""

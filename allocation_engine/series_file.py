@@ -51,13 +51,34 @@ def read_days(path: Path, column: str) -> list[DayText]:
 
 def read_series(table: RuleTable, days: Iterable[DayText]) -> DailySeries:
     """Give the series that `table` describes; its days have been checked."""
+    known = tuple((date.fromisoformat(day), Fraction(text)) for day, text in days)
     return DailySeries(
         name=table.text("name"),
         unit=table.text("unit"),
         source=table.text("source"),
         missing_day=table.choice("missing_day", MissingDay),
-        days=tuple((date.fromisoformat(day), Fraction(text)) for day, text in days),
+        days=known,
+        names=table.names("names") if table.has("names") else (),
+        bounds=_bounds(table, known) if table.has("range") else (None, None),
     )
+
+
+def _bounds(table: RuleTable, days: tuple[tuple[date, Fraction], ...]) -> tuple[Fraction | None, Fraction | None]:
+    """Read `range = ["-20", "45"]`: what the series can be at all, which proofs about formulas rest on."""
+    content = table.raw("range")
+    if not isinstance(content, list) or len(content) != 2 or not all(_is_number(one) for one in content):
+        table.fault("range", f"range is {content!r}", 'write the least and the most: range = ["-20", "45"]')
+        return None, None
+    low, high = (Fraction(one) for one in content)
+    outside = [f"{day}: {number}" for day, number in days if not low <= number <= high]
+    if low > high or outside:
+        told = f"{outside[0]} lies outside" if outside else "the least is above the most"
+        table.fault("range", f"range is {content!r}, and {told}", "widen it, or correct the series")
+    return low, high
+
+
+def _is_number(one: object) -> bool:
+    return isinstance(one, str) and _NUMBER.match(one) is not None
 
 
 def _problem(day: str, text: str, earlier: list[DayText]) -> str | None:

@@ -32,6 +32,7 @@ class UnitNumbers:
     review_by   from this local day on, a run warns that they are overdue for review; None for never
     is_metered  whether they were measured: a law may limit which part of a cost is shared by what is measured
     days        by unit or group: the days from which numbers hold, in order, and the numbers
+    names       how people call them, by language; empty where nobody said
     """
 
     name: str
@@ -41,6 +42,7 @@ class UnitNumbers:
     review_by: date | None
     is_metered: bool
     days: Mapping[str, tuple[tuple[date, Fraction], ...]]
+    names: tuple[tuple[str, str], ...] = ()
 
     def on(self, subject: str, day: date) -> Fraction:
         """Give the number of a unit or group on local `day`; raises SeriesIncomplete where the missing rule refuses."""

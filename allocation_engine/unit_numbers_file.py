@@ -77,6 +77,7 @@ def read_unit_numbers(table: RuleTable, rows: Iterable[NumberText], known: froze
         review_by=table.optional_day("review_by"),
         is_metered=table.flag("metered") if table.has("metered") else False,
         days={subject: tuple(one) for subject, one in days.items()},
+        names=table.names("names") if table.has("names") else (),
     )
 
 

@@ -19,6 +19,7 @@ _SHOWN = {
     "temperature": ("K", "K"),
     "persons": ("persons", "人"),
 }
+_SCALES = {"money": Fraction(10**9), "energy": Fraction(1000), "area": Fraction(10**4), "volume": Fraction(10**6)}
 _PLAIN = ("a plain number", "纯数")
 
 
@@ -43,6 +44,14 @@ class Dimension:
     def power_of(self, base: str) -> int:
         """Give the power of one base."""
         return dict(self.powers).get(base, 0)
+
+    @property
+    def scale(self) -> Fraction:
+        """How many base units the unit has in which it is shown."""
+        scale = Fraction(1)
+        for base, power in self.powers:
+            scale *= _SCALES.get(base, Fraction(1)) ** power
+        return scale
 
     def shown(self, language: str) -> str:
         """Write it in the units people know: `kWh / m2`."""

@@ -128,9 +128,9 @@ _TEXT: Mapping[Slip, tuple[str, str, str, str]] = {
     ),
     Slip.NEEDS_TIMES: (
         "{name} needs the coefficients of the tariff's bands",
-        'write times = { peak = "1.5", ... } in the pool',
+        'write times = {{ peak = "1.5", ... }} in the pool',
         "{name} 需要各时段的系数",
-        '在该池写 times = { peak = "1.5", ... }',
+        '在该池写 times = {{ peak = "1.5", ... }}',
     ),
     Slip.NEEDS_RATED: (
         "{name} needs the rated power of each unit",
@@ -248,9 +248,9 @@ _TEXT: Mapping[Slip, tuple[str, str, str, str]] = {
     ),
     Slip.NO_FLOORS: (
         "{name} speaks of floors, and the pool names none",
-        'write floors = { f-1 = ["..."], ... }, or use unit_area',
+        'write floors = {{ f-1 = ["..."], ... }}, or use unit_area',
         "{name} 说的是楼层，而该池没有列出楼层",
-        '写 floors = { f-1 = ["..."], ... }，或用 unit_area',
+        '写 floors = {{ f-1 = ["..."], ... }}，或用 unit_area',
     ),
     Slip.TOO_MUCH_WORK: (
         "this would cost {count} steps a month, more than {most}",
@@ -265,10 +265,10 @@ _TEXT: Mapping[Slip, tuple[str, str, str, str]] = {
         "从环里去掉一个",
     ),
     Slip.BROKEN_DEFINITION: (
-        "{name} is not right itself",
-        "mend it where it is defined",
-        "{name} 本身有错",
-        "先改好它的定义",
+        "{name} does not fit here: {why}",
+        "mend its definition: {mend}",
+        "{name} 用在这里不对：{why}",
+        "改它的定义：{mend}",
     ),
 }
 
