@@ -73,6 +73,7 @@ class _Reader:
         self._operations = 0
 
     def term(self, content: Any, path: str, depth: int) -> Term:
+        """Read one block and what it holds."""
         if depth > OPERATIONS_MAX + NESTING_MAX:
             raise BlocksInvalid(path, f"nested deeper than {OPERATIONS_MAX + NESTING_MAX}")
         match content:
