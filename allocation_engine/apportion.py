@@ -16,6 +16,7 @@ import numpy as np
 from allocation_engine.blocks import in_blocks
 from allocation_engine.errors import AllWeightsZero, NotConserved, OutOfRange
 from allocation_engine.kernels import MAGNITUDE_BITS, Int64Array, split_amount
+from allocation_engine.layers import IntegerArray
 
 WEIGHT_BITS = 61
 """Sums of integer weights stay below 2^61; finer fractions are cut there, once, for everybody alike."""
@@ -56,48 +57,68 @@ def apportion(amount: int, weights: Mapping[str, int]) -> Apportionment:
     Invariant   the parts add up to `amount`; their order in `weights` changes nothing
     """
     ids = sorted(weights)
-    total = sum(weights.values())
-    if abs(amount) >= 2**MAGNITUDE_BITS or total >= 2**MAGNITUDE_BITS or min(weights.values(), default=0) < 0:
-        raise OutOfRange(f"cannot divide {amount} by weights that add up to {total}, exactly and in 62 bits")
-    if total == 0:
-        if amount:
-            raise AllWeightsZero(f"{amount} minor units to divide and all weights are 0")
-        return Apportionment(0, 0, 0, 0, "", {one: Part(0, 0, 0, extra=False) for one in ids})
-    array = np.array([weights[one] for one in ids], np.int64)
-    quotients, remainders, ranking = _divide(abs(amount), array, total)
-    extra = {int(index) for index in ranking}
-    sign = -1 if amount < 0 else 1
+    _require_range(amount, sum(weights.values()), min(weights.values(), default=0))
+    divided = divide_rows(amount, np.array([weights[one] for one in ids], np.int64))
+    raised = set(divided.raised.tolist())
+    columns = zip(divided.amounts.tolist(), divided.remainders.tolist(), strict=True)
     parts = {
-        one: Part(sign * (int(quotients[i]) + (i in extra)), weights[one], int(remainders[i]), i in extra)
-        for i, one in enumerate(ids)
+        one: Part(part, weights[one], remainder, row in raised)
+        for row, (one, (part, remainder)) in enumerate(zip(ids, columns, strict=True))
     }
-    if sum(part.amount for part in parts.values()) != amount:
-        raise NotConserved(f"{amount} was divided into parts that add up to something else")
-    if not extra:
-        return Apportionment(amount, total, 0, 0, "", parts)
-    last = int(ranking[-1])
-    return Apportionment(amount, total, len(ranking), int(remainders[last]), ids[last], parts)
+    cut_id = ids[divided.raised[-1]] if raised else ""
+    return Apportionment(amount, divided.total_weight, len(raised), divided.cut_remainder, cut_id, parts)
 
 
-def apportion_rows(amount: int, weights: Int64Array) -> Int64Array:
+@dataclass(frozen=True, slots=True, eq=False)
+class Divided:
+    """An amount divided by weights, row by row: |amount| x weight = floor x total + remainder.
+
+    amounts      shape (rows,), parts that add up to `amount`
+    remainders   shape (rows,)
+    raised       rows that got 1 more than their floor, the last of them by remainder and then by row last
+    """
+
+    amount: int
+    total_weight: int
+    weights: Int64Array
+    amounts: Int64Array
+    remainders: Int64Array
+    raised: Int64Array
+
+    @property
+    def cut_remainder(self) -> int:
+        """The smallest remainder that got 1 more; 0 if none did."""
+        return int(self.remainders[self.raised[-1]]) if self.raised.size else 0
+
+
+def divide_rows(amount: int, weights: Int64Array) -> Divided:
     """Divide `amount` as `apportion` does, by the weights of rows that stand in order of their ids.
 
     weights    shape (rows,), none negative
-    Returns    shape (rows,), parts that add up to `amount`
     Raises     as `apportion`
     """
     total = (int((weights >> _HALF_BITS).sum()) << _HALF_BITS) + int((weights & ((1 << _HALF_BITS) - 1)).sum())
-    if abs(amount) >= 2**MAGNITUDE_BITS or total >= 2**MAGNITUDE_BITS or weights.min(initial=0) < 0:
-        raise OutOfRange(f"cannot divide {amount} by weights that add up to {total}, exactly and in 62 bits")
+    _require_range(amount, total, int(weights.min(initial=0)))
     if total == 0:
         if amount:
             raise AllWeightsZero(f"{amount} minor units to divide and all weights are 0")
-        return np.zeros(weights.size, np.int64)
-    quotients, _, ranking = _divide(abs(amount), weights, total)
-    quotients[ranking] += 1
+        nothing = np.zeros(weights.size, np.int64)
+        return Divided(0, 0, weights, nothing, nothing, nothing[:0])
+    quotients, remainders, raised = _divide(abs(amount), weights, total)
+    quotients[raised] += 1
     if int(quotients.sum()) != abs(amount):
         raise NotConserved(f"{amount} was divided into parts that add up to something else")
-    return quotients if amount >= 0 else -quotients
+    return Divided(amount, total, weights, quotients if amount >= 0 else -quotients, remainders, raised)
+
+
+def _require_range(amount: int, total: int, least: int) -> None:
+    if abs(amount) >= 2**MAGNITUDE_BITS or total >= 2**MAGNITUDE_BITS or least < 0:
+        raise OutOfRange(f"cannot divide {amount} by weights that add up to {total}, exactly and in 62 bits")
+
+
+def apportion_rows(amount: int, weights: Int64Array) -> Int64Array:
+    """Give the amounts of `divide_rows` alone."""
+    return divide_rows(amount, weights).amounts
 
 
 def _divide(amount: int, weights: Int64Array, total: int) -> tuple[Int64Array, Int64Array, Int64Array]:
@@ -129,6 +150,40 @@ def integer_weights(weights: Mapping[str, Fraction]) -> dict[str, int]:
     shared = gcd(*scaled.values()) or 1
     excess = max((sum(scaled.values()) // shared).bit_length() - WEIGHT_BITS, 0)
     return {one: weight // shared >> excess for one, weight in scaled.items()}
+
+
+def whole_weights(
+    weights: IntegerArray, divisors: IntegerArray | None, group_of: Int64Array, group_count: int
+) -> tuple[Int64Array, Int64Array]:
+    """Do for each group and column of weights what `integer_weights` does, and add them up.
+
+    weights    shape (rows, columns), none negative
+    divisors   shape (rows,): what the weights of each row must yet be divided by; None for nothing
+    group_of   shape (rows,); rows of group -1 weigh nothing
+    Returns    weights, and their totals of shape (groups, columns)
+    """
+    if divisors is not None:
+        different, kinds = np.unique(divisors, return_inverse=True)
+        together = lcm(*different.tolist())
+        times_more = np.array([together // one for one in different.tolist()], object)
+        weights = weights.astype(object) * times_more[kinds][:, np.newaxis] if different.size > 1 else weights
+    whole = np.zeros(weights.shape, np.int64)
+    totals = np.zeros((group_count, weights.shape[1]), np.int64)
+    order = np.argsort(group_of, kind="stable")
+    order = order[np.searchsorted(group_of[order], 0) :]
+    if not order.size:
+        return whole, totals
+    groups, starts, places = np.unique(group_of[order], return_index=True, return_inverse=True)
+    counted = weights[order]
+    shared = np.gcd.reduceat(counted, starts, axis=0)
+    counted = counted // np.where(shared == 0, 1, shared)[places]
+    sums = np.add.reduceat(counted, starts, axis=0)
+    excess = [[max(one.bit_length() - WEIGHT_BITS, 0) for one in row] for row in sums.tolist()]
+    if any(map(any, excess)):
+        counted = counted >> np.array(excess, np.int64).astype(counted.dtype)[places]
+        sums = np.add.reduceat(counted, starts, axis=0)
+    whole[order], totals[groups] = counted.astype(np.int64), sums.astype(np.int64)
+    return whole, totals
 
 
 def round_together(exact: Mapping[str, Fraction]) -> dict[str, int]:

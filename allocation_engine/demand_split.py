@@ -10,47 +10,58 @@ from fractions import Fraction
 
 import numpy as np
 
-from allocation_engine.drivers import Taker, Weighing, import_of, metered_nodes, require_one_medium, weigh
+from allocation_engine.apportion import whole_weights
+from allocation_engine.blocks import in_blocks
+from allocation_engine.drivers import Weighing, energy_by_cell, weigh
 from allocation_engine.inputs import Int64Array
+from allocation_engine.kernels import add_rows, peak_rows
 from allocation_engine.keys import DemandMethod, Driver, Key
+from allocation_engine.layers import ONE, IntegerArray, Span, roomy
 from allocation_engine.pricing import PricedPeriod
-from allocation_engine.splits import ONE, Span
+from allocation_engine.subjects import Subjects
 from allocation_engine.unit_numbers import UnitNumbers
+from allocation_engine.weighing import RowSpans
 from metering.identity import NodeId
 
 
 def weigh_demand(
     method: DemandMethod,
-    takers: Sequence[Taker],
+    subjects: Subjects,
     priced: PricedPeriod,
-    span: Span,
+    spans: Sequence[Span],
     *,
     peak_of: Sequence[NodeId],
     contracted: UnitNumbers | None,
 ) -> list[Weighing]:
-    """Weigh `takers` by their demand in the slots of `span`.
+    """Weigh parties in units by their demand in the slots of each span.
 
-    peak_of      whose peak and load factor count; empty for the takers' own sum
+    peak_of      whose peak and load factor count; empty for the sum of the parties' own loads
     contracted   by unit, for the contracted method only
     Raises       PeriodNotReady, SeriesIncomplete, InputsInvalid
     """
     if method is DemandMethod.CONTRACTED:
         if contracted is None:
             raise TypeError("contracted demand needs a table of contracts")
-        return weigh(Key(ONE, (Driver.EQUAL,), (contracted,)), takers, priced, [span])
-    require_one_medium(takers, priced, {})
-    _, first, end = span
-    loads = {taker.id: _held(taker, priced)[first:end] for taker in takers}
-    together = import_of(peak_of, priced)[first:end] if peak_of else sum_of(list(loads.values()), end - first)
-    match method:
-        case DemandMethod.COINCIDENT:
-            peaks = np.flatnonzero(together == together.max())
-            text = f"demand at the peak of {peaks.size} quarter hours"
-            return [_weighing(ONE, text, {one: int(load[peaks].sum()) for one, load in loads.items()})]
-        case DemandMethod.NON_COINCIDENT:
-            return [_weighing(ONE, "own peak", {one: int(load.max()) for one, load in loads.items()})]
-        case DemandMethod.AVERAGE_AND_EXCESS:
-            return _average_and_excess(loads, together)
+        return [weigh(Key(ONE, (Driver.EQUAL,), (contracted,)), subjects, priced, spans)]
+    rows, entries = subjects.metered(priced.inputs, {})
+    together = _together(peak_of, entries, priced)
+    if method is DemandMethod.COINCIDENT:
+        peaks = [first + _at_peak(together[first:end]) for _, first, end in spans]
+        at_peaks = np.zeros(priced.inputs.slot_count, np.int64)
+        at_peaks[np.concatenate(peaks)] = 1
+        loads = energy_by_cell(priced, entries, rows, len(subjects.ids), spans, at_peaks)
+        text = tuple(f"demand at the peak of {one.size} quarter hours" for one in peaks)
+        return [_weighing((ONE,) * len(spans), text, loads, subjects)]
+    sums, peaks_wh = _sums_and_peaks(priced, entries, rows, len(subjects.ids), spans)
+    if method is DemandMethod.NON_COINCIDENT:
+        return [_weighing((ONE,) * len(spans), ("own peak",) * len(spans), peaks_wh, subjects)]
+    lengths = np.array([end - first for _, first, end in spans], np.int64)
+    factors = [load_factor(together[first:end]) for _, first, end in spans]
+    mean, excess = "mean demand, for the load factor", "own peak above the mean, for the rest"
+    return [
+        _weighing(tuple(factors), (mean,) * len(spans), sums, subjects),
+        _weighing(tuple(ONE - one for one in factors), (excess,) * len(spans), peaks_wh * lengths - sums, subjects),
+    ]
 
 
 def load_factor(together: Int64Array) -> Fraction:
@@ -59,29 +70,43 @@ def load_factor(together: Int64Array) -> Fraction:
     return Fraction(int(together.sum()), together.size * peak) if peak else ONE
 
 
-def sum_of(loads: Sequence[Int64Array], slot_count: int) -> Int64Array:
-    """Add up loads, slot by slot."""
-    return np.asarray(sum(loads, np.zeros(slot_count, np.int64)))
+def _at_peak(together: Int64Array) -> Int64Array:
+    return np.flatnonzero(together == together.max())
 
 
-def _average_and_excess(loads: dict[str, Int64Array], together: Int64Array) -> list[Weighing]:
-    average = {one: int(load.sum()) for one, load in loads.items()}
-    excess = {one: load.size * int(load.max()) - average[one] for one, load in loads.items()}
-    factor = load_factor(together)
-    return [
-        _weighing(factor, "mean demand, for the load factor", average),
-        _weighing(ONE - factor, "own peak above the mean, for the rest", excess),
-    ]
+def _together(peak_of: Sequence[NodeId], entries: RowSpans, priced: PricedPeriod) -> Int64Array:
+    """Add up whose peak counts, slot by slot [Wh]."""
+    energy_wh, slot_count = priced.inputs.import_wh, priced.inputs.slot_count
+    if peak_of:
+        rows = [priced.inputs.row(node) for node in peak_of]
+        return np.asarray(energy_wh[rows].sum(axis=0, dtype=np.int64))
+    sums = np.zeros(slot_count, np.int64)
+
+    def task(first: int, end: int) -> None:
+        add_rows(energy_wh, entries.rows, entries.starts, entries.ends, first, end, sums)
+
+    in_blocks(task, slot_count, entries.rows.size)
+    return sums
 
 
-def _weighing(part: Fraction, by: str, weights: dict[str, int]) -> Weighing:
-    return Weighing.of(part, by, {one: Fraction(weight) for one, weight in weights.items()})
+def _sums_and_peaks(
+    priced: PricedPeriod, entries: RowSpans, rows: Int64Array, row_count: int, spans: Sequence[Span]
+) -> tuple[Int64Array, Int64Array]:
+    """Give the energy and the largest slot of each row and span [Wh]; a party may stay in its unit twice."""
+    edges = np.array([(first, end) for _, first, end in spans], np.int64)
+    sums, peaks = (np.zeros((entries.rows.size, len(spans)), np.int64) for _ in range(2))
+
+    def task(first: int, end: int) -> None:
+        places = entries.rows, entries.starts, entries.ends
+        peak_rows(priced.inputs.import_wh, *places, edges, first, end, sums, peaks)
+
+    in_blocks(task, entries.rows.size, priced.inputs.slot_count)
+    by_row, peak_by_row = (np.zeros((row_count, len(spans)), np.int64) for _ in range(2))
+    np.add.at(by_row, rows, sums)
+    np.maximum.at(peak_by_row, rows, peaks)
+    return by_row, peak_by_row
 
 
-def _held(taker: Taker, priced: PricedPeriod) -> Int64Array:
-    """Energy of a taker in the slots it takes part in, 0 elsewhere."""
-    load = import_of(metered_nodes(taker, priced, {}), priced)
-    held = np.zeros(load.size, np.int64)
-    for first, end in taker.spans:
-        held[first:end] = load[first:end]
-    return held
+def _weighing(parts: tuple[Fraction, ...], by: tuple[str, ...], weights: IntegerArray, subjects: Subjects) -> Weighing:
+    whole, totals = whole_weights(roomy(weights), None, subjects.outer, 1)
+    return Weighing(parts, by, whole, totals)

@@ -1,150 +1,226 @@
 """From keys to weights: whole numbers per grain span, exact, for everybody who takes part in a stage.
 
-    weight = sum over cells of (area) x (numbers of the day) x (degree-days) x sum over bands of coefficient x quantity
+    weight = sum over cells of (area) x (numbers of the day) x (degree-days) x sum over slots of coefficient x quantity
 
 A cell is a day, or a whole grain span where nothing changes daily; the quantity is energy, or occupied slots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
-from math import lcm
-from operator import mul
+from math import gcd, lcm
 
 import numpy as np
 
-from allocation_engine.apportion import integer_weights
-from allocation_engine.errors import InputsInvalid, PeriodNotReady
-from allocation_engine.inputs import Int64Array
+from allocation_engine.apportion import whole_weights
+from allocation_engine.errors import PeriodNotReady, SeriesIncomplete
+from allocation_engine.inputs import SLOT_WH_MAX, Int64Array
+from allocation_engine.kernels import BoolArray
 from allocation_engine.keys import Driver, Key
-from allocation_engine.pricing import PricedPeriod, spread
-from allocation_engine.splits import NONE, ONE, Span
-from metering.identity import NodeId, UnitId
+from allocation_engine.layers import ONE, SUM_BITS, IntegerArray, Span, roomy, slots_of, times, whole_array
+from allocation_engine.pricing import PricedPeriod
+from allocation_engine.subjects import Subjects
+from allocation_engine.unit_numbers import MissingNumber, UnitNumbers
+from allocation_engine.weighing import BandRuns, RowSpans
+from allocation_engine.weighing import weigh as weigh_energy
 
 
-@dataclass(frozen=True, slots=True)
-class Taker:
-    """Who takes part in one stage: a group of units, or a party in one unit.
+@dataclass(frozen=True, slots=True, eq=False)
+class Weighing:
+    """Parts of the cost, one a span, and the weights they are divided by.
 
-    subject  what tables of numbers call it: the group, or the unit
-    node     what meters it as a whole; None where the meters of its units add up
-    spans    slots [first, end) in which it takes part
+    parts     by span
+    by        by span: what the weights are, in words
+    weights   shape (rows, spans), in whole numbers; each outer group's have no common factor and a sum below 2^61
+    totals    shape (outer groups, spans)
     """
 
-    id: str
-    subject: str
-    units: tuple[UnitId, ...]
-    node: NodeId | None
-    spans: tuple[tuple[int, int], ...]
+    parts: tuple[Fraction, ...]
+    by: tuple[str, ...]
+    weights: Int64Array
+    totals: Int64Array
 
 
-@dataclass(frozen=True, slots=True)
-class Weighing:
-    """A part of the cost, and the weights it is divided by; `by` says in words what they are."""
-
-    part: Fraction
-    by: str
-    weights: dict[str, int]
-    total: int
-
-    @classmethod
-    def of(cls, part: Fraction, by: str, weights: Mapping[str, Fraction]) -> Weighing:
-        """Weigh in whole numbers of the proportion of `weights`."""
-        whole = integer_weights(weights)
-        return cls(part, by, whole, sum(whole.values()))
+def weigh(key: Key, subjects: Subjects, priced: PricedPeriod, spans: Sequence[Span], outer_count: int = 1) -> Weighing:
+    """Weigh everybody by `key` in each grain span; raises PeriodNotReady, SeriesIncomplete, InputsInvalid."""
+    cells = priced.inputs.day_spans() if key.is_daily else list(spans)
+    counted = _counted(key, subjects, priced, cells)
+    if Driver.AREA in key.drivers:
+        shared = int(np.gcd.reduce(subjects.area_cm2)) or 1
+        counted = times(counted, (subjects.area_cm2 // shared)[:, np.newaxis])
+    weights, divisors = _by_days(key, subjects, [day for day, _, _ in cells], counted)
+    weights = roomy(_in_spans(roomy(weights), cells, spans))
+    whole, totals = whole_weights(weights, divisors, subjects.outer, outer_count)
+    return Weighing((key.part,) * len(spans), (key.text,) * len(spans), whole, totals)
 
 
-def weigh(key: Key, takers: Sequence[Taker], priced: PricedPeriod, spans: Sequence[Span]) -> list[Weighing]:
-    """Weigh `takers` by `key`, once per grain span; raises PeriodNotReady, SeriesIncomplete, InputsInvalid."""
-    placed = [
-        (place, cell)
-        for cell in (priced.inputs.day_spans() if key.is_daily else spans)
-        for place, (_, first, end) in enumerate(spans)
-        if first <= cell[1] < end
-    ]
-    cells, span_of_cell = [cell for _, cell in placed], [place for place, _ in placed]
-    meters = dict(key.meters)
-    if key.measures:
-        require_one_medium(takers, priced, meters)
+def _in_spans(weights: IntegerArray, cells: Sequence[Span], spans: Sequence[Span]) -> IntegerArray:
+    """Add up the weights of the cells that begin in each span."""
+    if cells == spans:
+        return weights
+    starts = np.array([first for _, first, _ in cells], np.int64)
+    columns = [(weights[:, (starts >= first) & (starts < end)]).sum(axis=1) for _, first, end in spans]
+    return np.stack(columns, axis=1).astype(weights.dtype)
+
+
+def _counted(key: Key, subjects: Subjects, priced: PricedPeriod, cells: Sequence[Span]) -> IntegerArray:
+    """Add up coefficient x quantity by row and cell."""
     coefficients = _coefficients(key, priced)
-    weights = [dict.fromkeys((taker.id for taker in takers), NONE) for _ in spans]
-    for taker in takers:
-        steady = _area(taker, priced) if Driver.AREA in key.drivers else 1
-        cell_of_slot = _cells_held(taker, cells, priced.inputs.slot_count)
-        by_band = priced.by_band(_quantity(key, taker, priced), cell_of_slot, len(cells), key.times_of)
-        for cell, quantities in enumerate(by_band):
-            counted = sum(map(mul, coefficients, quantities))
-            if counted:
-                weights[span_of_cell[cell]][taker.id] += _of_day(key, taker, cells[cell][0]) * (steady * counted)
-    return [Weighing.of(key.part, key.text, one) for one in weights]
-
-
-def metered_nodes(taker: Taker, priced: PricedPeriod, meters: Mapping[UnitId, NodeId]) -> tuple[NodeId, ...]:
-    """Give the nodes that meter a taker: those of `meters`, else its units' own; raises PeriodNotReady without any."""
-    if taker.node is not None:
-        return (taker.node,)
-    nodes = []
-    for unit in taker.units:
-        node = meters.get(unit) or priced.inputs.unit(unit).node
-        if node is None:
-            raise PeriodNotReady((f"unit {unit} has no meter of its own, and the key counts its energy",))
-        nodes.append(node)
-    return tuple(nodes)
-
-
-def import_of(nodes: Sequence[NodeId], priced: PricedPeriod) -> Int64Array:
-    """Add up what `nodes` took, by slot [Wh, or base units of their medium]."""
-    rows = [priced.inputs.row(node) for node in nodes]
-    return np.asarray(priced.inputs.import_wh[rows].sum(axis=0, dtype=np.int64))
-
-
-def require_one_medium(takers: Sequence[Taker], priced: PricedPeriod, meters: Mapping[UnitId, NodeId]) -> None:
-    """Refuse to weigh litres against kilowatt-hours."""
-    nodes = {node for taker in takers for node in metered_nodes(taker, priced, meters)}
-    media = {priced.inputs.nodes[priced.inputs.row(node)].medium for node in nodes}
-    if len(media) > 1:
-        raise InputsInvalid(f"a key counts {' and '.join(sorted(media))} together; weigh them in pools of their own")
-
-
-def _quantity(key: Key, taker: Taker, priced: PricedPeriod) -> Int64Array:
     if key.measures:
-        return import_of(metered_nodes(taker, priced, dict(key.meters)), priced)
-    return np.ones(priced.inputs.slot_count, np.int64)
+        rows, entries = subjects.metered(priced.inputs, dict(key.meters))
+        return energy_by_cell(priced, entries, rows, len(subjects.ids), cells, coefficients)
+    if coefficients is None:
+        return slots_of(subjects.stays, len(subjects.ids), cells)
+    # Slots weigh what their coefficient says: a stay weighs the difference of two sums from the start of the period.
+    sums = whole_array([0, *np.cumsum(coefficients.astype(object)).tolist()])
+    return slots_of(subjects.stays, len(subjects.ids), cells, sums)
 
 
-def _area(taker: Taker, priced: PricedPeriod) -> int:
-    return sum(priced.inputs.unit(unit).area_cm2 for unit in taker.units)
+def energy_by_cell(
+    priced: PricedPeriod,
+    entries: RowSpans,
+    rows: Int64Array,
+    row_count: int,
+    cells: Sequence[Span],
+    coefficients: IntegerArray | None,
+) -> IntegerArray:
+    """Add up coefficient x energy by row and cell; an entry is one meter during one stay."""
+    slot_count = priced.inputs.slot_count
+    by_slot = np.ones(slot_count, np.int64) if coefficients is None else coefficients
+    cell_of_slot = np.full(slot_count, len(cells), np.int64)
+    for place, (_, first, end) in enumerate(cells):
+        cell_of_slot[first:end] = place
+    found: IntegerArray
+    if int(by_slot.max(initial=0)) * SLOT_WH_MAX * slot_count < 1 << SUM_BITS:
+        runs = BandRuns.of(cell_of_slot, len(cells) + 1)
+        factors = by_slot.astype(np.int64)[np.newaxis]
+        found = weigh_energy(priced.inputs.import_wh, entries, factors, factors, runs)[:, 1]
+    else:
+        # Coefficients of very many digits: by coefficient and cell, multiplied in Python's integers.
+        different, kinds = np.unique(by_slot, return_inverse=True)
+        runs = BandRuns.of(cell_of_slot * different.size + kinds, (len(cells) + 1) * different.size)
+        nothing = np.zeros((1, slot_count), np.int64)
+        energy = weigh_energy(priced.inputs.import_wh, entries, nothing, nothing, runs)[:, 0]
+        by_kind = energy.reshape(len(energy), len(cells) + 1, different.size).astype(object)
+        found = (by_kind * different.astype(object)).sum(axis=2)
+    found = roomy(found)
+    sums = np.zeros((row_count, len(cells)), found.dtype)
+    np.add.at(sums, rows, found[:, : len(cells)])
+    return sums
 
 
-def _of_day(key: Key, taker: Taker, day: date) -> Fraction:
+def _coefficients(key: Key, priced: PricedPeriod) -> IntegerArray | None:
+    """Give the coefficient of each slot in whole numbers of one proportion; None where all count alike."""
+    coefficients = dict(key.times)
+    if not coefficients:
+        return None
+    missing = {band.name for band in priced.bands if band.tariff == key.times_of} - set(coefficients)
+    if missing:
+        raise PeriodNotReady((f"no time coefficient for the hours of {', '.join(sorted(missing))}",))
+    scale = lcm(*(one.denominator for one in coefficients.values()))
+    scaled = {name: int(one * scale) for name, one in coefficients.items()}
+    shared = gcd(*scaled.values()) or 1
+    by_band = [scaled[band.name] // shared if band.tariff == key.times_of else 0 for band in priced.bands]
+    return whole_array(by_band)[priced.bands_of_slots[key.times_of]]
+
+
+def _by_days(
+    key: Key, subjects: Subjects, days: Sequence[date], counted: IntegerArray
+) -> tuple[IntegerArray, IntegerArray | None]:
+    """Multiply what was counted by the numbers of each day; give what each row must yet be divided by, if anything."""
+    tables = [*key.numbers, *([] if key.rated is None else [key.rated])]
+    found = [_numbers_of(table, subjects.names, days) for table in tables]
+    absent = [missing for _, missing in found]
+    weights = counted
+    rated: IntegerArray | None = None
+    if key.rated is not None:
+        rated, _ = found.pop()
+        absent.append(rated == 0)
+    if key.degree_days is not None:
+        degrees, missing = _degrees_of(key, days)
+        found.append((degrees, missing))
+        absent.append(missing)
+    _require_present(key, subjects, days, counted, absent)
+    for numbers, _ in found:
+        weights = times(weights, numbers)
+    if rated is None:
+        return weights, None
+    rated = np.where(rated == 0, 1, rated)
+    if rated.shape[1] == 1:
+        return weights, rated[:, 0]
+    together = np.lcm.reduce(rated.astype(object), axis=1)
+    return weights.astype(object) * (together[:, np.newaxis] // rated), together
+
+
+def _require_present(
+    key: Key, subjects: Subjects, days: Sequence[date], counted: IntegerArray, absent: Sequence[BoolArray]
+) -> None:
+    """Raise what the first number raises that is not there though something was counted."""
+    for missing in absent:
+        if missing.any():
+            for row, cell in np.argwhere(missing & (counted != 0)).tolist():
+                _of_day(key, subjects.names[row], days[cell])
+
+
+def _of_day(key: Key, subject: str, day: date) -> Fraction:
+    """Give what the numbers of one day come to, one after the other."""
     factor = ONE
     for numbers in key.numbers:
-        factor *= numbers.on(taker.subject, day)
+        factor *= numbers.on(subject, day)
     if key.rated is not None:
-        rated_kw = key.rated.on(taker.subject, day)
+        rated_kw = key.rated.on(subject, day)
         if not rated_kw:
-            raise PeriodNotReady((f"{key.rated.name} of {taker.subject} is 0 on {day}: it has no load rate",))
+            raise PeriodNotReady((f"{key.rated.name} of {subject} is 0 on {day}: it has no load rate",))
         factor /= rated_kw
     return factor if key.degree_days is None else factor * key.degree_days.on(day)
 
 
-def _coefficients(key: Key, priced: PricedPeriod) -> list[int]:
-    """Give the coefficient of each band in whole numbers of one proportion; other tariffs' bands have none."""
-    times = dict(key.times)
-    if not times:
-        return [1] * len(priced.bands)
-    missing = {band.name for band in priced.bands if band.tariff == key.times_of} - set(times)
-    if missing:
-        raise PeriodNotReady((f"no time coefficient for the hours of {', '.join(sorted(missing))}",))
-    scale = lcm(*(coefficient.denominator for coefficient in times.values()))
-    return [int(times[band.name] * scale) if band.tariff == key.times_of else 0 for band in priced.bands]
+def _numbers_of(table: UnitNumbers, names: Sequence[str], days: Sequence[date]) -> tuple[IntegerArray, BoolArray]:
+    """Give the numbers of all subjects in whole numbers of one proportion, and which are absent.
+
+    Returns   shape (rows, days), or (rows, 1) where they hold for all days
+    """
+    known = [table.days.get(name, ()) for name in names]
+    holds = table.missing is MissingNumber.PREVIOUS
+    if holds and all(len(one) == 1 and one[0][0] <= days[0] for one in known):
+        listed: list[list[Fraction | None]] = [[one[0][1]] for one in known]
+    else:
+        listed = [_on_days(table, one, days) for one in known]
+    scale = lcm(*{number.denominator for row in listed for number in row if number is not None})
+    whole = [
+        0 if number is None else number.numerator * (scale // number.denominator) for row in listed for number in row
+    ]
+    shared = gcd(*whole) or 1
+    width = len(listed[0]) if listed else 1
+    absent = np.array([number is None for row in listed for number in row], np.bool_)
+    return whole_array([one // shared for one in whole]).reshape(-1, width), absent.reshape(-1, width)
 
 
-def _cells_held(taker: Taker, cells: Sequence[Span], slot_count: int) -> Int64Array:
-    """Give the cell of each slot in which the taker takes part, -1 elsewhere."""
-    held = spread([(0, first, end) for first, end in taker.spans], slot_count)
-    cell_of_slot = spread([(i, first, end) for i, (_, first, end) in enumerate(cells)], slot_count)
-    return np.where(held == 0, cell_of_slot, -1)
+def _on_days(table: UnitNumbers, known: Sequence[tuple[date, Fraction]], days: Sequence[date]) -> list[Fraction | None]:
+    """Give one subject's number on each day; None where the missing rule refuses."""
+    exactly = dict(known)
+    if table.missing is not MissingNumber.PREVIOUS:
+        default = Fraction(0) if table.missing is MissingNumber.ZERO else None
+        return [exactly.get(day, default) for day in days]
+    last = next((number for day, number in reversed(known) if day <= days[0]), None)
+    found = []
+    for day in days:
+        last = exactly.get(day, last)
+        found.append(last)
+    return found
+
+
+def _degrees_of(key: Key, days: Sequence[date]) -> tuple[IntegerArray, BoolArray]:
+    """Give the degree-days of each day in whole numbers of one proportion, and which are absent; shape (1, days)."""
+    found: list[Fraction | None] = []
+    for day in days:
+        try:
+            found.append(None if key.degree_days is None else key.degree_days.on(day))
+        except SeriesIncomplete:
+            found.append(None)
+    scale = lcm(*(one.denominator for one in found if one is not None))
+    whole = whole_array([0 if one is None else int(one * scale) for one in found])
+    return whole[np.newaxis], np.array([[one is None for one in found]], np.bool_)

@@ -414,3 +414,50 @@ def mix_rows(
             # The digits above are copies of the sign, which is bit 62 of the floor as well.
             if total[at + 2] & (DIGIT_20 + 1):
                 whole[bound, row] -= 1 << 62
+
+
+@_compiled
+def peak_rows(
+    energy_wh: IntArray,
+    rows: Int64Array,
+    starts: Int64Array,
+    ends: Int64Array,
+    edges: Int64Array,
+    first: int,
+    end: int,
+    sums: Int64Array,
+    peaks: Int64Array,
+) -> None:
+    """Find the sum and the largest slot of spans of rows, within each span of the period.
+
+    energy_wh     shape (rows, slots) [Wh], never negative
+    rows          shape (entries,); starts, ends: its slots
+    edges         shape (spans, 2), slots [first, end) of each span of the period
+    sums, peaks   out, shape (entries, spans) [Wh]; 0 where an entry does not touch a span
+    """
+    for entry in range(first, end):
+        energy = energy_wh[rows[entry]]
+        for span in range(edges.shape[0]):
+            total = most = np.int64(0)
+            for slot in range(max(starts[entry], edges[span, 0]), min(ends[entry], edges[span, 1])):
+                wh = np.int64(energy[slot])
+                total += wh
+                most = max(most, wh)
+            sums[entry, span] = total
+            peaks[entry, span] = most
+
+
+@_compiled
+def add_rows(
+    energy_wh: IntArray, rows: Int64Array, starts: Int64Array, ends: Int64Array, first: int, end: int, sums: Int64Array
+) -> None:
+    """Add up spans of rows, slot by slot, for slots first <= slot < end.
+
+    energy_wh   shape (rows, slots) [Wh]
+    rows        shape (entries,); starts, ends: its slots
+    sums        added to, shape (slots,) [Wh]
+    """
+    for entry in range(rows.size):
+        energy = energy_wh[rows[entry]]
+        for slot in range(max(starts[entry], first), min(ends[entry], end)):
+            sums[slot] += energy[slot]

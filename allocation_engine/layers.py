@@ -72,7 +72,7 @@ class Takers:
             parties=tuple(party for _, _, party in ranked),
             units=tuple(unit for _, unit, _ in ranked),
             area_cm2=whole_array([areas[unit] for _, unit, _ in ranked]),
-            slots=_slots_of(columns, len(ranked), spans),
+            slots=slots_of(columns, len(ranked), spans),
             stays=columns,
         )
 
@@ -144,6 +144,11 @@ def whole_array(numbers: Sequence[int]) -> IntegerArray:
     return np.array(numbers, np.int64 if is_small else object)
 
 
+def roomy(numbers: IntegerArray) -> IntegerArray:
+    """Give numbers that are not negative as Python's integers where a sum of them all could need more than 62 bits."""
+    return numbers.astype(object) if int(numbers.max(initial=0)) * numbers.size >= 1 << SUM_BITS else numbers
+
+
 def times(left: IntegerArray, right: IntegerArray) -> IntegerArray:
     """Multiply arrays of numbers that are not negative; in Python's integers where sums may need over 62 bits."""
     largest = int(left.max(initial=0)) * int(right.max(initial=0))
@@ -161,9 +166,17 @@ def group_sums(weights: IntegerArray, group_of: Int64Array, count: int) -> Integ
     return sums
 
 
-def _slots_of(stays: Int64Array, taker_count: int, spans: Sequence[Span]) -> Int64Array:
-    slots = np.zeros((taker_count, len(spans)), np.int64)
-    firsts, ends = (np.array([span[place] for span in spans], np.int64) for place in (1, 2))
-    inside = np.minimum(stays[:, 2, np.newaxis], ends) - np.maximum(stays[:, 1, np.newaxis], firsts)
-    np.add.at(slots, stays[:, 0], np.maximum(inside, 0))
+def slots_of(
+    stays: Int64Array, row_count: int, spans: Sequence[Span], sums: IntegerArray | None = None
+) -> IntegerArray:
+    """Count by row and span the slots inside `stays` (row, first slot, end).
+
+    sums   shape (slots + 1,): what the slots before each mark weigh together; None where each weighs 1
+    """
+    edges = np.array([(first, end) for _, first, end in spans], np.int64).reshape(-1, 2)
+    ends = np.minimum(stays[:, 2, np.newaxis], edges[:, 1])
+    firsts = np.minimum(np.maximum(stays[:, 1, np.newaxis], edges[:, 0]), ends)
+    inside = ends - firsts if sums is None else sums[ends] - sums[firsts]
+    slots = np.zeros((row_count, len(spans)), inside.dtype)
+    np.add.at(slots, stays[:, 0], inside)
     return slots

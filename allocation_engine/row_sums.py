@@ -97,6 +97,13 @@ class RowSums:
         floors, _ = self._bounded(scale)
         return floors
 
+    def multiples(self, scale: Fraction) -> Int64Array:
+        """Give each sum x `scale` where all of them are known to be whole; all are below 2^62."""
+        if self.weights.dtype == object:
+            return self.floors(scale)
+        whole, _ = self._mixed(scale)
+        return np.asarray(whole[1])
+
     def rounded(self, total: int, ids: Sequence[str], rest: Fraction | None) -> tuple[Int64Array, int]:
         """Round all sums, each by less than 1, so that with `rest` they add up to `total`; ties to the smaller id.
 
@@ -134,13 +141,11 @@ class RowSums:
 
     def _bounded(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
         """Give the floor of each sum x scale, and bounds of what is left over [2^-42]."""
-        rows = self.weights.shape[0]
-        whole, fraction = np.zeros((2, rows), np.int64), np.zeros((2, rows), np.int64)
         if self.weights.dtype == object:
-            unsure = np.arange(rows)
+            whole, fraction = (np.zeros((2, self.weights.shape[0]), np.int64) for _ in range(2))
+            unsure = np.arange(self.weights.shape[0])
         else:
-            self._mix(scale, whole, fraction)
-            fraction[1] += 1
+            whole, fraction = self._mixed(scale)
             unsure = np.flatnonzero(whole[0] != whole[1])
         for row in unsure.tolist():
             scaled = self.exact(row) * scale
@@ -149,15 +154,20 @@ class RowSums:
             fraction[1, row] += 1
         return whole[0], fraction
 
-    def _mix(self, scale: Fraction, whole: Int64Array, fraction: Int64Array) -> None:
+    def _mixed(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
+        """Give a lower and an upper bound of each sum x scale: floors, and bounds of what is left over [2^-42]."""
+        whole, fraction = (np.zeros((2, self.weights.shape[0]), np.int64) for _ in range(2))
         largest = int(self.weights.max(initial=0)) * self.weights.shape[1]
         places = -(-(GUARD_BITS + largest.bit_length()) // DIGIT_BITS)
         factors, slack = _cut(self.factors, scale, places)
+        weights = np.ascontiguousarray(self.weights)
 
         def task(first: int, end: int) -> None:
-            mix_rows(self.weights, self.groups, self.layers, factors, slack, places, first, end, whole, fraction)
+            mix_rows(weights, self.groups, self.layers, factors, slack, places, first, end, whole, fraction)
 
         in_blocks(task, self.weights.shape[0], self.weights.shape[1] * factors.shape[2])
+        fraction[1] += 1
+        return whole, fraction
 
     @cached_property
     def _kinds(self) -> tuple[Int64Array, Int64Array]:

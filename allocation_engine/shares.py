@@ -1,88 +1,233 @@
 """Must and negotiated pools: a common cost, split by exact weights within each grain span, rounded once.
 
-The cost of each span (a day, or the whole period) is divided into exact parts that add up to 1, the residual included.
+The cost of each span (a day, or the whole period) is divided into exact parts that add up to 1, the rest included.
 A line's weight is the sum over spans of cost x part; the pool's cost, rounded once, is apportioned by these weights.
+`share_out` gives the numbers, as arrays; lines with their traces are made from them when somebody asks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from datetime import date
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
-from allocation_engine.apportion import Apportionment, apportion, integer_weights, round_together
+import numpy as np
+
+from allocation_engine.apportion import WEIGHT_BITS, Divided, divide_rows
 from allocation_engine.errors import AllWeightsZero, PeriodNotReady
+from allocation_engine.formula_split import days_of, split_by_formula
+from allocation_engine.inputs import Int64Array
+from allocation_engine.layers import NONE, ONE, Layer, Span, Split, Takers, group_sums, rest_of, times
 from allocation_engine.legal_default import rule_in_force
 from allocation_engine.money import to_minor
-from allocation_engine.pool_cost import cost_of
-from allocation_engine.pools import AreaRule, DemandRule, Fallback, Grain, KeyedRule, PassThroughRule, Pool, Rule
+from allocation_engine.pool_cost import PoolCost, cost_of
+from allocation_engine.pools import (
+    AreaRule,
+    DemandRule,
+    Fallback,
+    FormulaRule,
+    Grain,
+    KeyedRule,
+    PassThroughRule,
+    Pool,
+    Rule,
+    SpreadingRule,
+)
 from allocation_engine.pricing import PricedPeriod
+from allocation_engine.row_sums import RowSums, largest_unit
 from allocation_engine.rules import Rules
 from allocation_engine.run import DayShare, Line, LineKind, PoolResult, ShareTrace
 from allocation_engine.service_costs import ServiceCost
-from allocation_engine.splits import NONE, ONE, Parts, Share, Span, Split, shares_of
 from allocation_engine.stages import split_by_keys
-from metering.identity import PoolId
+from metering.identity import PartyId, PoolId, UnitId
+
+
+@dataclass(frozen=True, eq=False)
+class SharedPool:
+    """A pool split to the minor unit. Rows are takers in order of their ids, and the bearer of the rest, if any, last.
+
+    pool         with the rule that holds in the period, which rests on `ground`
+    weighed      by span: what the parts of the span weigh beside those of other spans; none negative
+    cost_minor   what is divided
+    service      what it received from other pools and passed on; None where pools do not serve each other
+    """
+
+    pool: Pool
+    ground: str
+    priced: PricedPeriod
+    spans: list[Span]
+    cost: PoolCost
+    weighed: list[int]
+    cost_minor: int
+    split: Split
+    service: ServiceCost | None
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Stable ids within the pool, by row."""
+        takers = self.split.takers.ids
+        return takers if self.split.rest is None else (*takers, self.split.bearer_id)
+
+    @property
+    def parties(self) -> tuple[PartyId, ...]:
+        """Who pays, by row."""
+        takers = self.split.takers.parties
+        return takers if self.split.rest is None else (*takers, self.split.bearer)
+
+    @property
+    def units(self) -> tuple[UnitId | None, ...]:
+        """For which unit, by row; None for the rest."""
+        takers = self.split.takers.units
+        return takers if self.split.rest is None else (*takers, None)
+
+    @cached_property
+    def weights(self) -> Int64Array:
+        """Weight of each row: whole numbers in proportion to cost x part over all spans, cut at 2^61."""
+        sums = _sums(self.split, self.weighed)
+        rest = _rest(self.split, self.weighed)
+        unit = largest_unit([sums.unit, *([] if rest is None else [rest])])
+        if not unit:
+            return np.zeros(len(self.ids), np.int64)
+        whole = sum(self.weighed) / unit
+        excess = max(whole.numerator.bit_length() - WEIGHT_BITS, 0)
+        scale = 1 / (unit * (1 << excess))
+        weights = sums.floors(scale) if excess else sums.multiples(scale)
+        return weights if rest is None else np.append(weights, int(rest * scale))
+
+    @cached_property
+    def divided(self) -> Divided:
+        """The cost divided by the weights; rows in order of ids, the rest among them."""
+        return divide_rows(self.cost_minor, self.weights[self._ranked])
+
+    @cached_property
+    def amounts(self) -> Int64Array:
+        """Amount of each row [minor units]."""
+        return self._unranked(self.divided.amounts)
+
+    def energy(self) -> list[Int64Array]:
+        """Energy of each row [Wh], band by band, so that each band adds up."""
+        found = []
+        for column in zip(*self.cost.by_band, strict=True):
+            if not any(column):
+                found.append(np.zeros(len(self.ids), np.int64))
+                continue
+            rest = _rest(self.split, column)
+            rounded, last = _sums(self.split, column).rounded(sum(column), self.ids, rest)
+            found.append(rounded if rest is None else np.append(rounded, last))
+        return found
+
+    def lines(self) -> Iterator[Line]:
+        """Make the lines with their traces, the rest last."""
+        divided, takers = self.divided, self.split.takers
+        cut_id = self.ids[self._ranked[divided.raised[-1]]] if divided.raised.size else ""
+        raised = np.zeros(len(self.ids), np.bool_)
+        raised[self._ranked[divided.raised]] = True
+        columns = self.weights, self._unranked(divided.remainders), raised, self.amounts
+        areas, slots = takers.area_cm2.tolist(), takers.slots.sum(axis=1).tolist()
+        rows = zip(self.ids, self.parties, self.units, zip(*self.energy(), strict=True), *columns, strict=True)
+        for row, (line_id, party, unit, energy, weight, remainder, extra, amount) in enumerate(rows):
+            trace = ShareTrace(
+                line_id=line_id,
+                weight=int(weight),
+                total_weight=divided.total_weight,
+                remainder=int(remainder),
+                extra=bool(extra),
+                cut_remainder=divided.cut_remainder,
+                cut_id=cut_id,
+                area_cm2=0 if unit is None else areas[row],
+                slots=0 if unit is None else slots[row],
+                keys=() if unit is None else self.split.steps(row),
+            )
+            kind = LineKind.RESIDUAL if unit is None else LineKind.SHARE
+            yield Line(self.pool.id, party, unit, kind, tuple(map(int, energy)), int(amount), trace)
+
+    def result(self) -> PoolResult:
+        """Make the pool's account."""
+        rule = self.pool.rule
+        residual = 0 if self.split.rest is None else int(self.amounts[-1])
+        return PoolResult(
+            id=self.pool.id,
+            names=self.pool.names,
+            pool_class=self.pool.pool_class,
+            path=self.cost.path,
+            deduct=self.pool.deduct,
+            band_energy_wh=tuple(sum(column) for column in zip(*self.cost.by_band, strict=True)),
+            cost_nano=sum(self.cost.costs_nano),
+            cost_minor=self.cost_minor,
+            charged_minor=self.cost_minor - residual,
+            days=tuple(self._days()) if _has_days(rule) else tuple(days_of(self.pool, self.priced)),
+            fallback=self.split.fallback,
+            steps=self.cost.steps,
+            tariff=self.pool.tariff,
+            charge=self.pool.charge,
+            ground=self.ground,
+            service=self.service,
+        )
+
+    def _days(self) -> Iterator[DayShare]:
+        count = len(self.spans)
+        rest, driven = self.split.rest or (NONE,) * count, self.split.driven or ((),) * count
+        for (day, _, _), cost_nano, left, inputs in zip(self.spans, self.cost.costs_nano, rest, driven, strict=True):
+            passed_on = ONE - left
+            yield DayShare(day, cost_nano, inputs, (passed_on.numerator, passed_on.denominator))
+
+    @cached_property
+    def _ranked(self) -> Int64Array:
+        """Rows in order of their ids: the rest has its place among them."""
+        takers = self.split.takers.ids
+        rows = np.arange(len(takers))
+        if self.split.rest is None:
+            return rows
+        return np.insert(rows, bisect_left(takers, self.split.bearer_id), len(takers))
+
+    def _unranked(self, numbers: Int64Array) -> Int64Array:
+        back = np.empty_like(numbers)
+        back[self._ranked] = numbers
+        return back
 
 
 def split_shared(
     pool: Pool, priced: PricedPeriod, rules: Rules, service: ServiceCost | None = None
 ) -> tuple[PoolResult, tuple[Line, ...]]:
+    """Split a pool as `share_out` does and make its account and lines."""
+    shared = share_out(pool, priced, rules, service)
+    return shared.result(), tuple(shared.lines())
+
+
+def share_out(pool: Pool, priced: PricedPeriod, rules: Rules, service: ServiceCost | None = None) -> SharedPool:
     """Split a pool by area, formula, keys or demand; raises AllWeightsZero, PeriodNotReady, SeriesIncomplete.
 
     service   what it costs its own users, where pools serve each other; else None
     """
     pool, ground = rule_in_force(pool, priced.inputs.day_spans()[0][0])
     rule = pool.rule
-    if not isinstance(rule, AreaRule | PassThroughRule | KeyedRule | DemandRule):
+    if not isinstance(rule, AreaRule | FormulaRule | KeyedRule | DemandRule):
         raise TypeError(f"{pool.id} is no shared pool")
     spans = _grain_spans(rule, priced)
     cost = cost_of(pool, priced, spans)
-    by_band, costs_nano = cost.by_band, cost.costs_nano
-    _require_one_sign(pool, costs_nano)
+    _require_one_sign(pool, cost.costs_nano)
     # A service may have no cost of its own and still pass on what it received: its one span then weighs 1.
-    weighed = costs_nano if service is None else [1]
+    weighed = cost.costs_nano if service is None else [1]
     match rule:
         case AreaRule():
             split = _split_by_area(pool.id, rule, priced, spans, weighed)
-        case PassThroughRule():
-            split = _split_by_formula(rule, priced, rules, spans)
+        case PassThroughRule() | SpreadingRule():
+            split = split_by_formula(pool, priced, spans, weighed)
         case _:
             split = split_by_keys(pool, priced, spans, weighed)
-    cost_minor = to_minor(sum(costs_nano), priced.currency) if service is None else service.cost_minor
-    weights = {one: _dot(split, one, [abs(cost) for cost in weighed]) for one in split.shares}
-    parts = apportion(cost_minor, integer_weights(weights))
-    energy = [
-        round_together({one: _dot(split, one, column) for one in split.shares}) for column in zip(*by_band, strict=True)
-    ]
-    lines = tuple(_line(pool, split, one, parts, [band[one] for band in energy]) for one in _ordered(split))
-    result = PoolResult(
-        id=pool.id,
-        names=pool.names,
-        pool_class=pool.pool_class,
-        path=cost.path,
-        deduct=pool.deduct,
-        band_energy_wh=tuple(sum(column) for column in zip(*by_band, strict=True)),
-        cost_nano=sum(costs_nano),
-        cost_minor=cost_minor,
-        charged_minor=sum(line.amount_minor for line in lines if line.kind is LineKind.SHARE),
-        days=_days(spans, costs_nano, split) if isinstance(rule, PassThroughRule) or _is_keyed_daily(rule) else (),
-        fallback=split.fallback,
-        steps=cost.steps,
-        tariff=pool.tariff,
-        charge=pool.charge,
-        ground=ground,
-        service=service,
-    )
-    return result, lines
+    cost_minor = to_minor(sum(cost.costs_nano), priced.currency) if service is None else service.cost_minor
+    return SharedPool(pool, ground, priced, spans, cost, [abs(one) for one in weighed], cost_minor, split, service)
 
 
-def _is_keyed_daily(rule: Rule) -> bool:
-    """Say whether the cost of each day must be stated for somebody to divide again by the keys of that day."""
-    return isinstance(rule, KeyedRule | DemandRule) and rule.grain is Grain.DAY
+def _has_days(rule: Rule) -> bool:
+    """Say whether the cost of each span must be stated for somebody to divide again by the keys of that day."""
+    by_weights = isinstance(rule, KeyedRule | DemandRule | SpreadingRule) and rule.grain is Grain.DAY
+    return by_weights or isinstance(rule, PassThroughRule)
 
 
-def _grain_spans(rule: AreaRule | PassThroughRule | KeyedRule | DemandRule, priced: PricedPeriod) -> list[Span]:
+def _grain_spans(rule: AreaRule | FormulaRule | KeyedRule | DemandRule, priced: PricedPeriod) -> list[Span]:
     days = priced.inputs.day_spans()
     return days if rule.grain is Grain.DAY else [(days[0][0], 0, priced.inputs.slot_count)]
 
@@ -100,108 +245,32 @@ def _split_by_area(
     spans: Sequence[Span],
     costs_nano: Sequence[int],
 ) -> Split:
-    shares = shares_of(priced, rule.units, spans)
-    owner = Share(priced.inputs.owner, None, 0, ())
-    parts: list[Parts] = []
-    fell_back = 0
-    for cell, cost_nano in enumerate(costs_nano):
-        part = _by_area(shares.values(), cell)
-        if part is None:
-            fell_back += 1
-            if rule.fallback is Fallback.EQUAL and any(share.slots[cell] for share in shares.values()):
-                part = _by_slots(shares, cell)
-            elif rule.fallback is None and cost_nano:
-                raise AllWeightsZero(f"pool {pool}: all weights are 0 on {spans[cell][0]} and it has no fallback")
-            else:
-                part = {owner.id: ONE}
-        parts.append(part)
-    if any(owner.id in part for part in parts):
-        shares[owner.id] = owner
-    note = (
-        f"all weights were 0 in {fell_back} spans; fallback: {rule.fallback}" if fell_back and rule.fallback else None
+    takers = Takers.of(priced.inputs, rule.units, spans)
+    weights = times(takers.area_cm2[:, np.newaxis], takers.slots)
+    totals, slots = (numbers.sum(axis=0).tolist() for numbers in (weights, takers.slots))
+    fell_back = [place for place, total in enumerate(totals) if not total]
+    for place in fell_back:
+        if rule.fallback is None and costs_nano[place]:
+            raise AllWeightsZero(f"pool {pool}: all weights are 0 on {spans[place][0]} and it has no fallback")
+        if rule.fallback is Fallback.EQUAL:
+            weights[:, place], totals[place] = takers.slots[:, place], slots[place]
+    layer = Layer.between_all(weights, totals)
+    rest = rest_of([layer], len(spans))
+    note = f"all weights were 0 in {len(fell_back)} spans; fallback: {rule.fallback}"
+    told = note if fell_back and rule.fallback else None
+    return Split(takers, (layer,), rest if any(rest) else None, priced.inputs.owner, fallback=told)
+
+
+def _sums(split: Split, amounts: Sequence[int]) -> RowSums:
+    """What each taker has of amounts, one a span."""
+    nothing = Layer(
+        np.zeros_like(split.takers.slots), [[NONE] * len(amounts)], np.zeros(len(split.takers.ids), np.int64)
     )
-    return Split(shares, parts, [() for _ in spans], note)
+    return RowSums.of(split.layers or (nothing,), amounts)
 
 
-def _split_by_formula(rule: PassThroughRule, priced: PricedPeriod, rules: Rules, spans: Sequence[Span]) -> Split:
-    inputs = priced.inputs
-    floors = [shares_of(priced, units, spans) for _, units in rule.floors]
-    areas = [Fraction(sum(inputs.unit(unit).area_cm2 for unit in units)) for _, units in rule.floors]
-    residual = Share(rule.residual, None, 0, ())
-    names = sorted(rule.formula.inputs & {one.name for one in rules.series})
-    parts: list[Parts] = []
-    driven: list[tuple[tuple[str, str, date], ...]] = []
-    for cell, (day, _, _) in enumerate(spans):
-        numbers = {name: rules.series_named(name).on(day) for name in names}
-        given = {name: one.number for name, one in numbers.items()} | {
-            "main_delta": ONE,
-            "total_area": sum(areas, NONE),
-        }
-        wanted = [max(rule.formula.evaluate(given | {"floor_area": area}), NONE) for area in areas]
-        scale = min(ONE, rule.passed_on_max / sum(wanted)) if any(wanted) else ONE
-        part: Parts = {}
-        for shares, wish in zip(floors, wanted, strict=True):
-            part |= {one: wish * scale * inner for one, inner in (_by_area(shares.values(), cell) or {}).items()}
-        parts.append(part | {residual.id: ONE - sum(part.values(), NONE)})
-        driven.append(tuple((name, _decimal(one.number), one.observed_on) for name, one in numbers.items()))
-    everyone = {one: share for shares in floors for one, share in shares.items()} | {residual.id: residual}
-    return Split(everyone, parts, driven, None)
-
-
-def _by_area(shares: Collection[Share], cell: int) -> Parts | None:
-    total = sum(share.area_cm2 * share.slots[cell] for share in shares)
-    if total == 0:
+def _rest(split: Split, amounts: Sequence[int]) -> Fraction | None:
+    """What the bearer has of amounts, one a span; None where there is no rest."""
+    if split.rest is None:
         return None
-    return {share.id: Fraction(share.area_cm2 * share.slots[cell], total) for share in shares}
-
-
-def _by_slots(shares: Mapping[str, Share], cell: int) -> Parts:
-    total = sum(share.slots[cell] for share in shares.values())
-    return {one: Fraction(share.slots[cell], total) for one, share in shares.items()}
-
-
-def _dot(split: Split, one: str, amounts: Sequence[int]) -> Fraction:
-    return sum(
-        (part[one] * amount for part, amount in zip(split.parts, amounts, strict=True) if one in part), Fraction(0)
-    )
-
-
-def _ordered(split: Split) -> list[str]:
-    return sorted(split.shares, key=lambda one: (split.shares[one].unit is None, one))
-
-
-def _line(pool: Pool, split: Split, one: str, parts: Apportionment, band_energy_wh: Sequence[int]) -> Line:
-    share, part = split.shares[one], parts.parts[one]
-    trace = ShareTrace(
-        line_id=share.id,
-        weight=part.weight,
-        total_weight=parts.total_weight,
-        remainder=part.remainder,
-        extra=part.extra,
-        extra_count=parts.extra_count,
-        cut_remainder=parts.cut_remainder,
-        cut_id=parts.cut_id,
-        area_cm2=share.area_cm2,
-        slots=sum(share.slots),
-        keys=split.steps.get(one, ()),
-    )
-    kind = LineKind.RESIDUAL if share.unit is None else LineKind.SHARE
-    return Line(pool.id, share.party, share.unit, kind, tuple(band_energy_wh), part.amount, trace)
-
-
-def _days(spans: Sequence[Span], costs_nano: Sequence[int], split: Split) -> tuple[DayShare, ...]:
-    days = []
-    for (day, _, _), cost_nano, part, inputs in zip(spans, costs_nano, split.parts, split.inputs, strict=True):
-        passed_on = sum((part[one] for one in part if split.shares[one].unit is not None), NONE)
-        days.append(DayShare(day, cost_nano, inputs, (passed_on.numerator, passed_on.denominator)))
-    return tuple(days)
-
-
-def _decimal(number: Fraction) -> str:
-    """Write a number that came from decimal text as decimal text again."""
-    scale = 0
-    while 10**scale % number.denominator:
-        scale += 1
-    digits = str(abs(number.numerator) * (10**scale // number.denominator)).rjust(scale + 1, "0")
-    text = f"{digits[:-scale]}.{digits[-scale:]}" if scale else digits
-    return f"-{text}" if number < 0 else text
+    return sum((part * amount for part, amount in zip(split.rest, amounts, strict=True)), NONE)

@@ -1,7 +1,7 @@
 """Divides each span of a pool by keys, stage by stage: building, floor, lease. Parts are exact, so no stage loses any.
 
 Whatever reaches a group is divided among what lies in it and nothing else; money is rounded once, on the lines, and the
-amount of a group is the sum of its lines (ADR 0053).
+amount of a group is the sum of its lines (ADR 0053). All spans and all groups of a stage are weighed at once.
 """
 
 from __future__ import annotations
@@ -11,16 +11,23 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
 
+import numpy as np
+
 from allocation_engine.demand_split import weigh_demand
-from allocation_engine.drivers import Taker, Weighing, weigh
+from allocation_engine.drivers import Weighing, weigh
 from allocation_engine.errors import AllWeightsZero, PeriodNotReady
+from allocation_engine.inputs import Int64Array
 from allocation_engine.intervals import SlotQuality
 from allocation_engine.key_steps import KeyStep
 from allocation_engine.keys import EstimateLimit, Key, Stage
+from allocation_engine.layers import NONE, ONE, Layer, Span, Split, Takers, rest_of
 from allocation_engine.pools import DemandRule, Fallback, Grain, KeyedRule, Pool
 from allocation_engine.pricing import PricedPeriod
-from allocation_engine.splits import NONE, ONE, Parts, Share, Span, Split, shares_of
+from allocation_engine.subjects import Subjects
 from metering.identity import NodeId, UnitId
+
+Reach = list[list[Fraction]]
+"""By group and span: the part of the span's cost that reaches the group."""
 
 
 def split_by_keys(pool: Pool, priced: PricedPeriod, spans: Sequence[Span], costs_nano: Sequence[int]) -> Split:
@@ -28,14 +35,18 @@ def split_by_keys(pool: Pool, priced: PricedPeriod, spans: Sequence[Span], costs
     rule = pool.rule
     if not isinstance(rule, KeyedRule | DemandRule):
         raise TypeError(f"{pool.id} is not shared by keys")
-    shares = shares_of(priced, rule.units, spans)
-    division = _Division(pool, rule, priced, spans, costs_nano, shares)
-    owner = Share(priced.inputs.owner, None, 0, ())
-    parts = [division.parts_of(place, owner.id) for place in range(len(spans))]
-    if any(owner.id in part for part in parts):
-        shares[owner.id] = owner
-    steps = {one: tuple(division.steps.get(one, ())) for one in shares}
-    return Split(shares, parts, [() for _ in spans], "; ".join(dict.fromkeys(division.notes)) or None, steps)
+    takers = Takers.of(priced.inputs, rule.units, spans)
+    division = _Division(pool, rule, priced, spans, costs_nano, takers)
+    layers = division.layers()
+    rest = rest_of(layers, len(spans))
+    return Split(
+        takers=takers,
+        layers=layers,
+        rest=rest if any(rest) else None,
+        bearer=priced.inputs.owner,
+        fallback="; ".join(dict.fromkeys(note for _, note in sorted(division.notes, key=lambda one: one[0]))) or None,
+        steps=division.steps_of,
+    )
 
 
 def estimated_area(
@@ -56,85 +67,126 @@ def estimated_area(
     return Fraction(estimated, total) if total else NONE
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Level:
+    """One stage at work: who was weighed, how, and what had reached the groups of the stage before.
+
+    subjects   those in groups that anything reaches
+    row_of     by group or taker of the stage: its row among the subjects, -1 for none
+    outer_of   by group or taker of the stage: the group of the stage before it lies in, -1 for none
+    """
+
+    name: str
+    subjects: Subjects
+    weighings: list[Weighing]
+    reach: Reach
+    row_of: Int64Array
+    outer_of: Int64Array
+
+
 @dataclass
 class _Division:
-    """The division of one pool under way; `steps` and `notes` grow with it."""
+    """The division of one pool under way; `levels` and `notes` grow with it, notes with their span and stage."""
 
     pool: Pool
     rule: KeyedRule | DemandRule
     priced: PricedPeriod
     spans: Sequence[Span]
     costs_nano: Sequence[int]
-    shares: dict[str, Share]
-    steps: dict[str, list[KeyStep]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    _weighed: dict[tuple[int, tuple[UnitId, ...]], tuple[list[Taker], list[list[Weighing]]]] = field(
-        default_factory=dict
-    )
+    takers: Takers
+    levels: list[_Level] = field(default_factory=list)
+    notes: list[tuple[tuple[int, int], str]] = field(default_factory=list)
 
-    def parts_of(self, place: int, owner: str) -> Parts:
-        """Give each share's part of one span; what nobody can be found for is the owner's."""
+    def layers(self) -> tuple[Layer, ...]:
+        """Divide the whole of each span down to the takers: one layer for each key of the last stage."""
         stages = self.rule.stages if isinstance(self.rule, KeyedRule) else (Stage("lease", (), ()),)
-        parts = self._divide(stages, 0, self.rule.units, place, [])
-        left = ONE - sum(parts.values(), NONE)
-        return parts | {owner: left} if left else parts
+        outer: list[Sequence[UnitId]] = [self.rule.units]
+        reach: Reach = [[ONE] * len(self.spans)]
+        for stage in stages[:-1]:
+            groups = Subjects.of_groups(stage.groups, self.priced.inputs, self.spans, outer)
+            reach = _passed_on(self._divide(stage, groups, reach), len(stage.groups), len(self.spans))
+            outer = [group.units for group in stage.groups]
+        return self._divide(stages[-1], Subjects.of_takers(self.takers, outer), reach)
 
-    def _divide(
-        self, stages: Sequence[Stage], depth: int, units: tuple[UnitId, ...], place: int, above: list[KeyStep]
-    ) -> Parts:
-        """Give the parts, within `units`, of what reaches them; `above` are the steps that led here."""
-        stage = stages[depth]
-        takers, by_span = self._weigh(stage, depth, units)
-        weighings = by_span[place]
-        parts: Parts = {}
-        for taker in takers:
-            steps = [*above, *(self._step(stage, taker, one, place) for one in weighings if one.part)]
-            part = sum((self._part(one, taker, takers, place) for one in weighings), NONE)
-            if not stage.groups:
-                parts[taker.id] = part
-                self.steps.setdefault(taker.id, []).extend(steps)
-                continue
-            if part:
-                inner = self._divide(stages, depth + 1, taker.units, place, steps)
-                parts |= {one: part * within for one, within in inner.items()}
-            else:
-                self._record(taker.units, steps)
-        return parts
+    def steps_of(self, row: int) -> tuple[KeyStep, ...]:
+        """Tell how the parts of a taker came about, span by span and stage by stage, as far as anything reached."""
+        lineage: list[tuple[_Level, int]] = []
+        for level in reversed(self.levels):
+            if row < 0:
+                return ()
+            lineage.insert(0, (level, row))
+            row = int(level.outer_of[row])
+        return tuple(step for place in range(len(self.spans)) for step in self._steps(lineage, place))
 
-    def _record(self, units: tuple[UnitId, ...], steps: list[KeyStep]) -> None:
-        """Keep, for everybody in a group that nothing reaches, the steps that led there."""
-        for one, share in self.shares.items():
-            if share.unit in units:
-                self.steps.setdefault(one, []).extend(steps)
+    def _steps(self, lineage: Sequence[tuple[_Level, int]], place: int) -> Iterator[KeyStep]:
+        day = self.spans[place][0] if self.rule.grain is Grain.DAY else None
+        for level, number in lineage:
+            row, outer = int(level.row_of[number]), int(level.outer_of[number])
+            if row < 0 or not level.reach[outer][place]:
+                return
+            for one in level.weighings:
+                part, total = one.parts[place], int(one.totals[outer, place])
+                if part:
+                    ratio, weight = (part.numerator, part.denominator), int(one.weights[row, place])
+                    yield KeyStep(day, level.name, level.subjects.ids[row], one.by[place], ratio, weight, total)
 
-    def _takers(self, stage: Stage, units: tuple[UnitId, ...]) -> Iterator[Taker]:
-        whole = ((0, self.priced.inputs.slot_count),)
-        for group in stage.groups:
-            if set(group.units) <= set(units):
-                yield Taker(group.id, group.id, group.units, group.node, whole)
-        if not stage.groups:
-            for unit in units:
-                for party, ones in self.priced.occupants(unit).items():
-                    spans = tuple((one.first, one.end) for one in ones)
-                    yield Taker(f"{unit}/{party}", unit, (unit,), None, spans)
+    def _divide(self, stage: Stage, everybody: Subjects, reach: Reach) -> tuple[Layer, ...]:
+        """Divide what reached each group between those who lie in it: one layer for each key."""
+        reached = np.array([any(parts) for parts in reach], np.bool_)
+        rows = np.flatnonzero((everybody.outer >= 0) & reached[everybody.outer])
+        subjects = everybody if rows.size == len(everybody.ids) else everybody.only(rows)
+        row_of = np.full(len(everybody.ids), -1, np.int64)
+        row_of[rows] = np.arange(rows.size)
+        first_place = min((place for parts in reach for place, part in enumerate(parts) if part), default=0)
+        weighings = self._weighings(stage, subjects, len(reach), first_place) if rows.size else []
+        level = _Level(stage.name, subjects, weighings, reach, row_of, everybody.outer)
+        self.levels.append(level)
+        layers = self._layers(level)
+        if subjects is everybody:
+            return layers
+        wide = np.maximum(row_of, 0)
+        return tuple(
+            Layer(np.where(row_of[:, np.newaxis] < 0, 0, one.weights[wide]), one.worth, one.group_of[wide])
+            for one in layers
+        )
 
-    def _weigh(self, stage: Stage, depth: int, units: tuple[UnitId, ...]) -> tuple[list[Taker], list[list[Weighing]]]:
-        """Give who takes part in a stage within `units`, and the weighings by span; made once for all spans."""
-        known = self._weighed.get((depth, units))
-        if known is None:
-            takers = list(self._takers(stage, units))
-            if isinstance(self.rule, DemandRule):
-                weighed = [self._demand(self.rule, takers, span) for span in self.spans]
-            else:
-                by_key = [weigh(key, takers, self.priced, self.spans) for key in self._keys(stage)]
-                weighed = [list(one) for one in zip(*by_key, strict=True)]
-            known = self._weighed[depth, units] = takers, weighed
-        return known
+    def _weighings(self, stage: Stage, subjects: Subjects, outer_count: int, first_place: int) -> list[Weighing]:
+        if isinstance(self.rule, DemandRule):
+            peak_of, contracted = self.rule.peak_of, self.rule.contracted
+            return weigh_demand(
+                self.rule.method, subjects, self.priced, self.spans, peak_of=peak_of, contracted=contracted
+            )
+        keys = self._keys(stage, (first_place, len(self.levels)))
+        return [weigh(key, subjects, self.priced, self.spans, outer_count) for key in keys]
 
-    def _demand(self, rule: DemandRule, takers: Sequence[Taker], span: Span) -> list[Weighing]:
-        return weigh_demand(rule.method, takers, self.priced, span, peak_of=rule.peak_of, contracted=rule.contracted)
+    def _layers(self, level: _Level) -> tuple[Layer, ...]:
+        """Give weights and their worth; where nobody in a group has a weight, the fallback steps in."""
+        counts = np.bincount(level.subjects.outer, minlength=len(level.reach))
+        weights = [one.weights for one in level.weighings]
+        worth = [[[NONE] * len(self.spans) for _ in level.reach] for _ in level.weighings]
+        totals = [one.totals.tolist() for one in level.weighings]
+        for place in range(len(self.spans)):
+            for key, one in enumerate(level.weighings):
+                for outer, parts in enumerate(level.reach):
+                    part = parts[place] * one.parts[place]
+                    if part and totals[key][outer][place]:
+                        worth[key][outer][place] = part / totals[key][outer][place]
+                    elif part and counts[outer] and self._falls_back(one, place):
+                        weights[key], total = _by_slots(weights[key], level.subjects, outer, place)
+                        worth[key][outer][place] = part / total
+        outer_of = level.subjects.outer
+        return tuple(Layer(one, parts, outer_of) for one, parts in zip(weights, worth, strict=True))
 
-    def _keys(self, stage: Stage) -> tuple[Key, ...]:
+    def _falls_back(self, one: Weighing, place: int) -> bool:
+        """Say whether occupied slots count where all weights are 0; otherwise the owner bears it, or nobody may."""
+        if self.rule.fallback is None and self.costs_nano[place]:
+            told = f"all weights of {one.by[place]} are 0 on {self.spans[place][0]} and it has no fallback"
+            raise AllWeightsZero(f"pool {self.pool.id}: {told}")
+        told = f"all weights of {one.by[place]} were 0; fallback: {self.rule.fallback or 'owner'}"
+        self.notes.append(((place, len(self.levels) - 1), told))
+        return self.rule.fallback is Fallback.EQUAL
+
+    def _keys(self, stage: Stage, noted_at: tuple[int, int]) -> tuple[Key, ...]:
         """Give the keys that count: all of them, or only those that measure nothing where too much is estimated."""
         limit = self.rule.estimates if isinstance(self.rule, KeyedRule) else None
         if limit is None:
@@ -148,29 +200,29 @@ class _Division:
             raise PeriodNotReady(
                 (f"pool {self.pool.id}: {_told(part, limit)}, and stage {stage.name} has no fixed key",)
             )
-        self.notes.append(f"{_told(part, limit)}: only {', '.join(key.text for key in fixed)} counts ({limit.source})")
+        told = f"{_told(part, limit)}: only {', '.join(key.text for key in fixed)} counts ({limit.source})"
+        self.notes.append((noted_at, told))
         whole = sum((key.part for key in fixed), NONE)
         return tuple(replace(key, part=key.part / whole) for key in fixed)
 
-    def _part(self, one: Weighing, taker: Taker, takers: Sequence[Taker], place: int) -> Fraction:
-        if one.total:
-            return one.part * Fraction(one.weights[taker.id], one.total)
-        if not one.part:
-            return NONE
-        if self.rule.fallback is None and self.costs_nano[place]:
-            day = self.spans[place][0]
-            raise AllWeightsZero(f"pool {self.pool.id}: all weights of {one.by} are 0 on {day} and it has no fallback")
-        self.notes.append(f"all weights of {one.by} were 0; fallback: {self.rule.fallback or 'owner'}")
-        if self.rule.fallback is not Fallback.EQUAL:
-            return NONE
-        _, first, end = self.spans[place]
-        held = {t.id: sum(max(0, min(e, end) - max(f, first)) for f, e in t.spans) for t in takers}
-        return one.part * Fraction(held[taker.id], sum(held.values()))
 
-    def _step(self, stage: Stage, taker: Taker, one: Weighing, place: int) -> KeyStep:
-        day = self.spans[place][0] if self.rule.grain is Grain.DAY else None
-        part = one.part.numerator, one.part.denominator
-        return KeyStep(day, stage.name, taker.id, one.by, part, one.weights[taker.id], one.total)
+def _passed_on(layers: Sequence[Layer], group_count: int, span_count: int) -> Reach:
+    """Give what reaches each group of a stage from the groups of the stage before."""
+    reach = [[NONE] * span_count for _ in range(group_count)]
+    for layer in layers:
+        for parts, weights, outer in zip(reach, layer.weights.tolist(), layer.group_of.tolist(), strict=True):
+            for place, (weight, worth) in enumerate(zip(weights, layer.worth[outer], strict=True)):
+                if weight:
+                    parts[place] += weight * worth
+    return reach
+
+
+def _by_slots(weights: Int64Array, subjects: Subjects, outer: int, place: int) -> tuple[Int64Array, int]:
+    """Give weights in which those of one group and span are occupied slots, and their total."""
+    inside = subjects.outer == outer
+    weights = weights.copy()
+    weights[inside, place] = subjects.slots[inside, place]
+    return weights, int(weights[inside, place].sum())
 
 
 def _told(part: Fraction, limit: EstimateLimit) -> str:

@@ -5,12 +5,16 @@ Run once after an installation, so that the first period that is closed does not
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from allocation_engine.apportion import apportion_rows
-from allocation_engine.kernels import group_energy
+from allocation_engine.kernels import add_rows, group_energy, peak_rows
 from allocation_engine.ladder import FleetMeters, settle_fleet
+from allocation_engine.layers import Layer
 from allocation_engine.loss_factors import find_loss_factors
+from allocation_engine.row_sums import RowSums
 from allocation_engine.tree import TOP, span_of
 from allocation_engine.weighing import BandRuns, RowSpans, weigh_exactly
 
@@ -24,7 +28,12 @@ def warm_up() -> None:
     energy_wh = settle_fleet(np.array([[0, 2, 3], [0, -1, 1]]), plates).energy_wh
     tree = span_of(np.array([TOP, 0]), 0, 2)
     factors = find_loss_factors(tree, energy_wh, None, np.zeros(2, np.int64))
-    weigh_exactly(energy_wh, RowSpans.of([(1, 0, 0, 2)]), factors.gross, BandRuns.of(np.zeros(2, np.int64), 1))
+    spans = RowSpans.of([(1, 0, 0, 2)])
+    weigh_exactly(energy_wh, spans, factors.gross, BandRuns.of(np.zeros(2, np.int64), 1))
+    edges, sums = np.array([[0, 2]]), np.zeros((2, 1), np.int64)
+    peak_rows(energy_wh, spans.rows, spans.starts, spans.ends, edges, 0, 1, sums, sums.copy())
+    add_rows(energy_wh, spans.rows, spans.starts, spans.ends, 0, 2, np.zeros(2, np.int64))
+    RowSums.of([Layer.between_all(np.ones((2, 1), np.int64), [2])], [1]).floors(Fraction(1))
 
 
 if __name__ == "__main__":

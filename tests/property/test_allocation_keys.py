@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 
 from allocation_engine.close_period import close_period
 from allocation_engine.demand_split import weigh_demand
-from allocation_engine.drivers import Taker
 from allocation_engine.inputs import LettableUnit, NodeKind, Occupancy, ParentSpan, PeriodInputs, TreeNode
 from allocation_engine.inputs import fill_vacancies as fill
 from allocation_engine.key_steps import parts_by_day
-from allocation_engine.keys import DemandMethod
+from allocation_engine.keys import DemandMethod, Group
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules, SiteNames
 from allocation_engine.rules_file import rules_from_document
@@ -31,6 +30,7 @@ from allocation_engine.service_costs import (
     require_solvable,
     settle_services,
 )
+from allocation_engine.subjects import Subjects
 from metering.identity import NodeId, PartyId, PoolId, SiteId, UnitId
 from metering.interval import Interval, SiteCalendar
 
@@ -253,17 +253,18 @@ def test_a_mixed_key_agrees_with_a_slow_second_engine(inputs: PeriodInputs) -> N
 @settings(deadline=None, max_examples=40)
 def test_parts_of_demand_add_up_and_more_load_never_weighs_less(inputs: PeriodInputs, method: DemandMethod) -> None:
     rules = rules_for(inputs)
-    takers = [Taker(unit.id, unit.id, (unit.id,), None, ((0, SLOTS),)) for unit in inputs.units]
+    spans = [(date(2026, 7, 1), 0, SLOTS)]
+    groups = [Group(unit.id, (unit.id,), None) for unit in inputs.units]
+    subjects = Subjects.of_groups(groups, inputs, spans, [[unit.id for unit in inputs.units]])
     weighed = []
     for times in (1, 3):
         energy = inputs.import_wh.copy()
         energy[0] *= times
         priced = PricedPeriod.of(replace(inputs, import_wh=energy), rules.tariff)
-        span = (date(2026, 7, 1), 0, SLOTS)
-        found = weigh_demand(method, takers, priced, span, peak_of=(NodeId("lift"),), contracted=None)
-        assert sum(one.part for one in found) == 1
-        assert all(weight >= 0 for one in found for weight in one.weights.values())
-        weighed.append([Fraction(one.weights["0"], one.total) if one.total else Fraction(0) for one in found])
+        found = weigh_demand(method, subjects, priced, spans, peak_of=(NodeId("lift"),), contracted=None)
+        assert sum(one.parts[0] for one in found) == 1
+        assert all((one.weights >= 0).all() for one in found)
+        weighed.append([Fraction(int(one.weights[0, 0]), int(one.totals[0, 0]) or 1) for one in found])
     assert all(less <= more for less, more in zip(*weighed, strict=True))
 
 

@@ -25,6 +25,7 @@ from allocation_engine.rule_table import RuleTable
 from allocation_engine.rules import Rules, SiteNames
 from allocation_engine.rules_file import read_rules, rules_from_document
 from allocation_engine.shares import split_shared
+from allocation_engine.subjects import Subjects
 from allocation_engine.tables_file import Tables, read_adjustment, read_calendar
 from allocation_engine.tiered import customers_before
 from metering.errors import DocumentError, Fault
@@ -162,8 +163,9 @@ def test_rules_handed_to_the_wrong_place_are_a_mistake_of_ours(
         split_shared(metered, priced, rules)
     with pytest.raises(TypeError, match="lift is neither a standing nor a minimum charge"):
         split_fixed(shared, priced, ())
+    nobody = Subjects.of_groups((), inputs, [], [])
     with pytest.raises(TypeError, match="needs a table of contracts"):
-        weigh_demand(DemandMethod.CONTRACTED, [], priced, (date(2026, 7, 1), 0, 8), peak_of=(), contracted=None)
+        weigh_demand(DemandMethod.CONTRACTED, nobody, priced, [], peak_of=(), contracted=None)
 
 
 def test_the_nodes_that_count_are_those_of_the_unit_or_of_the_pool(

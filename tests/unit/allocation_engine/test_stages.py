@@ -12,12 +12,13 @@ import pytest
 
 from allocation_engine.close_period import close_period
 from allocation_engine.demand_split import load_factor, weigh_demand
-from allocation_engine.drivers import Taker, weigh
+from allocation_engine.drivers import weigh
 from allocation_engine.errors import AllWeightsZero, InputsInvalid, PeriodNotReady, SeriesIncomplete
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.intervals import SlotQuality
 from allocation_engine.key_steps import KeyStep, parts_by_day
 from allocation_engine.keys import DegreeDays, DemandMethod, Driver, EstimateLimit, Group, Key, Stage
+from allocation_engine.layers import Span
 from allocation_engine.media import Medium
 from allocation_engine.pools import DemandRule, Fallback, Grain, KeyedRule, Pool
 from allocation_engine.pricing import PricedPeriod
@@ -25,6 +26,7 @@ from allocation_engine.rules import Rules
 from allocation_engine.run import LineKind, Run, ShareTrace
 from allocation_engine.series import DailySeries, MissingDay
 from allocation_engine.stages import estimated_area, split_by_keys
+from allocation_engine.subjects import Subjects
 from allocation_engine.unit_numbers import MissingNumber, UnitNumbers
 from metering.identity import NodeId, UnitId
 
@@ -90,9 +92,16 @@ def weights(
 ) -> list[dict[str, int]]:
     """Weights of whole units, whoever holds them."""
     priced = PricedPeriod.of(inputs, rules.tariff)
-    takers = [Taker(unit, unit, (UnitId(unit),), None, ((0, inputs.slot_count),)) for unit in units]
     spans = inputs.day_spans() if by_day else [(DAY, 0, inputs.slot_count)]
-    return [weighing.weights for weighing in weigh(one, takers, priced, spans)]
+    found = weigh(one, whole_units(inputs, units, spans), priced, spans)
+    assert found.totals.tolist() == [found.weights.sum(axis=0).tolist()]
+    return [dict(zip(units, column, strict=True)) for column in found.weights.T.tolist()]
+
+
+def whole_units(inputs: PeriodInputs, units: Sequence[str], spans: Sequence[Span]) -> Subjects:
+    """Units for the whole period, whoever holds them."""
+    groups = [Group(unit, (UnitId(unit),), None) for unit in units]
+    return Subjects.of_groups(groups, inputs, spans, [[UnitId(unit) for unit in units]])
 
 
 @pytest.fixture
@@ -353,11 +362,10 @@ def demand(
 ) -> list[tuple[Fraction, dict[str, int]]]:
     """Parts and weights of units a and b."""
     priced = PricedPeriod.of(inputs, rules.tariff)
-    takers = [Taker(unit, unit, (UnitId(unit),), None, ((0, inputs.slot_count),)) for unit in ("a", "b")]
-    nodes = tuple(map(NodeId, peak_of))
-    span = (DAY, 0, inputs.slot_count)
-    found = weigh_demand(method, takers, priced, span, peak_of=nodes, contracted=contracted)
-    return [(one.part, one.weights) for one in found]
+    spans = [(DAY, 0, inputs.slot_count)]
+    nodes, subjects = tuple(map(NodeId, peak_of)), whole_units(inputs, ("a", "b"), spans)
+    found = weigh_demand(method, subjects, priced, spans, peak_of=nodes, contracted=contracted)
+    return [(one.parts[0], dict(zip("ab", one.weights[:, 0].tolist(), strict=True))) for one in found]
 
 
 @pytest.fixture
