@@ -24,7 +24,7 @@ from allocation_engine.inclusion import (
     place_of,
     pool_root,
 )
-from allocation_engine.pools import PoolClass
+from allocation_engine.pool_facts import cut_of, facts_digest, facts_of, is_open, stated_pool
 from allocation_engine.run import Line, PoolResult, Run
 from allocation_engine.sum_tree import LeafDoubled, SumNode, SumTree, plant, prune
 from metering.envelope import encode
@@ -74,8 +74,13 @@ class Commitment:
         return InclusionProof(tuple(opened), tuple(openings), run.stubs)
 
     def to_document(self) -> dict[str, Any]:
-        """Give what is published of it, as hexadecimal text."""
-        return {"root": self.root.hex(), "pools": {pool: root.hex() for pool, root in self.roots.items()}}
+        """Give what is published of it, digests as hexadecimal text; `tops` are those of the pools' trees."""
+        tops = {pool: tree.node for pool, tree in self._pools.items()}
+        return {
+            "root": self.root.hex(),
+            "pools": {pool: root.hex() for pool, root in self.roots.items()},
+            "tops": {pool: [top.digest.hex(), top.charges, top.credits] for pool, top in tops.items()},
+        }
 
 
 def commit_run(run: Run, secret: bytes) -> Commitment:
@@ -83,7 +88,7 @@ def commit_run(run: Run, secret: bytes) -> Commitment:
 
     secret   of the centre, 32 octets
     Raises   LeafDoubled if two lines have one id; NotConserved if a tree does not add up to its pool's cost, or a
-             line has no pool
+             line has no pool; CutsDiffer if lines of a pool do not agree where its odd units went
     """
     lines: dict[str, _CommittedLine] = {}
     by_pool: dict[PoolId, list[Line]] = {pool.id: [] for pool in run.pools}
@@ -99,14 +104,13 @@ def commit_run(run: Run, secret: bytes) -> Commitment:
             lines[one.line.id] = one
         trees[pool.id] = plant((leaf.digest, leaf) for line in by_pool[pool.id] for leaf in lines[line.id].leaves)
         _require_cost(pool, trees[pool.id].node)
-    roots = {pool: pool_root(pool, tree.node) for pool, tree in trees.items()}
+    roots = {pool.id: _root(pool, trees[pool.id], by_pool[pool.id]) for pool in run.pools}
     tree = plant((place_of(pool), SumNode(root, 0, 0)) for pool, root in roots.items())
     return Commitment(tree.node.digest, roots, tree, trees, lines)
 
 
-def is_open(pool: PoolResult) -> bool:
-    """Say whether every party of the pool may know its cost, so that its tree carries sums."""
-    return pool.pool_class is not PoolClass.EXCLUSIVE
+def _root(pool: PoolResult, tree: SumTree, lines: Sequence[Line]) -> bytes:
+    return pool_root(pool.id, tree.node, facts_digest(facts_of(stated_pool(pool, b""), cut_of(lines))))
 
 
 def _commit_lines(run_id: bytes, pool: PoolResult, lines: Sequence[Line], secret: bytes) -> Iterator[_CommittedLine]:

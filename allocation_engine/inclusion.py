@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from allocation_engine.pool_facts import CutsDiffer, cut_of, facts_digest, facts_of
 from allocation_engine.proof import Broken
 from allocation_engine.run import Line, ShareTrace
 from allocation_engine.statement_content import StatedPool, StatementContent
@@ -109,9 +110,9 @@ def leaf_of(line: bytes, salt: bytes, number: int, piece: int, *, is_open: bool)
     return SumNode(digest, max(piece, 0), max(-piece, 0)) if is_open else SumNode(digest, 0, 0)
 
 
-def pool_root(pool: PoolId, top: SumNode) -> bytes:
-    """Give what commits to a pool: the digest of its id and of the top of its tree."""
-    return hashlib.sha256(_POOL + octets_of(top) + pool.encode()).digest()
+def pool_root(pool: PoolId, top: SumNode, facts: bytes) -> bytes:
+    """Give what commits to a pool: the digest of its id, of the top of its tree, and of its facts (32 octets)."""
+    return hashlib.sha256(_POOL + octets_of(top) + facts + pool.encode()).digest()
 
 
 def place_of(pool: PoolId) -> bytes:
@@ -124,6 +125,10 @@ def require_pool(content: StatementContent, proof: InclusionProof, pool: StatedP
     link = f"pool {pool.id}"
     _require_shape(content, proof)
     own = [(line, one) for line, one in zip(content.lines, proof.lines, strict=True) if line.pool == pool.id]
+    try:
+        facts = facts_digest(facts_of(pool, cut_of(line for line, _ in own)))
+    except CutsDiffer as error:
+        raise Broken(link, str(error)) from error
     is_open = pool.cost_minor is not None
     leaves: dict[bytes, tuple[int, SumNode]] = {}
     for line, opening in own:
@@ -135,8 +140,9 @@ def require_pool(content: StatementContent, proof: InclusionProof, pool: StatedP
         top = regrow(leaves, proof.pools[content.pools.index(pool)].stubs)
     except (ProofBroken, SumTooLarge) as error:
         raise Broken(link, f"the tree cannot be completed: {error}") from error
-    if pool_root(pool.id, top) != pool.root:
-        raise Broken(link, "your lines and the sums of the others do not lead to the signed root of the pool")
+    if pool_root(pool.id, top, facts) != pool.root:
+        told = "your lines, the sums of the others and what is said of the pool do not lead to its signed root"
+        raise Broken(link, told)
     own_minor = sum(line.amount_minor for line, _ in own)
     if pool.cost_minor is None:
         return ProvenPool(pool, own_minor, None, None)

@@ -246,7 +246,6 @@ def _lines(priced: PricedPeriod, accounts: _Accounts) -> tuple[Line, ...]:
             trace=replace(
                 traces[one],
                 extra=amounts[one] != costs[one] // unit,
-                extra_count=len(extra),
                 cut_remainder=-remainder,
                 cut_id=cut_id,
             ),

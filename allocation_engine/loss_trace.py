@@ -22,9 +22,8 @@ class LossTrace:
     carried        loss in proportion to that energy, slot by slot [2^-20 Wh by band]
     no_load        part of the no-load losses above, by area or capacity [2^-20 Wh by band]
     extra          whether the line got 1 minor unit more than its floor
-    extra_count    how many lines did
-    cut_remainder  smallest remainder among those, and
-    cut_id         the largest line id among those with that remainder: ties go to the smaller id
+    cut_remainder  smallest remainder among those who did; 0 when nobody did
+    cut_id         the largest line id among those with that remainder: ties go to the smaller id; "" when nobody did
     """
 
     line_id: str
@@ -32,7 +31,6 @@ class LossTrace:
     carried: tuple[int, ...]
     no_load: tuple[int, ...]
     extra: bool = False
-    extra_count: int = 0
     cut_remainder: int = 0
     cut_id: str = ""
 
@@ -52,7 +50,7 @@ class LossTrace:
     def has_its_extra(self, bands: Sequence[Band], currency: str) -> bool:
         """Say whether the line got its 1 more, or not, by the size of its remainder."""
         remainder = self.cost_quanta(bands) % cost_unit(currency)
-        gets = self.extra_count > 0 and (-remainder, self.line_id) <= (-self.cut_remainder, self.cut_id)
+        gets = self.cut_id != "" and (-remainder, self.line_id) <= (-self.cut_remainder, self.cut_id)
         return gets == self.extra
 
     def explains(self, band_energy_wh: Sequence[int]) -> bool:
@@ -72,7 +70,7 @@ class LossTrace:
         return cls(**parts)
 
 
-_FIELDS = ("line_id", "drawn_wh", "carried", "no_load", "extra", "extra_count", "cut_remainder", "cut_id")
+_FIELDS = ("line_id", "drawn_wh", "carried", "no_load", "extra", "cut_remainder", "cut_id")
 
 
 def cost_unit(currency: str) -> int:

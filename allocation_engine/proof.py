@@ -214,7 +214,7 @@ def _prove_share(content: StatementContent, line: Line, trace: ShareTrace) -> st
         floor_minor, remainder = 0, 0
     else:
         floor_minor, remainder = divmod(abs(cost_minor) * trace.weight, trace.total_weight)
-    gets_extra = trace.extra_count > 0 and (-remainder, trace.line_id) <= (-trace.cut_remainder, trace.cut_id)
+    gets_extra = trace.cut_id != "" and (-remainder, trace.line_id) <= (-trace.cut_remainder, trace.cut_id)
     amount_minor = (floor_minor + trace.extra) * (-1 if cost_minor < 0 else 1)
     is_own = trace.line_id == f"{line.unit or 'residual'}/{line.party}"
     if not is_own or remainder != trace.remainder or trace.extra != gets_extra or amount_minor != line.amount_minor:

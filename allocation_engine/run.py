@@ -67,7 +67,7 @@ class ChargeTrace:
 
 @dataclass(frozen=True, slots=True)
 class ShareTrace:
-    """How a share came about: amount = floor(|cost| x weight / total), plus 1 for the `extra_count` largest remainders.
+    """How a share came about: amount = floor(|cost| x weight / total), plus 1 where the remainder reaches the cut.
 
     remainder      (|cost| x weight) mod total; ties go to the smaller line id
     cut_remainder  smallest remainder that still got 1 extra; 0 when nobody did
@@ -82,7 +82,6 @@ class ShareTrace:
     total_weight: int
     remainder: int
     extra: bool
-    extra_count: int
     cut_remainder: int
     cut_id: str
     area_cm2: int

@@ -10,16 +10,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from allocation_engine.commitment import Commitment, is_open
+from allocation_engine.commitment import Commitment
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.evidence import EnvelopeRef, PointEvidence, pick_readings
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import price_changes, span_marks
+from allocation_engine.pool_facts import stated_pool
 from allocation_engine.pools import Measure
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
-from allocation_engine.run import Line, MeteredTrace, PoolResult, Run
-from allocation_engine.statement_content import GatewayKey, StatedPool, StatementContent
+from allocation_engine.run import Line, MeteredTrace, Run
+from allocation_engine.statement_content import GatewayKey, StatementContent
 from metering.envelope import ENVELOPE_OCTETS_MAX, Signer, encode, sign1
 from metering.identity import MeterId, NodeId, PartyId
 from metering.obis import Obis
@@ -66,6 +67,7 @@ def seal_statement(
     Raises          PeriodNotReady where the evidence of a metered line is missing
     """
     lines = run.lines_of(party)
+    owned = {line.pool for line in lines}
     points = _points(inputs, lines, run, rules)
     evidence = tuple(sorted({one.envelope for point in points for one in point.readings if one.envelope is not None}))
     chains = {(ref.gateway, ref.epoch) for ref in evidence}
@@ -89,7 +91,7 @@ def seal_statement(
         commitment=commitment.root,
         bands=run.bands,
         band_runs=PricedPeriod.of(inputs, *rules.prices.tariffs).band_runs(),
-        pools=tuple(_stated(pool, commitment) for pool in run.pools if any(line.pool == pool.id for line in lines)),
+        pools=tuple(stated_pool(pool, commitment.roots[pool.id]) for pool in run.pools if pool.id in owned),
         lines=lines,
         points=points,
         evidence=evidence,
@@ -104,24 +106,6 @@ def seal_statement(
     meters = frozenset(one.meter for point in points for one in point.readings)
     proof = commitment.open(lines).to_octets()
     return Statement(content.number, party, content.total_minor, octets, proof, evidence, meters)
-
-
-def _stated(pool: PoolResult, commitment: Commitment) -> StatedPool:
-    is_shared = is_open(pool)
-    return StatedPool(
-        id=pool.id,
-        names=pool.names,
-        pool_class=pool.pool_class,
-        cost_minor=pool.cost_minor if is_shared else None,
-        charged_minor=pool.charged_minor if is_shared else None,
-        root=commitment.roots[pool.id],
-        days=pool.days,
-        tariff=pool.tariff,
-        steps=pool.steps,
-        charge=pool.charge,
-        ground=pool.ground,
-        service=pool.service,
-    )
 
 
 def _points(inputs: PeriodInputs, lines: Iterable[Line], run: Run, rules: Rules) -> tuple[PointEvidence, ...]:

@@ -68,6 +68,10 @@ class StatedPool:
     ground: str = ""
     service: ServiceCost | None = None
 
+    def to_facts(self) -> dict[str, Any]:
+        """Give plain content without the root: what the root covers."""
+        return _facts_to_wire(self)
+
 
 @dataclass(frozen=True, slots=True)
 class StatementContent:
@@ -175,13 +179,16 @@ def _band_from_wire(content: Any) -> Band:
 
 
 def _pool_to_wire(pool: StatedPool) -> dict[str, Any]:
+    return {**_facts_to_wire(pool), "root": pool.root}
+
+
+def _facts_to_wire(pool: StatedPool) -> dict[str, Any]:
     return {
         "id": pool.id,
         "names": dict(pool.names),
         "class": str(pool.pool_class),
         "cost_minor": pool.cost_minor,
         "charged_minor": pool.charged_minor,
-        "root": pool.root,
         "days": [
             {
                 "day": one.day.isoformat(),
@@ -347,7 +354,7 @@ def _share_from_wire(content: Mapping[str, Any]) -> ShareTrace:
 
 
 _SHARE_FIELDS = (
-    *("line_id", "weight", "total_weight", "remainder", "extra", "extra_count", "cut_remainder"),
+    *("line_id", "weight", "total_weight", "remainder", "extra", "cut_remainder"),
     *("cut_id", "area_cm2", "slots"),
 )
 

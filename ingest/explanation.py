@@ -86,9 +86,10 @@ _TEXT = {
         en="{cost} x {weight} / {total} = {floor}, remainder {remainder}",
     ),
     "extra": Names(
-        zh="余数最大的 {count} 行各加一分；本行{verdict} = {amount} {currency}",
-        en="the {count} largest remainders get one minor unit more; this line {verdict} = {amount} {currency}",
+        zh="余数不小于 {cut} 的行各加一分；本行{verdict} = {amount} {currency}",
+        en="remainders from {cut} on get one minor unit more; this line {verdict} = {amount} {currency}",
     ),
+    "no-extra": Names(zh="没有余下的分 = {amount} {currency}", en="nothing is left over = {amount} {currency}"),
     "gets": Names(zh="加一分", en="does"),
     "gets-not": Names(zh="不加", en="does not"),
 }
@@ -245,8 +246,7 @@ class Explanation:
         cost = trace.cost_quanta(bands)
         shown = _decimal(divide(cost, 1 << LINE_BITS), _NANO_DIGITS)
         yield self._step(1, "lost-sum", cost=shown, floor=self._money(cost // cost_unit(self._content.currency)))
-        verdict, amount = self._say("gets" if trace.extra else "gets-not"), self._money(line.amount_minor)
-        yield self._step(1, "extra", count=trace.extra_count, verdict=verdict, amount=amount, currency=self._currency)
+        yield self._extra(line, trace)
 
     def _shared(self, line: Line, trace: ShareTrace) -> Iterator[Step]:
         pool = next(pool for pool in self._content.pools if pool.id == line.pool)
@@ -270,9 +270,15 @@ class Explanation:
                 floor=self._money(-floor if cost_minor < 0 else floor),
                 remainder=remainder,
             )
+        yield self._extra(line, trace)
+
+    def _extra(self, line: Line, trace: ShareTrace | LossTrace) -> Step:
+        """Say whether the line got one minor unit more than its floor, and what decided so."""
+        told = {"amount": self._money(line.amount_minor), "currency": self._currency}
+        if not trace.cut_id:
+            return self._step(1, "no-extra", **told)
         verdict = self._say("gets" if trace.extra else "gets-not")
-        amount = self._money(line.amount_minor)
-        yield self._step(1, "extra", count=trace.extra_count, verdict=verdict, amount=amount, currency=self._currency)
+        return self._step(1, "extra", cut=trace.cut_remainder, verdict=verdict, **told)
 
     def _grounds(self, pool: StatedPool, trace: ShareTrace) -> Iterator[Step]:
         """Say what the rule rests on, what other pools have to do with the cost, and by which keys it is divided."""

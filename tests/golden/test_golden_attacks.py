@@ -13,10 +13,11 @@ import pytest
 
 from allocation_engine.commitment import commit_run
 from allocation_engine.inclusion import InclusionProof, require_pool
-from allocation_engine.pools import PoolClass
+from allocation_engine.pool_facts import stated_pool
 from allocation_engine.proof import Broken
 from allocation_engine.run import Line
-from tests.golden.test_golden_proofs import line, minor
+from allocation_engine.statement_content import StatedPool
+from tests.golden.test_golden_proofs import line, minor, pool_of
 
 CASE = tomllib.loads((Path(__file__).parent / "shares-altered-on-the-way" / "altered.toml").read_text("utf-8"))
 
@@ -27,12 +28,12 @@ class Shown:
 
     lines: tuple[Line, ...]
     cost_minor: int
-    root: bytes
+    pool: StatedPool
     proof: InclusionProof
 
     def require(self) -> int:
         """Check it as the tenant does; give what all shares come to."""
-        pool: Any = SimpleNamespace(id=self.lines[0].pool, cost_minor=self.cost_minor, root=self.root)
+        pool = replace(self.pool, cost_minor=self.cost_minor)
         content: Any = SimpleNamespace(lines=self.lines, pools=(pool,), run_id=bytes.fromhex(CASE["run"]))
         proven = require_pool(content, self.proof, pool)
         assert proven.charges is not None
@@ -53,11 +54,11 @@ def shown() -> Shown:
     """What an honest centre hands out."""
     lines = [line(name, amount) for name, amount in CASE["lines"].items()]
     cost = sum(one.amount_minor for one in lines)
-    pool = SimpleNamespace(id=lines[0].pool, pool_class=PoolClass.MUST, cost_minor=cost)
+    pool = pool_of(lines)
     run: Any = SimpleNamespace(id=CASE["run"], pools=[pool], lines=lines)
     commitment = commit_run(run, bytes.fromhex(CASE["salt_key"]))
     own = tuple(one for one in lines if one.party == CASE["party"])
-    return Shown(own, cost, commitment.roots[lines[0].pool], commitment.open(own))
+    return Shown(own, cost, stated_pool(pool, commitment.roots[pool.id]), commitment.open(own))
 
 
 def attempts(honest: Shown) -> Mapping[str, Shown]:

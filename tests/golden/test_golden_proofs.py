@@ -12,7 +12,7 @@ import pytest
 from allocation_engine.commitment import commit_run
 from allocation_engine.money import show_minor
 from allocation_engine.pools import PoolClass
-from allocation_engine.run import Line, LineKind
+from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult
 from metering.identity import PartyId, PoolId, UnitId
 
 CASES = sorted(path.parent for path in Path(__file__).parent.glob("*/proof.toml"))
@@ -28,15 +28,23 @@ def line(name: str, amount: str) -> Line:
     pool, unit, party = name.split("/")
     where = None if unit == "residual" else UnitId(unit)
     kind = LineKind.RESIDUAL if where is None else LineKind.SHARE
-    trace: Any = None  # the commitment does not look at it
+    trace = MeteredTrace((), (), "import", (), 0, ())  # the commitment looks at the cut of shares only
     return Line(PoolId(pool), PartyId(party), where, kind, (0,), minor(amount), trace)
+
+
+def pool_of(lines: list[Line]) -> PoolResult:
+    """The pool that these lines make."""
+    cost_minor = sum(one.amount_minor for one in lines)
+    names = (("en", "Lift"), ("zh", "电梯"))
+    totals = (0,), 10**7 * cost_minor, cost_minor, cost_minor
+    return PoolResult(lines[0].pool, names, PoolClass.MUST, (), (), *totals, (), None)
 
 
 def seen(case: dict[str, Any]) -> dict[str, Any]:
     """What the proof of the case's party shows."""
     lines = [line(name, amount) for name, amount in case["lines"].items()]
     cost_minor = sum(one.amount_minor for one in lines)
-    pool = SimpleNamespace(id=lines[0].pool, pool_class=PoolClass.MUST, cost_minor=cost_minor)
+    pool = pool_of(lines)
     run: Any = SimpleNamespace(id=case["run"], pools=[pool], lines=lines)
     commitment = commit_run(run, bytes.fromhex(case["salt_key"]))
     own = [one for one in lines if one.party == case["party"]]

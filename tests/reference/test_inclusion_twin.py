@@ -97,7 +97,10 @@ def check(proof: bytes) -> None:
         stubs = read_stubs(wire)
         top = grow(leaves, stubs)
         require(not stubs, "a stub is left over")
-        root = sha(b"\x02", octets(top), name.encode())
+        facts = bytes.fromhex(pools[name]["facts"])
+        told, _ = cbor2.loads(facts)
+        require((told["id"], told["cost_minor"]) == (name, cost), f"the facts are not what is stated of {name}")
+        root = sha(b"\x02", octets(top), sha(b"\x05", facts), name.encode())
         require(root.hex() == pools[name]["root"], f"not the root of {name}")
         if cost is not None:
             require(top[1] - top[2] == cost, f"the shares of {name} are not its cost")
@@ -116,6 +119,18 @@ def test_a_stranger_accepts_the_published_proof() -> None:
 def test_a_stranger_refuses_every_published_attack(attack: str) -> None:
     with pytest.raises(Refused):
         check(bytes.fromhex(VECTORS["refused"][attack]))
+
+
+@pytest.mark.parametrize("place", [1, -1])
+def test_a_stranger_refuses_other_facts(monkeypatch: pytest.MonkeyPatch, place: int) -> None:
+    """Another cost is seen at once, another cut by the root."""
+    for pool in VECTORS["pools"]:
+        facts = cbor2.loads(bytes.fromhex(pool["facts"]))
+        facts[1][place] = 1 if place == 1 else "lift/b/t-2"
+        with monkeypatch.context() as patch:
+            patch.setitem(pool, "facts", cbor2.dumps(facts, canonical=True).hex())
+            with pytest.raises(Refused, match=f"not the root of {pool['id']}"):
+                check(bytes.fromhex(VECTORS["proof_of_t-1"]))
 
 
 def test_a_stranger_works_out_the_published_leaves() -> None:

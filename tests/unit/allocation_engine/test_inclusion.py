@@ -24,12 +24,13 @@ from allocation_engine.inclusion import (
     require_run,
 )
 from allocation_engine.inputs import PeriodInputs
+from allocation_engine.pool_facts import cut_of, facts_digest, facts_of, stated_pool
 from allocation_engine.pools import PoolClass
 from allocation_engine.proof import Broken
 from allocation_engine.rules import Rules
-from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult, Run
+from allocation_engine.run import Line, LineKind, MeteredTrace, Run
 from allocation_engine.statement import seal_statement
-from allocation_engine.statement_content import StatedPool, StatementContent
+from allocation_engine.statement_content import StatementContent
 from allocation_engine.sum_tree import EMPTY, SUM_MAX, LeafDoubled, SumNode, plant, prune, regrow
 from metering.envelope import Algorithm, EnvelopeMalformed, decode_canonical, encode, parse_sign1
 from metering.identity import KeyId, PartyId, PoolId, UnitId
@@ -83,17 +84,11 @@ def own_line(party: str, unit: str, amount_minor: int) -> Line:
     return Line(OWN_USE, PartyId(party), UnitId(unit), LineKind.METERED, (1,), amount_minor, trace)
 
 
-def stated(pool: PoolResult, commitment: Commitment) -> StatedPool:
-    """A pool as a statement says it."""
-    is_shared = pool.pool_class is not PoolClass.EXCLUSIVE
-    cost_minor = pool.cost_minor if is_shared else None
-    return StatedPool(pool.id, pool.names, pool.pool_class, cost_minor, cost_minor, commitment.roots[pool.id], ())
-
-
 def say(run: Run, commitment: Commitment, party: str, template: StatementContent) -> StatementContent:
     """What the statement of a party says, whatever the centre made of the run."""
     lines = run.lines_of(PartyId(party))
-    pools = tuple(stated(pool, commitment) for pool in run.pools if any(line.pool == pool.id for line in lines))
+    owned = [pool for pool in run.pools if any(line.pool == pool.id for line in lines)]
+    pools = tuple(stated_pool(pool, commitment.roots[pool.id]) for pool in owned)
     return replace(template, party=PartyId(party), lines=lines, pools=pools, commitment=commitment.root)
 
 
@@ -196,7 +191,8 @@ def test_all_parties_together_leave_nothing_of_a_tree_unseen(run: Run) -> None:
         for number, (piece, depth) in enumerate(zip(one.pieces, one.depths, strict=True)):
             node = leaf_of(line_digest(bytes.fromhex(run.id), line), one.salt, number, piece, is_open=True)
             leaves[node.digest] = depth, node
-    assert pool_root(LIFT, regrow(leaves, proof.pools[0].stubs)) == commitment.roots[LIFT]
+    facts = facts_digest(facts_of(stated_pool(run.pools[0], b""), cut_of(lines)))
+    assert pool_root(LIFT, regrow(leaves, proof.pools[0].stubs), facts) == commitment.roots[LIFT]
 
 
 def test_the_same_run_and_secret_give_the_same_octets(run: Run) -> None:
@@ -371,13 +367,15 @@ def test_another_partys_proof_is_of_no_use(run: Run, case: Case) -> None:
 # ---- A lying centre, which signs whatever it likes ---------------------------------------------------------------
 
 
-def test_charging_more_than_the_cost_is_found_out(run: Run, template: StatementContent) -> None:
-    # Everyone pays double; the tree is honest about it, the statement says the old cost.
+def test_charging_more_than_the_cost_is_found_out(
+    run: Run, template: StatementContent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Everyone pays double; the tree is honest about it, the facts and the statement say the old cost.
+    monkeypatch.setattr(commitment_module, "_require_cost", lambda *_: None)
     lines = tuple(replace(line, amount_minor=2 * line.amount_minor) for line in run.lines if line.pool == LIFT)
-    greedy = replace(run, pools=(replace(run.pools[0], cost_minor=20_000),), lines=lines)
+    greedy = replace(run, pools=run.pools[:1], lines=lines)
     commitment = commit_run(greedy, SECRET)
     content = say(greedy, commitment, "t-1", template)
-    content = replace(content, pools=(replace(content.pools[0], cost_minor=10_000),))
     with pytest.raises(Broken, match="charges of 20000 and credits of 0, which is not its cost of 10000"):
         require_pool(content, commitment.open(content.lines), content.pools[0])
 
@@ -483,7 +481,7 @@ def test_a_shared_pool_cannot_be_passed_off_as_closed(run: Run, template: Statem
     commitment = commit_run(run, SECRET)
     content = say(run, commitment, "t-1", template)
     closed = replace(content.pools[0], cost_minor=None)
-    with pytest.raises(Broken, match="do not lead to the signed root"):
+    with pytest.raises(Broken, match="do not lead to its signed root"):
         require_pool(replace(content, pools=(closed, *content.pools[1:])), commitment.open(content.lines), closed)
 
 

@@ -120,8 +120,9 @@ def test_odd_fens_go_to_the_largest_remainders() -> None:
     unit = cost_unit("CNY")
     remainders = {trace.line_id: trace.cost_quanta(run.bands) % unit for trace in traces}
     extra = {trace.line_id for trace in traces if trace.extra}
-    assert len(extra) == traces[0].extra_count
+    assert {bool(trace.cut_id) for trace in traces} == {bool(extra)}
     if extra:
+        assert {trace.cut_remainder for trace in traces} == {min(remainders[one] for one in extra)}
         assert min(remainders[one] for one in extra) >= max(remainders[one] for one in remainders.keys() - extra)
     assert all(trace.has_its_extra(run.bands, "CNY") for trace in traces)
 

@@ -16,9 +16,10 @@ from allocation_engine.close_period import close_period
 from allocation_engine.commitment import commit_run
 from allocation_engine.inclusion import InclusionProof, leaf_of, line_digest
 from allocation_engine.inputs import PeriodInputs
+from allocation_engine.pool_facts import cut_of, facts_of, stated_pool
 from allocation_engine.pools import PoolClass
 from allocation_engine.rules import Rules
-from allocation_engine.run import Line, LineKind, MeteredTrace, Run
+from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult, Run, ShareTrace, Trace
 from allocation_engine.sum_tree import SumNode
 from metering.envelope import decode_canonical, encode
 from metering.identity import PartyId, PoolId, UnitId
@@ -46,9 +47,9 @@ def run(make_inputs: Callable[..., PeriodInputs], make_rules: Callable[..., Rule
     credits = (("roof", "a", "t-1", -750), ("roof", "b", "t-2", -450))
     own = (("own-use", "a", "t-1", 4_200), ("own-use", "b", "t-2", 3_100))
     pools = (
-        replace(plain, id=PoolId("lift"), cost_minor=10_000),
-        replace(plain, id=PoolId("roof"), cost_minor=-1_200),
-        replace(plain, id=PoolId("own-use"), cost_minor=7_300, pool_class=PoolClass.EXCLUSIVE),
+        replace(plain, id=PoolId("lift"), cost_minor=10_000, charged_minor=8_000),
+        replace(plain, id=PoolId("roof"), cost_minor=-1_200, charged_minor=-1_200),
+        replace(plain, id=PoolId("own-use"), cost_minor=7_300, charged_minor=7_300, pool_class=PoolClass.EXCLUSIVE),
     )
     lines = tuple(made_line(*one) for one in (*shares, *credits, *own))
     return replace(closed, id=RUN_ID.hex(), pools=pools, lines=lines)
@@ -56,8 +57,11 @@ def run(make_inputs: Callable[..., PeriodInputs], make_rules: Callable[..., Rule
 
 def made_line(pool: str, unit: str | None, party: str, amount_minor: int) -> Line:
     """A line of one band, 1 kWh to the yuan."""
-    trace = MeteredTrace((), (), "import", (), 0, ())
     where = None if unit is None else UnitId(unit)
+    total_weight = {"lift": 10_000, "roof": 1_200}.get(pool)
+    trace: Trace = MeteredTrace((), (), "import", (), 0, ())
+    if total_weight is not None:
+        trace = ShareTrace(f"{unit or 'residual'}/{party}", abs(amount_minor), total_weight, 0, False, 0, "", 0, 0)
     return Line(PoolId(pool), PartyId(party), where, LineKind.SHARE, (10 * amount_minor,), amount_minor, trace)
 
 
@@ -86,6 +90,11 @@ def refused(proof: InclusionProof, other: InclusionProof) -> Iterator[tuple[str,
     yield "negative_sibling", encode(wire)
 
 
+def facts_of_pool(run: Run, pool: PoolResult) -> bytes:
+    """The facts of a pool as they are hashed."""
+    return encode(facts_of(stated_pool(pool, b""), cut_of(line for line in run.lines if line.pool == pool.id)))
+
+
 def made(run: Run) -> dict[str, Any]:
     """The same vectors, made now."""
     commitment = commit_run(run, SALT_KEY)
@@ -112,7 +121,12 @@ def made(run: Run) -> dict[str, Any]:
         "salt_key": SALT_KEY.hex(),
         "lines": lines,
         "pools": [
-            {"id": pool.id, "cost_minor": None if pool.id == "own-use" else pool.cost_minor, "root": root.hex()}
+            {
+                "id": pool.id,
+                "cost_minor": None if pool.id == "own-use" else pool.cost_minor,
+                "facts": facts_of_pool(run, pool).hex(),
+                "root": root.hex(),
+            }
             for pool, root in zip(run.pools, commitment.roots.values(), strict=True)
         ],
         "commitment": commitment.root.hex(),

@@ -185,10 +185,15 @@ def test_a_share_of_nothing_tells_no_quotient(content: StatementContent) -> None
 
 @pytest.mark.parametrize(("extra", "told"), [(True, "this line does ="), (False, "this line does not =")])
 def test_who_gets_the_odd_unit_is_told(content: StatementContent, extra: bool, told: str) -> None:
-    line = changed_trace(shared(content), extra=extra, extra_count=3)
+    line = changed_trace(shared(content), extra=extra, cut_remainder=7, cut_id="a101/t-01")
     last = explain(content, line)[-1].text
     assert told in last
-    assert last.startswith("the 3 largest remainders")
+    assert last.startswith("remainders from 7 on")
+
+
+def test_where_nothing_is_left_over_nobody_got_more(content: StatementContent) -> None:
+    line = changed_trace(shared(content), extra=False, cut_remainder=0, cut_id="")
+    assert explain(content, line)[-1].text.startswith("nothing is left over = ")
 
 
 def test_a_credit_is_explained_with_its_sign(content: StatementContent) -> None:
