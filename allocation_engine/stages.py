@@ -26,8 +26,8 @@ from allocation_engine.pricing import PricedPeriod
 from allocation_engine.subjects import Subjects
 from metering.identity import NodeId, UnitId
 
-Reach = list[list[Fraction]]
-"""By group and span: the part of the span's cost that reaches the group."""
+Note = tuple[tuple[int, tuple[int, ...], int], str]
+"""A remark on the division, with the span, the path of groups and the key it belongs to."""
 
 
 def split_by_keys(pool: Pool, priced: PricedPeriod, spans: Sequence[Span], costs_nano: Sequence[int]) -> Split:
@@ -44,7 +44,7 @@ def split_by_keys(pool: Pool, priced: PricedPeriod, spans: Sequence[Span], costs
         layers=layers,
         rest=rest if any(rest) else None,
         bearer=priced.inputs.owner,
-        fallback="; ".join(dict.fromkeys(note for _, note in sorted(division.notes, key=lambda one: one[0]))) or None,
+        fallback="; ".join(dict.fromkeys(told for _, told in sorted(division.notes))) or None,
         steps=division.steps_of,
     )
 
@@ -68,6 +68,30 @@ def estimated_area(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Reached:
+    """What reached the groups of a stage; before the first stage, everything reached all units.
+
+    paths   by group: its number in its own stage and in all stages before
+    parts   by group and span: part of the span's cost
+    """
+
+    units: list[tuple[UnitId, ...]]
+    paths: list[tuple[int, ...]]
+    parts: list[list[Fraction]]
+
+    @property
+    def first(self) -> tuple[int, tuple[int, ...]]:
+        """The first span in which anything reached anybody, and the first group it reached."""
+        found = (
+            (place, path)
+            for path, row in zip(self.paths, self.parts, strict=True)
+            for place, part in enumerate(row)
+            if part
+        )
+        return min(found, default=(0, ()))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Level:
     """One stage at work: who was weighed, how, and what had reached the groups of the stage before.
 
@@ -79,14 +103,14 @@ class _Level:
     name: str
     subjects: Subjects
     weighings: list[Weighing]
-    reach: Reach
+    before: _Reached
     row_of: Int64Array
     outer_of: Int64Array
 
 
 @dataclass
 class _Division:
-    """The division of one pool under way; `levels` and `notes` grow with it, notes with their span and stage."""
+    """The division of one pool under way; `levels` and `notes` grow with it."""
 
     pool: Pool
     rule: KeyedRule | DemandRule
@@ -95,18 +119,18 @@ class _Division:
     costs_nano: Sequence[int]
     takers: Takers
     levels: list[_Level] = field(default_factory=list)
-    notes: list[tuple[tuple[int, int], str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     def layers(self) -> tuple[Layer, ...]:
         """Divide the whole of each span down to the takers: one layer for each key of the last stage."""
         stages = self.rule.stages if isinstance(self.rule, KeyedRule) else (Stage("lease", (), ()),)
-        outer: list[Sequence[UnitId]] = [self.rule.units]
-        reach: Reach = [[ONE] * len(self.spans)]
+        reached = _Reached([self.rule.units], [()], [[ONE] * len(self.spans)])
         for stage in stages[:-1]:
-            groups = Subjects.of_groups(stage.groups, self.priced.inputs, self.spans, outer)
-            reach = _passed_on(self._divide(stage, groups, reach), len(stage.groups), len(self.spans))
-            outer = [group.units for group in stage.groups]
-        return self._divide(stages[-1], Subjects.of_takers(self.takers, outer), reach)
+            groups = Subjects.of_groups(stage.groups, self.priced.inputs, self.spans, reached.units)
+            parts = _passed_on(self._divide(stage, groups, reached), len(stage.groups), len(self.spans))
+            paths = [(*reached.paths[outer], number) for number, outer in enumerate(groups.outer.tolist())]
+            reached = _Reached([group.units for group in stage.groups], paths, parts)
+        return self._divide(stages[-1], Subjects.of_takers(self.takers, reached.units), reached)
 
     def steps_of(self, row: int) -> tuple[KeyStep, ...]:
         """Tell how the parts of a taker came about, span by span and stage by stage, as far as anything reached."""
@@ -122,7 +146,7 @@ class _Division:
         day = self.spans[place][0] if self.rule.grain is Grain.DAY else None
         for level, number in lineage:
             row, outer = int(level.row_of[number]), int(level.outer_of[number])
-            if row < 0 or not level.reach[outer][place]:
+            if row < 0 or not level.before.parts[outer][place]:
                 return
             for one in level.weighings:
                 part, total = one.parts[place], int(one.totals[outer, place])
@@ -130,16 +154,15 @@ class _Division:
                     ratio, weight = (part.numerator, part.denominator), int(one.weights[row, place])
                     yield KeyStep(day, level.name, level.subjects.ids[row], one.by[place], ratio, weight, total)
 
-    def _divide(self, stage: Stage, everybody: Subjects, reach: Reach) -> tuple[Layer, ...]:
+    def _divide(self, stage: Stage, everybody: Subjects, before: _Reached) -> tuple[Layer, ...]:
         """Divide what reached each group between those who lie in it: one layer for each key."""
-        reached = np.array([any(parts) for parts in reach], np.bool_)
-        rows = np.flatnonzero((everybody.outer >= 0) & reached[everybody.outer])
+        is_reached = np.array([any(parts) for parts in before.parts], np.bool_)
+        rows = np.flatnonzero((everybody.outer >= 0) & is_reached[everybody.outer])
         subjects = everybody if rows.size == len(everybody.ids) else everybody.only(rows)
         row_of = np.full(len(everybody.ids), -1, np.int64)
         row_of[rows] = np.arange(rows.size)
-        first_place = min((place for parts in reach for place, part in enumerate(parts) if part), default=0)
-        weighings = self._weighings(stage, subjects, len(reach), first_place) if rows.size else []
-        level = _Level(stage.name, subjects, weighings, reach, row_of, everybody.outer)
+        weighings = self._weighings(stage, subjects, before) if rows.size else []
+        level = _Level(stage.name, subjects, weighings, before, row_of, everybody.outer)
         self.levels.append(level)
         layers = self._layers(level)
         if subjects is everybody:
@@ -150,43 +173,43 @@ class _Division:
             for one in layers
         )
 
-    def _weighings(self, stage: Stage, subjects: Subjects, outer_count: int, first_place: int) -> list[Weighing]:
+    def _weighings(self, stage: Stage, subjects: Subjects, before: _Reached) -> list[Weighing]:
         if isinstance(self.rule, DemandRule):
             peak_of, contracted = self.rule.peak_of, self.rule.contracted
             return weigh_demand(
                 self.rule.method, subjects, self.priced, self.spans, peak_of=peak_of, contracted=contracted
             )
-        keys = self._keys(stage, (first_place, len(self.levels)))
-        return [weigh(key, subjects, self.priced, self.spans, outer_count) for key in keys]
+        keys = self._keys(stage, (*before.first, -1))
+        return [weigh(key, subjects, self.priced, self.spans, len(before.parts)) for key in keys]
 
     def _layers(self, level: _Level) -> tuple[Layer, ...]:
         """Give weights and their worth; where nobody in a group has a weight, the fallback steps in."""
-        counts = np.bincount(level.subjects.outer, minlength=len(level.reach))
+        before, outer_of = level.before, level.subjects.outer
+        counts = np.bincount(outer_of, minlength=len(before.parts))
         weights = [one.weights for one in level.weighings]
-        worth = [[[NONE] * len(self.spans) for _ in level.reach] for _ in level.weighings]
+        worth = [[[NONE] * len(self.spans) for _ in before.parts] for _ in level.weighings]
         totals = [one.totals.tolist() for one in level.weighings]
         for place in range(len(self.spans)):
             for key, one in enumerate(level.weighings):
-                for outer, parts in enumerate(level.reach):
+                for outer, parts in enumerate(before.parts):
                     part = parts[place] * one.parts[place]
                     if part and totals[key][outer][place]:
                         worth[key][outer][place] = part / totals[key][outer][place]
-                    elif part and counts[outer] and self._falls_back(one, place):
+                    elif part and counts[outer] and self._falls_back(one, place, (place, before.paths[outer], key)):
                         weights[key], total = _by_slots(weights[key], level.subjects, outer, place)
                         worth[key][outer][place] = part / total
-        outer_of = level.subjects.outer
         return tuple(Layer(one, parts, outer_of) for one, parts in zip(weights, worth, strict=True))
 
-    def _falls_back(self, one: Weighing, place: int) -> bool:
+    def _falls_back(self, one: Weighing, place: int, noted_at: tuple[int, tuple[int, ...], int]) -> bool:
         """Say whether occupied slots count where all weights are 0; otherwise the owner bears it, or nobody may."""
         if self.rule.fallback is None and self.costs_nano[place]:
             told = f"all weights of {one.by[place]} are 0 on {self.spans[place][0]} and it has no fallback"
             raise AllWeightsZero(f"pool {self.pool.id}: {told}")
         told = f"all weights of {one.by[place]} were 0; fallback: {self.rule.fallback or 'owner'}"
-        self.notes.append(((place, len(self.levels) - 1), told))
+        self.notes.append((noted_at, told))
         return self.rule.fallback is Fallback.EQUAL
 
-    def _keys(self, stage: Stage, noted_at: tuple[int, int]) -> tuple[Key, ...]:
+    def _keys(self, stage: Stage, noted_at: tuple[int, tuple[int, ...], int]) -> tuple[Key, ...]:
         """Give the keys that count: all of them, or only those that measure nothing where too much is estimated."""
         limit = self.rule.estimates if isinstance(self.rule, KeyedRule) else None
         if limit is None:
@@ -206,7 +229,7 @@ class _Division:
         return tuple(replace(key, part=key.part / whole) for key in fixed)
 
 
-def _passed_on(layers: Sequence[Layer], group_count: int, span_count: int) -> Reach:
+def _passed_on(layers: Sequence[Layer], group_count: int, span_count: int) -> list[list[Fraction]]:
     """Give what reaches each group of a stage from the groups of the stage before."""
     reach = [[NONE] * span_count for _ in range(group_count)]
     for layer in layers:
