@@ -6,10 +6,11 @@ refuses to compute with, whoever looks at the result: they never reach a stateme
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from allocation_engine import (
     commitment,
     compliance,
     intervals,
+    layers,
     loss,
     metered,
     money,
@@ -156,20 +158,17 @@ def _change_lines(patch: Patch, change: Callable[[Sequence[Line]], tuple[Line, .
 
 
 def the_residual_is_charged_to_tenants(patch: Patch) -> None:
-    _change_weights(patch, lambda weights: {one: 0 if one[:8] == "residual" else w for one, w in weights.items()})
+    """The residual's weight is the last in the order of ids: `residual/...` comes after the units of the case."""
+    _change_weights(patch, lambda weights: np.append(weights[:-1], 0))
 
 
 def weights_of_two_units_are_swapped(patch: Patch) -> None:
-    def swapped(weights: Mapping[str, int]) -> dict[str, int]:
-        first, second, *others = sorted(weights)
-        return {first: weights[second], second: weights[first]} | {one: weights[one] for one in others}
-
-    _change_weights(patch, swapped)
+    _change_weights(patch, lambda weights: np.concatenate([weights[1::-1], weights[2:]]))
 
 
-def _change_weights(patch: Patch, change: Callable[[Mapping[str, int]], dict[str, int]]) -> None:
-    divide = shares.apportion
-    patch.setattr(shares, "apportion", lambda amount, weights: divide(amount, change(weights)))
+def _change_weights(patch: Patch, change: Callable[[Any], Any]) -> None:
+    divide = shares.divide_rows
+    patch.setattr(shares, "divide_rows", lambda amount, weights: divide(amount, change(weights)))
 
 
 def export_is_added(patch: Patch) -> None:
@@ -194,8 +193,8 @@ def what_is_taken_off_is_added(patch: Patch) -> None:
 
 
 def a_credit_is_charged(patch: Patch) -> None:
-    divide = shares.apportion
-    patch.setattr(shares, "apportion", lambda amount, weights: divide(abs(amount), weights))
+    divide = shares.divide_rows
+    patch.setattr(shares, "divide_rows", lambda amount, weights: divide(abs(amount), weights))
 
 
 def ties_go_to_the_largest_id(patch: Patch) -> None:
@@ -229,8 +228,12 @@ def each_band_is_rounded_before_the_sum(patch: Patch) -> None:
 
 
 def a_stage_rounds_its_parts(patch: Patch) -> None:
-    part = stages._Division._part
-    patch.setattr(stages._Division, "_part", lambda self, *given: Fraction(round(part(self, *given) * 100), 100))
+    passed_on = stages._passed_on
+
+    def rounded(*given: Any) -> list[list[Fraction]]:
+        return [[Fraction(round(part * 10), 10) for part in parts] for parts in passed_on(*given)]
+
+    patch.setattr(stages, "_passed_on", rounded)
 
 
 def halves_below_zero_round_up(patch: Patch) -> None:
@@ -301,6 +304,10 @@ def a_gap_counts_nothing(patch: Patch) -> None:
 
 
 def an_occupancy_lacks_its_last_slot(patch: Patch) -> None:
+    _change_takers(patch, lambda occupancies, _: [replace(one, end=one.end - 1) for one in occupancies])
+
+
+def an_own_meter_lacks_the_last_slot_of_an_occupancy(patch: Patch) -> None:
     occupants = pricing.PricedPeriod.occupants
 
     def shorter(self: pricing.PricedPeriod, unit: UnitId) -> dict[PartyId, tuple[Occupancy, ...]]:
@@ -311,12 +318,17 @@ def an_occupancy_lacks_its_last_slot(patch: Patch) -> None:
 
 
 def vacancy_is_charged_to_the_tenants(patch: Patch) -> None:
-    held = shares.shares_of
+    _change_takers(patch, lambda occupancies, owner: [one for one in occupancies if one.party != owner])
 
-    def let_only(priced: Any, *given: Any) -> Any:
-        return {one: share for one, share in held(priced, *given).items() if share.party != priced.inputs.owner}
 
-    patch.setattr(shares, "shares_of", let_only)
+def _change_takers(patch: Patch, change: Callable[[Sequence[Occupancy], PartyId], Sequence[Occupancy]]) -> None:
+    find = layers.Takers.of
+
+    def changed(inputs: PeriodInputs, *given: Any) -> layers.Takers:
+        facts: Any = SimpleNamespace(units=inputs.units, occupancies=change(inputs.occupancies, inputs.owner))
+        return find(facts, *given)
+
+    patch.setattr(layers.Takers, "of", staticmethod(changed))
 
 
 def a_tax_is_taken_on_the_tax(patch: Patch) -> None:
@@ -425,6 +437,7 @@ def _all() -> Iterator[Planted]:
     yield Planted("a forgotten multiplier", a_multiplier_is_forgotten, f"{REGISTERS}[exchange-with-another-multiplier]")
     yield Planted("a gap that counts nothing", a_gap_counts_nothing, f"{REGISTERS}[gap-estimated]")
     yield Planted("a lost slot of an occupancy", an_occupancy_lacks_its_last_slot, f"{GOLDEN}[handover-17th-14-00]")
+    yield Planted("a lost slot of an own meter", an_own_meter_lacks_the_last_slot_of_an_occupancy, night)
     yield Planted("vacancy charged to tenants", vacancy_is_charged_to_the_tenants, f"{GOLDEN}[vacancy]")
     yield Planted("swapped weights", weights_of_two_units_are_swapped, f"{GOLDEN}[building-floor-lease]")
     yield Planted("a part rounded at a stage", a_stage_rounds_its_parts, f"{GOLDEN}[building-floor-lease]")

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from allocation_engine.sum_tree import LeafDoubled
 from tests.planted.errors import PLANTED, REFUSES, STOPPED, Planted
 from tests.planted.named import NoSuchTest, named_test
 
@@ -63,6 +62,15 @@ def test_a_test_that_is_not_there_is_told() -> None:
         named_test(f"{PLANTED[0].caught_by.partition('[')[0]}[nowhere]")
 
 
+def test_the_page_on_reliability_lists_them_all() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    listed = [line.strip("| ").split(" | ") for line in page.splitlines() if "| `tests/" in line]
+    assert [(one[0], one[1].strip("`"), "yes" in one[2:]) for one in listed] == [
+        (one.error, one.caught_by, one.stopped) for one in PLANTED
+    ]
+    assert f"{len(PLANTED)} errors" in page
+    assert f"{len(STOPPED)} of them" in page
+
+
 def test_errors_have_names_of_their_own() -> None:
     assert len({one.error for one in PLANTED}) == len({one.plant for one in PLANTED}) == len(PLANTED)
-    assert not issubclass(LeafDoubled, AssertionError)
