@@ -76,7 +76,7 @@ def _split_all(priced: PricedPeriod, rules: Rules) -> tuple[tuple[PoolResult, ..
     taxes = taxes_in_force(rules.prices.taxes, priced.inputs.calendar.days(priced.inputs.period))
     services = service_costs(priced, rules)
     for pool in rules.pools:
-        _keep(_split(pool, priced, rules, lines, services.get(pool.id)), pools, lines)
+        _keep(_split(pool, priced, lines, services.get(pool.id)), pools, lines)
     if rules.loss is not None:
         _keep(split_loss(rules.loss, rules.pools, priced), pools, lines)
     untaxed = tuple(lines)
@@ -94,13 +94,13 @@ def _keep(split: tuple[PoolResult, tuple[Line, ...]], pools: list[PoolResult], l
 
 
 def _split(
-    pool: Pool, priced: PricedPeriod, rules: Rules, earlier: Sequence[Line], service: ServiceCost | None
+    pool: Pool, priced: PricedPeriod, earlier: Sequence[Line], service: ServiceCost | None
 ) -> tuple[PoolResult, tuple[Line, ...]]:
     if isinstance(pool.rule, OwnUseRule | DirectRule):
         return split_metered(pool, priced)
     if isinstance(pool.rule, StandingRule | MinimumRule):
         return split_fixed(pool, priced, earlier)
-    return split_shared(pool, priced, rules, service)
+    return split_shared(pool, priced, service)
 
 
 def _require_conserved(result: PoolResult, lines: Sequence[Line]) -> None:

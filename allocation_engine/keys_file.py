@@ -12,6 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from allocation_engine.agreements import AgreementTerms, LegalDefault
+from allocation_engine.formula.setting import Sources
 from allocation_engine.keys import DegreeDays, DemandMethod, Driver, EstimateLimit, Group, Key, Stage
 from allocation_engine.pools import DemandRule, Fallback, Grain, KeyedRule
 from allocation_engine.rule_table import RuleTable, nearest
@@ -29,18 +30,21 @@ LEASE = "lease"
 
 @dataclass(frozen=True, slots=True)
 class KeySources:
-    """What keys may speak of by name; `bands` are the names of each tariff's bands."""
+    """What keys may speak of by name; `bands` are the names of each tariff's bands, `formulas` what formulas may."""
 
     numbers: Mapping[str, UnitNumbers]
     series: Mapping[str, DailySeries]
     bands: Mapping[str, frozenset[str]]
     tables: Tables
+    formulas: Sources
 
 
 def group_ids(content: Mapping[str, Any]) -> frozenset[str]:
     """Give the names of all groups in the content of `pools.toml`, before it is read: numbers may be given for them."""
     found: set[str] = set()
     for pool in _dicts(content.get("pools")):
+        floors = pool.get("floors")
+        found.update(floors if isinstance(floors, dict) else ())
         for stage in _dicts(pool.get("stages")):
             groups = stage.get("groups")
             found.update(groups if isinstance(groups, dict) else ())
@@ -65,7 +69,7 @@ def read_keyed(table: RuleTable, names: SiteNames, sources: KeySources, units: t
             estimates = estimates or law
     if estimates is not None and any(all(key.is_metered for key in stage.keys) for stage in stages):
         table.fault("keys", "too much may be estimated and no key is left then", "add a key that measures nothing")
-    return KeyedRule(units, stages, table.choice("grain", Grain), _fallback(table), estimates)
+    return KeyedRule(units, stages, table.choice("grain", Grain), read_fallback(table), estimates)
 
 
 def read_demand(table: RuleTable, names: SiteNames, sources: KeySources, units: tuple[UnitId, ...]) -> DemandRule:
@@ -80,7 +84,7 @@ def read_demand(table: RuleTable, names: SiteNames, sources: KeySources, units: 
         _require_meters(table, "method", names, units)
     peak_of = table.ids("peak_of", "node", names.nodes) if table.has("peak_of") else ()
     nodes = tuple(NodeId(node) for node in peak_of)
-    return DemandRule(units, method, nodes, contracted, table.choice("grain", Grain), _fallback(table))
+    return DemandRule(units, method, nodes, contracted, table.choice("grain", Grain), read_fallback(table))
 
 
 def read_terms(table: RuleTable, valid_from: date, tables: Tables) -> AgreementTerms | None:
@@ -152,13 +156,13 @@ def _key(
     subjects = tuple(group.id for group in groups) or units
     for one in numbers:
         _require_numbers(table, "by", one, subjects)
-    times_of = _times_of(table, sources)
+    times_of = read_times_of(table, sources)
     return Key(
         part=part,
         drivers=drivers,
         numbers=numbers,
         rated=_rated(table, sources, subjects, drivers),
-        times=_times(table, sources, times_of),
+        times=read_times(table, sources, times_of),
         times_of=times_of,
         degree_days=_degree_days(table, sources) if table.has("degree_days") else None,
         meters=tuple(sorted(meters.items())),
@@ -184,11 +188,13 @@ def _rated(
     return rated
 
 
-def _times_of(table: RuleTable, sources: KeySources) -> str:
+def read_times_of(table: RuleTable, sources: KeySources) -> str:
+    """Read whose bands carry the time coefficients."""
     return table.one_id("times_of", "tariff", sources.bands) if table.has("times_of") else MAIN_TARIFF
 
 
-def _times(table: RuleTable, sources: KeySources, times_of: str) -> tuple[tuple[str, Fraction], ...]:
+def read_times(table: RuleTable, sources: KeySources, times_of: str) -> tuple[tuple[str, Fraction], ...]:
+    """Read a coefficient for each band of a tariff; empty where none are given."""
     if not table.has("times"):
         return ()
     times = table.table("times")
@@ -298,7 +304,8 @@ def _estimates(table: RuleTable) -> EstimateLimit | None:
     return EstimateLimit(area_max, slots_max, source)
 
 
-def _fallback(table: RuleTable) -> Fallback | None:
+def read_fallback(table: RuleTable) -> Fallback | None:
+    """Read who pays where all weights are 0; None where nobody is named."""
     return table.choice("fallback", Fallback) if table.has("fallback") else None
 
 

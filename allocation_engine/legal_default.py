@@ -20,6 +20,7 @@ from allocation_engine.pools import (
     Pool,
     PoolClass,
     Rule,
+    SpreadingRule,
 )
 from metering.identity import UnitId
 
@@ -39,7 +40,7 @@ def rule_in_force(pool: Pool, first_day: date) -> tuple[Pool, str]:
 def units_of(rule: Rule) -> tuple[UnitId, ...]:
     """Give the units whose occupants may be charged by a shared rule."""
     match rule:
-        case AreaRule() | KeyedRule() | DemandRule():
+        case AreaRule() | KeyedRule() | DemandRule() | SpreadingRule():
             return rule.units
         case PassThroughRule():
             return tuple(sorted(unit for _, units in rule.floors for unit in units))

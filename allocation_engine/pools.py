@@ -11,7 +11,7 @@ from enum import StrEnum
 from fractions import Fraction
 
 from allocation_engine.agreements import AgreementTerms
-from allocation_engine.formula import Formula
+from allocation_engine.formula.proven import Formula
 from allocation_engine.keys import DemandMethod, EstimateLimit, Stage
 from allocation_engine.media import Medium
 from allocation_engine.tariff import MAIN_TARIFF
@@ -107,7 +107,8 @@ class PassThroughRule:
     """A formula says which part of the cost is passed on; the residual bearer pays the rest.
 
     formula        linear in `main_delta`, the cost of the path in one grain span
-    floors         stage one: each floor with its units, which share the floor's part by area x occupied slots
+    floors         stage one: each floor (or each unit by itself) with its units, which share its part by area x
+                   occupied slots
     passed_on_max  most of the cost that may be passed on, above 0 and at most 1; below 0 nothing is
     residual       who pays what is not passed on
     """
@@ -117,6 +118,21 @@ class PassThroughRule:
     grain: Grain
     passed_on_max: Fraction
     residual: PartyId
+
+
+@dataclass(frozen=True, slots=True)
+class SpreadingRule:
+    """A formula gives weights; the whole cost of each grain span is divided by them.
+
+    formula   what a unit, or its floor, weighs in a slot; `main_delta` in it is the cost of the day
+    floors    each floor with its units, which share what it weighs by area; empty where the formula knows no floors
+    """
+
+    formula: Formula
+    units: tuple[UnitId, ...]
+    floors: tuple[tuple[str, tuple[UnitId, ...]], ...]
+    grain: Grain
+    fallback: Fallback | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +186,8 @@ class DemandRule:
     fallback: Fallback | None
 
 
-Rule = OwnUseRule | DirectRule | AreaRule | PassThroughRule | StandingRule | MinimumRule | KeyedRule | DemandRule
+FormulaRule = PassThroughRule | SpreadingRule
+Rule = OwnUseRule | DirectRule | AreaRule | FormulaRule | StandingRule | MinimumRule | KeyedRule | DemandRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ A rule that cannot be shown to conserve is refused here, when it is saved, not w
 from __future__ import annotations
 
 from enum import StrEnum
-from fractions import Fraction
 
-from allocation_engine.formula import AREA, COST, PLAIN, Formula, FormulaInvalid, Number, parse_formula
+from allocation_engine.formula_file import read_formula_rule
 from allocation_engine.keys_file import KeySources, read_demand, read_keyed, read_terms
 from allocation_engine.pools import (
     AreaRule,
@@ -18,7 +17,6 @@ from allocation_engine.pools import (
     Measure,
     MinimumRule,
     OwnUseRule,
-    PassThroughRule,
     Pool,
     PoolClass,
     Rule,
@@ -28,7 +26,7 @@ from allocation_engine.prices import Prices
 from allocation_engine.rule_table import RuleTable
 from allocation_engine.rules import SiteNames
 from allocation_engine.tariff import MAIN_TARIFF
-from metering.identity import NodeId, PartyId, PoolId, UnitId
+from metering.identity import NodeId, PoolId, UnitId
 
 
 class _RuleName(StrEnum):
@@ -42,12 +40,6 @@ class _RuleName(StrEnum):
     MINIMUM = "minimum"
 
 
-class _Reading(StrEnum):
-    """Of the two readings a formula may have, the one this engine knows: it says which part is passed on."""
-
-    PASS_THROUGH = "pass-through"
-
-
 _GROUNDS = {
     PoolClass.MUST: (_RuleName.AREA, _RuleName.KEYS, _RuleName.DEMAND),
     PoolClass.NEGOTIATED: (_RuleName.AREA, _RuleName.FORMULA, _RuleName.KEYS, _RuleName.DEMAND),
@@ -57,7 +49,6 @@ _WITHOUT_PATH = (_RuleName.OWN_USE, _RuleName.STANDING, _RuleName.MINIMUM)
 _WITHOUT_ENERGY = (_RuleName.STANDING, _RuleName.MINIMUM)
 _METERED = (OwnUseRule, DirectRule)
 _MICRO = 6
-_NO_FORMULA = Formula("0", Number(Fraction(0)))
 
 
 def read_pools(root: RuleTable, names: SiteNames, sources: KeySources, prices: Prices) -> tuple[Pool, ...]:
@@ -140,7 +131,8 @@ def _rule(table: RuleTable, name: _RuleName, names: SiteNames, sources: KeySourc
             fallback = table.choice("fallback", Fallback) if table.has("fallback") else None
             return AreaRule(_units(table, "units", names), table.choice("grain", Grain), fallback)
         case _RuleName.FORMULA:
-            return _pass_through(table, names, set(sources.series))
+            listed = _units(table, "units", names) if table.has("units") else None
+            return read_formula_rule(table, names, sources, listed)
         case _RuleName.KEYS:
             return read_keyed(table, names, sources, _units(table, "units", names))
         case _RuleName.DEMAND:
@@ -158,53 +150,6 @@ def _meters(table: RuleTable, units: tuple[UnitId, ...], names: SiteNames) -> tu
     if {unit for unit, _ in meters} != set(units) or len({node for _, node in meters}) != len(meters):
         table.fault("", "each unit of the pool needs one meter of its own here", 'write a101 = "w-a101", ...')
     return meters
-
-
-def _pass_through(table: RuleTable, names: SiteNames, daily: set[str]) -> PassThroughRule:
-    table.choice("reading", _Reading)
-    grain = table.choice("grain", Grain)
-    formula = _formula(table, daily)
-    if grain is Grain.PERIOD and formula.inputs & daily:
-        table.fault("grain", f"{', '.join(sorted(formula.inputs & daily))} changes daily", 'use grain = "day"')
-    if formula is not _NO_FORMULA and "main_delta" not in formula.inputs:
-        table.fault("formula", "the formula does not say what is passed on", "multiply by main_delta")
-    floors_table = table.table("floors")
-    floors = tuple((floor, _units(floors_table, floor, names)) for floor in sorted(floors_table.keys))
-    listed = [unit for _, units in floors for unit in units]
-    if not listed or len(set(listed)) != len(listed):
-        table.fault("floors", "each unit must stand on one floor, and at least one floor be named", "list units once")
-    return PassThroughRule(
-        formula=formula,
-        floors=floors,
-        grain=grain,
-        passed_on_max=_clamp(table),
-        residual=PartyId(table.one_id("residual", "party", names.parties)),
-    )
-
-
-def _formula(table: RuleTable, daily: set[str]) -> Formula:
-    text = table.text("formula")
-    inputs = {"main_delta": COST, "floor_area": AREA, "total_area": AREA} | dict.fromkeys(daily, PLAIN)
-    try:
-        return parse_formula(text, inputs, COST) if text else _NO_FORMULA
-    except FormulaInvalid as error:
-        table.fault("formula", str(error), "only numbers, named inputs, + - * / min max and brackets are known")
-        return _NO_FORMULA
-
-
-def _clamp(table: RuleTable) -> Fraction:
-    """Read `["0", "1"]`: the least and the most part that may be passed on. More than all would not conserve."""
-    content = table.raw("clamp")
-    try:
-        least, most = (Fraction(one) for one in content if isinstance(one, str))
-        if least == 0 < most <= 1:
-            return most
-    except (TypeError, ValueError, ZeroDivisionError):
-        pass
-    if content is not None:
-        mend = 'write clamp = ["0", "1"]: from nothing to at most everything'
-        table.fault("clamp", f"clamp is {content!r}; lines and residual would not add up to the cost", mend)
-    return Fraction(1)
 
 
 def _units(table: RuleTable, key: str, names: SiteNames) -> tuple[UnitId, ...]:

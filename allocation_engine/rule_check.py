@@ -18,7 +18,7 @@ import numpy as np
 from allocation_engine.errors import SeriesIncomplete
 from allocation_engine.facts import Facts
 from allocation_engine.intervals import SlotQuality
-from allocation_engine.pools import AreaRule, DirectRule, OwnUseRule, PassThroughRule, Pool
+from allocation_engine.pools import AreaRule, DirectRule, FormulaRule, OwnUseRule, PassThroughRule, Pool
 from allocation_engine.series import DailySeries
 from metering.errors import BooksError
 from metering.identity import NodeId, UnitId
@@ -147,13 +147,13 @@ def _pool_findings(pool: Pool, draft: Facts) -> Iterator[Finding]:
     if isinstance(pool.rule, OwnUseRule):
         needs = {"meter": "fit a meter and name its node in site.toml, or leave it out by name"}
         yield from check_records({unit: {"meter": units[unit].node} for unit in known}, needs, "unit")
-    if isinstance(pool.rule, PassThroughRule):
+    if isinstance(pool.rule, FormulaRule):
         yield from _series_findings(pool.rule, draft)
     own = (units[unit].node for unit in known) if isinstance(pool.rule, OwnUseRule) else ()
     yield from _energy_findings({*pool.path, *pool.deduct, *(node for node in own if node is not None)}, draft)
 
 
-def _series_findings(rule: PassThroughRule, draft: Facts) -> Iterator[Finding]:
+def _series_findings(rule: FormulaRule, draft: Facts) -> Iterator[Finding]:
     for series in draft.rules.series:
         if series.name in rule.formula.inputs:
             for day in draft.inputs.calendar.days(draft.inputs.period):

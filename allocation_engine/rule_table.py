@@ -49,6 +49,10 @@ class RuleTable:
         self._asked.add(key)
         return key in self._table
 
+    def holds(self, key: str, kind: type) -> bool:
+        """Say whether something of `kind` stands at `key`."""
+        return self.has(key) and isinstance(self._table[key], kind)
+
     def close(self) -> None:
         """Keep a mistake for every key that nothing asked for."""
         for key in self._table:
@@ -65,6 +69,10 @@ class RuleTable:
             reader = RuleTable(self.source, (*self.place, key, index), table, self._faults)
             yield reader
             reader.close()
+
+    def within(self, *place: str | int) -> RuleTable:
+        """Give an empty table at a place below this one, for mistakes that are found later."""
+        return RuleTable(self.source, (*self.place, *place), {}, self._faults)
 
     def table(self, key: str) -> RuleTable:
         """Give the table `key`; an empty one after a mistake."""

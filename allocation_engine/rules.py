@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from allocation_engine.formula.setting import NO_SOURCES, Sources
 from allocation_engine.loss_rule import LossRule
 from allocation_engine.pools import Pool
 from allocation_engine.prices import Prices
@@ -37,6 +38,7 @@ class Rules:
 
     services   the pools that serve each other; None where none do
     loss       that losses are shared; None where they stay in no pool
+    formulas   what formulas may speak of
     """
 
     prices: Prices
@@ -45,6 +47,7 @@ class Rules:
     document: dict[str, Any]
     services: Services | None = None
     loss: LossRule | None = None
+    formulas: Sources = NO_SOURCES
 
     @property
     def tariff(self) -> Tariff:

@@ -11,6 +11,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeVar
 
+from allocation_engine.formula.setting import Sources
+from allocation_engine.formula_file import read_definitions, require_definitions_used
 from allocation_engine.keys import Driver
 from allocation_engine.keys_file import KeySources, group_ids
 from allocation_engine.loss_file import read_loss
@@ -110,13 +112,14 @@ def _rules(
     invoices = None if billed is None else _root(billed, faults)
     prices = read_prices(roots[0], invoices, names, tables)
     series = _series(roots[1], days)
-    sources = KeySources(
-        numbers=_numbers(roots[1], numbers, names, group_ids(pools.content)),
-        series={one.name: one for one in series},
-        bands={one.id: frozenset(band for v in one.versions for band, _ in v.rates) for one in prices.tariffs},
-        tables=tables,
-    )
+    known = _numbers(roots[1], numbers, names, group_ids(pools.content))
+    bands = {one.id: frozenset(band for v in one.versions for band, _ in v.rates) for one in prices.tariffs}
+    by_name = {one.name: one for one in series}
+    formulas = read_definitions(roots[1], Sources(known, by_name, {}, names.nodes, bands))
+    sources = KeySources(known, by_name, bands, tables, formulas)
     found = read_pools(roots[1], names, sources, prices)
+    if not faults:
+        require_definitions_used(roots[1], formulas, found)
     services = read_services(roots[1], found)
     loss = read_loss(roots[1], names, {pool.id for pool in found})
     check_pools(roots[0], prices, {pool.id for pool in found})
@@ -131,7 +134,7 @@ def _rules(
         document["invoices"] = _plain(billed.content)
     if tables.used:
         document["tables"] = {name: _plain(source.content) for name, source in sorted(tables.used.items())}
-    return Rules(prices, found, series, document, services, loss)
+    return Rules(prices, found, series, document, services, loss, formulas)
 
 
 def _root(source: TomlSource, faults: list[Fault]) -> RuleTable:

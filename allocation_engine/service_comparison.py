@@ -42,7 +42,7 @@ def compare_methods(priced: PricedPeriod, rules: Rules) -> Iterator[MethodOutcom
             continue
         parties: dict[PartyId, int] = defaultdict(int)
         for pool in _pools(services, rules):
-            for line in split_shared(pool, priced, rules, costs[pool.id])[1]:
+            for line in split_shared(pool, priced, costs[pool.id])[1]:
                 parties[line.party] += line.amount_minor
         charged = tuple((pool, cost.cost_minor) for pool, cost in sorted(costs.items()))
         yield MethodOutcome(method, charged, tuple(sorted(parties.items())), None)

@@ -19,7 +19,7 @@ from allocation_engine.apportion import WEIGHT_BITS, Divided, divide_rows
 from allocation_engine.errors import AllWeightsZero, PeriodNotReady
 from allocation_engine.formula_split import days_of, split_by_formula
 from allocation_engine.inputs import Int64Array
-from allocation_engine.layers import NONE, ONE, Layer, Span, Split, Takers, group_sums, rest_of, times
+from allocation_engine.layers import NONE, ONE, Layer, Span, Split, Takers, rest_of, times
 from allocation_engine.legal_default import rule_in_force
 from allocation_engine.money import to_minor
 from allocation_engine.pool_cost import PoolCost, cost_of
@@ -37,7 +37,6 @@ from allocation_engine.pools import (
 )
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.row_sums import RowSums, largest_unit
-from allocation_engine.rules import Rules
 from allocation_engine.run import DayShare, Line, LineKind, PoolResult, ShareTrace
 from allocation_engine.service_costs import ServiceCost
 from allocation_engine.stages import split_by_keys
@@ -189,14 +188,14 @@ class SharedPool:
 
 
 def split_shared(
-    pool: Pool, priced: PricedPeriod, rules: Rules, service: ServiceCost | None = None
+    pool: Pool, priced: PricedPeriod, service: ServiceCost | None = None
 ) -> tuple[PoolResult, tuple[Line, ...]]:
     """Split a pool as `share_out` does and make its account and lines."""
-    shared = share_out(pool, priced, rules, service)
+    shared = share_out(pool, priced, service)
     return shared.result(), tuple(shared.lines())
 
 
-def share_out(pool: Pool, priced: PricedPeriod, rules: Rules, service: ServiceCost | None = None) -> SharedPool:
+def share_out(pool: Pool, priced: PricedPeriod, service: ServiceCost | None = None) -> SharedPool:
     """Split a pool by area, formula, keys or demand; raises AllWeightsZero, PeriodNotReady, SeriesIncomplete.
 
     service   what it costs its own users, where pools serve each other; else None

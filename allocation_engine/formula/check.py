@@ -76,12 +76,14 @@ def type_term(
     faults = list(plain.faults)
     if not faults and _fits(first, wanted):
         return first, faults, plain.remarks
-    solved = []
+    solved, without_kelvin = [], first
     for number in _bare_factors(term):
         typing = _Typing(setting, known, number.position)
         typed = typing.visit(term)
         if not typing.faults and _fits(typed, wanted):
             solved.append((number, typed, typing))
+        elif not typing.faults and _fits(typed, None):
+            without_kelvin = typed
     if len(solved) == 1:
         _, typed, typing = solved[0]
         return typed, [], typing.remarks
@@ -90,7 +92,7 @@ def type_term(
         told = {"numbers": ", ".join(numbers), "example": f"{numbers[-1]} K"}
         return first, [fault_at(Slip.WHICH_DEGREES, solved[-1][0].position, **told)], plain.remarks
     if not faults and wanted is not None and first.dimension not in (wanted, None):
-        faults.append(fault_at(Slip.RESULT, 1, found=first.dimension, wanted=wanted))
+        faults.append(fault_at(Slip.RESULT, 1, found=without_kelvin.dimension, wanted=wanted))
     return first, faults, plain.remarks
 
 
@@ -244,10 +246,10 @@ class _Typing:
     def _unknown(self, slip: Slip, position: int, name: str, known: Collection[str]) -> None:
         close = difflib.get_close_matches(name, sorted(known), n=1)
         listed = ", ".join(sorted(known)[:12]) or "-"
-        told = Choice((f"did you mean {close[0]!r}?", f"是否指“{close[0]}”？"))
-        self._refuse(
-            slip, position, name=name, nearest=told if close else Choice((f"known: {listed}", f"可用：{listed}"))
-        )
+        told = Choice((f"known: {listed}", f"可用：{listed}"))
+        if close:
+            told = Choice((f"did you mean {close[0]!r}?", f"是否指“{close[0]}”？"))
+        self._refuse(slip, position, name=name, nearest=told)
 
     def _refuse(self, slip: Slip, position: int, **fields: object) -> None:
         self.faults.append(fault_at(slip, position, **fields))

@@ -89,6 +89,8 @@ class Vector:
 
     def times(self, other: Vector) -> Vector:
         """Multiply place by place."""
+        if self is ONE or other is ONE:
+            return other if self is ONE else self
         tops, bottoms = times(self.tops, other.tops), times(self.bottoms, other.bottoms)
         shared = np.gcd(tops, bottoms)
         return Vector(narrow(tops // shared), narrow(bottoms // shared))
@@ -102,11 +104,16 @@ class Vector:
 
     def over_one(self) -> tuple[Ints, int]:
         """Bring all to one denominator: whole numbers, and what they are to be divided by."""
-        common = lcm(*{int(one) for one in self.bottoms})
-        return times(self.tops, whole([common]) // self.bottoms), common
+        common = common_multiple(self.bottoms)
+        return (self.tops if common == 1 else times(self.tops, whole([common]) // self.bottoms)), common
 
 
 ONE = Vector(np.ones(1, np.int64), np.ones(1, np.int64))
+
+
+def common_multiple(numbers: Ints) -> int:
+    """Give the smallest number that all divide."""
+    return lcm(*(int(one) for one in np.unique(numbers)))
 
 
 def common_bottoms(vectors: Iterable[Ints]) -> Ints:

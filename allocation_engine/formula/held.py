@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from math import lcm
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from allocation_engine.formula.exact_arrays import (
     Ints,
     Vector,
     common_bottoms,
+    common_multiple,
     narrow,
     peak,
     plus,
@@ -97,7 +97,7 @@ def weigh_held(evaluate: Evaluate, row_count: int, holdings: Holdings, day_of_sl
 
     in_blocks(task, len(starts), block * slot_count)
     found = [one for one in sums if one is not None]
-    common = lcm(*{int(bottom) for one in found for bottom in one.bottoms})
+    common = common_multiple(np.concatenate([one.bottoms for one in found]))
     entries = np.concatenate([times(one.tops, whole([common]) // one.bottoms) for one in found])
     weights = np.zeros((holdings.taker_count, holdings.span_count), object)
     if holdings.takers.size * peak(entries) < LIMIT:

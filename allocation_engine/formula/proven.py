@@ -7,7 +7,7 @@ Spreading conserves because parts are weights divided by their sum: no weight ma
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from allocation_engine.formula.check import Remark, Typed, shown_range, shown_term, type_term
@@ -15,7 +15,7 @@ from allocation_engine.formula.dimensions import MONEY, PLAIN, Dimension
 from allocation_engine.formula.faults import Choice, FormulaFault, FormulaInvalid, Slip, fault_at
 from allocation_engine.formula.ranges import Range, largest
 from allocation_engine.formula.setting import Definition, Pace, Reading, Setting, Space
-from allocation_engine.formula.terms import Call, Input, Number, Sentence, Term, names_in, walk
+from allocation_engine.formula.terms import Call, Input, MeterOf, Number, Sentence, Term, names_in, walk
 
 STEPS_MAX = 2 * 10**9
 """Numbers computed for single units and slots in a month: some seconds, and a bound on what a rule can ask for."""
@@ -24,22 +24,31 @@ DEFINITIONS_MAX = 64
 _ZERO = Fraction(0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Formula:
-    """A formula that was proven to conserve where it stands.
+    """A formula that was proven to conserve where it stands. Two are equal when they compute the same.
 
     sentence      with the units understood written in
     definitions   that it rests on, in an order in which each uses only earlier ones
     term          what a weight or the part passed on is, negatives dealt with
     proof         why it conserves: sentences in English and Chinese
+    has_cells     whether a definition or the term varies by unit and by slot
     """
 
-    setting: Setting
+    setting: Setting = field(compare=False)
     sentence: Sentence
     definitions: tuple[tuple[str, Term], ...]
     term: Term
     typed: Typed
     proof: tuple[Choice, ...]
+    has_cells: bool = False
+
+    @classmethod
+    def stand_in(cls, setting: Setting) -> Formula:
+        """Give a formula that is 0, so that what stands beside a wrong one can still be checked; nothing runs it."""
+        zero = Number(_ZERO)
+        typed = Typed(zero, None, Space.NONE, Pace.NONE, Range.only(_ZERO))
+        return cls(setting, Sentence(zero), (), zero, typed, ())
 
     @property
     def text(self) -> str:
@@ -90,6 +99,7 @@ def check_formula(sentence: Sentence, setting: Setting) -> Formula:
         term=Call("max", (typed.term, Number(_ZERO))) if typed.range.may_be_negative else typed.term,
         typed=typed,
         proof=tuple(_proof(typed, setting, remarks)),
+        has_cells=any(one.has_cells for one in (*known.values(), typed)),
     )
 
 
@@ -181,11 +191,12 @@ def _passed_on_faults(typed: Typed, setting: Setting, known: Mapping[str, Typed]
 
 
 def _pace_of(term: Term, setting: Setting, known: Mapping[str, Typed]) -> Pace:
+    """Say how often an input may change; what is made of inputs is not asked."""
+    if isinstance(term, MeterOf):
+        return Pace.SLOT
     if not isinstance(term, Input):
-        return type_term(term, setting, known, None)[0].pace if not isinstance(term, Number) else Pace.NONE
-    if term.name in known:
-        return known[term.name].pace
-    meaning = setting.meaning(term.name, term.position)
+        return Pace.NONE
+    meaning = known.get(term.name) or setting.meaning(term.name, term.position)
     return Pace.NONE if meaning is None or isinstance(meaning, FormulaFault) else meaning.pace
 
 

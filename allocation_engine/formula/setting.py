@@ -22,6 +22,7 @@ from allocation_engine.formula.ranges import ANY, NOT_NEGATIVE, POSITIVE, Range
 from allocation_engine.formula.terms import Sentence
 from allocation_engine.formula.vocabulary import Vocabulary
 from allocation_engine.series import DailySeries
+from allocation_engine.tariff import MAIN_TARIFF
 from allocation_engine.unit_numbers import MissingNumber, UnitNumbers
 from metering.identity import NodeId, UnitId
 
@@ -63,7 +64,8 @@ class Meaning:
 
 class _Named(Protocol):
     @property
-    def names(self) -> tuple[tuple[str, str], ...]: ...
+    def names(self) -> tuple[tuple[str, str], ...]:
+        """Names by language."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,12 +79,13 @@ class Definition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sources:
-    """What all formulas of a site may speak of by name."""
+    """What all formulas of a site may speak of by name; `bands` are the names of each tariff's bands."""
 
     numbers: Mapping[str, UnitNumbers]
     series: Mapping[str, DailySeries]
     definitions: Mapping[str, Definition]
     nodes: frozenset[NodeId]
+    bands: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -97,12 +100,15 @@ class Sources:
                 yield name, dict(one.names).get("zh", "")
 
 
+NO_SOURCES = Sources({}, {}, {}, frozenset())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
     """The pool a formula stands in.
 
     floors       each floor with its units; empty where the pool knows none
-    times        coefficients by band; empty where none are given
+    times        coefficients by band of tariff `times_of`; empty where none are given
     rated        rated power of the units
     unmetered    units without a meter of their own
     is_daily     whether the grain is a day
@@ -115,6 +121,7 @@ class Setting:
     units: tuple[UnitId, ...]
     floors: Mapping[str, tuple[UnitId, ...]] = field(default_factory=dict)
     times: tuple[tuple[str, Fraction], ...] = ()
+    times_of: str = MAIN_TARIFF
     rated: UnitNumbers | None = None
     unmetered: tuple[UnitId, ...] = ()
     is_daily: bool = True
@@ -124,7 +131,7 @@ class Setting:
     def meaning(self, name: str, position: int) -> Meaning | FormulaFault | None:
         """Say what an input is, or why it cannot be used here; None for a name that nothing has."""
         if name in self.sources.numbers:
-            return self._table(self.sources.numbers[name], position)
+            return self.table_meaning(self.sources.numbers[name], position)
         if name in self.sources.series:
             series = self.sources.series[name]
             unit = measured_in(series.unit)
@@ -163,7 +170,7 @@ class Setting:
         if measured_in(self.rated.unit).dimension != POWER:
             table, unit = self.rated.name, self.rated.unit
             return fault_at(Slip.RATED_NO_POWER, position, name=name, table=table, unit=unit)
-        rated = self._table(self.rated, position)
+        rated = self.table_meaning(self.rated, position)
         if not isinstance(rated, Meaning):
             return rated
         if rated.range.may_be_zero:
@@ -171,8 +178,8 @@ class Setting:
             return fault_at(Slip.MAY_DIVIDE_BY_ZERO, position, what=what, range=shown)
         return Meaning(PLAIN, Space.UNIT, Pace.SLOT, NOT_NEGATIVE)
 
-    def _table(self, table: UnitNumbers, position: int) -> Meaning | FormulaFault:
-        """A table speaks of units if it knows all of them, else of floors."""
+    def table_meaning(self, table: UnitNumbers, position: int) -> Meaning | FormulaFault:
+        """Say what a table is here: it speaks of units if it knows all of them, else of floors."""
         is_whole = table.missing is MissingNumber.ZERO
         subjects: tuple[str, ...] = self.units
         space = Space.UNIT
@@ -182,9 +189,10 @@ class Setting:
         if missing and not is_whole:
             return fault_at(Slip.NO_NUMBER, position, name=table.name, subjects=", ".join(missing[:5]))
         unit = measured_in(table.unit)
-        known = [number * unit.scale for one in subjects for _, number in table.days.get(one, ())]
-        numbers = Range.over([*known, *([Fraction(0)] if is_whole else [])]) if subjects else ANY
-        return Meaning(unit.dimension, space, _pace(table, subjects), numbers, unit.is_point)
+        found = {(n.numerator, n.denominator) for one in subjects for _, n in table.days.get(one, ())}
+        known = [Fraction(*one) * unit.scale for one in (*found, *([(0, 1)] if is_whole else []))]
+        bounds = Range.over(known) if subjects else ANY
+        return Meaning(unit.dimension, space, _pace(table, subjects), bounds, unit.is_point)
 
 
 def _pace(table: UnitNumbers, subjects: tuple[str, ...]) -> Pace:

@@ -74,6 +74,7 @@ class _Token(NamedTuple):
 
     @property
     def shown(self) -> object:
+        """As messages write it."""
         return _END if self.kind == "end" else repr(self.text)
 
 

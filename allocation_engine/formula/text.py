@@ -40,6 +40,7 @@ class _Writer:
         self._language = language
 
     def write(self, term: Term) -> str:
+        """Write one term."""
         match term:
             case Number(number, unit):
                 return decimal_text(number) + self._unit(unit)

@@ -13,6 +13,7 @@ from allocation_engine.formula.setting import Setting
 from allocation_engine.formula.syntax import parse_formula
 from allocation_engine.formula.terms import Sentence
 from allocation_engine.formula.text import write_formula
+from allocation_engine.formula.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,16 @@ def check_rule_text(text: str | Mapping[str, Any], setting: Setting) -> Verdict:
     """
     sentence: Sentence | None = None
     try:
-        sentence = read_formula(text, setting)
+        sentence = read_formula(text, setting.sources.vocabulary)
         return Verdict(setting, sentence, check_formula(sentence, setting), None)
     except FormulaInvalid as invalid:
         return Verdict(setting, sentence, None, invalid)
 
 
-def read_formula(text: str | Mapping[str, Any], setting: Setting) -> Sentence:
+def read_formula(written: str | Mapping[str, Any], vocabulary: Vocabulary) -> Sentence:
     """Read text or blocks; raises FormulaInvalid, BlocksInvalid."""
-    vocabulary = setting.sources.vocabulary
-    written = text if isinstance(text, str) else write_formula(from_blocks(text), vocabulary, "en")
-    return parse_formula(written, vocabulary)
+    text = written if isinstance(written, str) else write_formula(from_blocks(written), vocabulary, "en")
+    return parse_formula(text, vocabulary)
 
 
 def _faults(invalid: FormulaInvalid) -> list[dict[str, Any]]:

@@ -160,7 +160,7 @@ def test_rules_handed_to_the_wrong_place_are_a_mistake_of_ours(
     priced = PricedPeriod.of(inputs, *rules.prices.tariffs)
     shared, metered = rules.pools
     with pytest.raises(TypeError, match="own-use is no shared pool"):
-        split_shared(metered, priced, rules)
+        split_shared(metered, priced)
     with pytest.raises(TypeError, match="lift is neither a standing nor a minimum charge"):
         split_fixed(shared, priced, ())
     nobody = Subjects.of_groups((), inputs, [], [])

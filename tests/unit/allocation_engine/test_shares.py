@@ -10,7 +10,7 @@ import pytest
 
 from allocation_engine.close_period import close_period
 from allocation_engine.errors import AllWeightsZero, PeriodNotReady, SeriesIncomplete
-from allocation_engine.formula import FormulaUndefined
+from allocation_engine.formula.faults import FormulaUndefined
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.rules import Rules
 from allocation_engine.run import LineKind, Run, ShareTrace
@@ -230,10 +230,10 @@ def test_decimals_of_a_temperature_are_kept_in_the_trace(
 def test_a_formula_that_divides_by_zero_refuses_the_run(
     make_inputs: MakeInputs, make_rules: MakeRules, formula_pool: Pool
 ) -> None:
-    inputs = lobby(make_inputs)
-    pool = {**formula_pool, **FLOORS, "formula": "main_delta / (tmax - 26)"}
-    with pytest.raises(FormulaUndefined, match="divides by zero"):
-        close_period(inputs, make_rules(inputs, pool, tmax={"2026-07-01": "26"}))
+    # That a divisor may be 0 is found when rules are saved; that nothing has an area is a fact of the period.
+    inputs = lobby(make_inputs, units={one: (0, None) for one in "abc"})
+    with pytest.raises(FormulaUndefined, match="divides by 0"):
+        close_period(inputs, make_rules(inputs, {**formula_pool, **FLOORS}, tmax={"2026-07-01": "26"}))
 
 
 def test_a_floor_without_area_leaves_its_part_to_the_residual_bearer(
