@@ -86,9 +86,32 @@ class Divided:
     raised: Int64Array
 
     @property
+    def cut(self) -> tuple[int, int | None]:
+        """From which remainder on rows got 1 more, and the last of them where ids told equal remainders apart.
+
+        Everybody is told, so it is nobody's remainder where that can be: with cost and total weight, a remainder is as
+        good as the weight.
+        """
+        if not self.raised.size:
+            return 0, None
+        others = np.delete(self.remainders, self.raised)
+        cut = roundest(int(others.max(initial=-1)), self.cut_remainder)
+        return (self.cut_remainder, int(self.raised[-1])) if cut is None else (cut, None)
+
+    @property
     def cut_remainder(self) -> int:
         """The smallest remainder that got 1 more; 0 if none did."""
         return int(self.remainders[self.raised[-1]]) if self.raised.size else 0
+
+
+def roundest(above: int, upto: int) -> int | None:
+    """Give the number in (`above`, `upto`] with the most zero bits at its end; None if there is none. -1 <= above."""
+    if above >= upto:
+        return None
+    if above < 0:
+        return 0
+    bits = (above ^ upto).bit_length() - 1
+    return upto >> bits << bits
 
 
 def divide_rows(amount: int, weights: Int64Array) -> Divided:

@@ -47,10 +47,11 @@ class _CommittedLine:
 
 @dataclass(frozen=True, slots=True)
 class Commitment:
-    """What a run is held to: `root` (32 octets), the same in every statement, and the root of each pool."""
+    """What a run is held to: `root` (32 octets), the same in every statement, and root and facts of each pool."""
 
     root: bytes
     roots: dict[PoolId, bytes]
+    facts: dict[PoolId, bytes]
     _run: SumTree
     _pools: dict[PoolId, SumTree]
     _lines: dict[str, _CommittedLine]
@@ -74,11 +75,12 @@ class Commitment:
         return InclusionProof(tuple(opened), tuple(openings), run.stubs)
 
     def to_document(self) -> dict[str, Any]:
-        """Give what is published of it, digests as hexadecimal text; `tops` are those of the pools' trees."""
+        """Give what is kept of it, octets as hexadecimal text; `tops` are those of the pools' trees."""
         tops = {pool: tree.node for pool, tree in self._pools.items()}
         return {
             "root": self.root.hex(),
             "pools": {pool: root.hex() for pool, root in self.roots.items()},
+            "facts": {pool: facts.hex() for pool, facts in self.facts.items()},
             "tops": {pool: [top.digest.hex(), top.charges, top.credits] for pool, top in tops.items()},
         }
 
@@ -104,13 +106,10 @@ def commit_run(run: Run, secret: bytes) -> Commitment:
             lines[one.line.id] = one
         trees[pool.id] = plant((leaf.digest, leaf) for line in by_pool[pool.id] for leaf in lines[line.id].leaves)
         _require_cost(pool, trees[pool.id].node)
-    roots = {pool.id: _root(pool, trees[pool.id], by_pool[pool.id]) for pool in run.pools}
+    facts = {pool.id: facts_of(stated_pool(pool, b""), cut_of(by_pool[pool.id])) for pool in run.pools}
+    roots = {pool: pool_root(pool, tree.node, facts_digest(facts[pool])) for pool, tree in trees.items()}
     tree = plant((place_of(pool), SumNode(root, 0, 0)) for pool, root in roots.items())
-    return Commitment(tree.node.digest, roots, tree, trees, lines)
-
-
-def _root(pool: PoolResult, tree: SumTree, lines: Sequence[Line]) -> bytes:
-    return pool_root(pool.id, tree.node, facts_digest(facts_of(stated_pool(pool, b""), cut_of(lines))))
+    return Commitment(tree.node.digest, roots, facts, tree, trees, lines)
 
 
 def _commit_lines(run_id: bytes, pool: PoolResult, lines: Sequence[Line], secret: bytes) -> Iterator[_CommittedLine]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from allocation_engine.apportion import round_parts
+from allocation_engine.apportion import round_parts, roundest
 from allocation_engine.errors import NotConserved
 from allocation_engine.inputs import Int64Array, Occupancy, PeriodInputs
 from allocation_engine.kernels import DAY_SLOTS
@@ -29,7 +29,7 @@ from allocation_engine.media import Medium
 from allocation_engine.money import to_minor
 from allocation_engine.pools import DirectRule, OwnUseRule, Pool, PoolClass
 from allocation_engine.pricing import PricedPeriod
-from allocation_engine.run import Line, LineKind, PoolResult
+from allocation_engine.run import ANY_LINE, Line, LineKind, PoolResult
 from allocation_engine.tree import TreeSpan, tree_spans
 from allocation_engine.weighing import BandRuns, RowSpans, weigh_exactly
 from metering.identity import NodeId, PartyId, UnitId
@@ -234,7 +234,9 @@ def _lines(priced: PricedPeriod, accounts: _Accounts) -> tuple[Line, ...]:
     unit = cost_unit(priced.currency)
     amounts = round_parts(costs, unit, to_minor(priced.cost_nano(accounts.loss_wh), priced.currency))
     extra = sorted((-(costs[one] % unit), one) for one in costs if amounts[one] != costs[one] // unit)
-    remainder, cut_id = extra[-1] if extra else (0, "")
+    others = [costs[one] % unit for one in costs if amounts[one] == costs[one] // unit]
+    last, last_id = extra[-1] if extra else (0, "")
+    cut = roundest(max(others, default=-1), -last) if extra else 0
     return tuple(
         Line(
             pool=LOSS_POOL,
@@ -246,8 +248,8 @@ def _lines(priced: PricedPeriod, accounts: _Accounts) -> tuple[Line, ...]:
             trace=replace(
                 traces[one],
                 extra=amounts[one] != costs[one] // unit,
-                cut_remainder=-remainder,
-                cut_id=cut_id,
+                cut_remainder=-last if cut is None else cut,
+                cut_id=last_id if cut is None or not extra else ANY_LINE,
             ),
         )
         for one, (lettable, party) in sorted(payers.items(), key=lambda item: (item[1][0] is None, item[0]))

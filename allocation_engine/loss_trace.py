@@ -22,8 +22,8 @@ class LossTrace:
     carried        loss in proportion to that energy, slot by slot [2^-20 Wh by band]
     no_load        part of the no-load losses above, by area or capacity [2^-20 Wh by band]
     extra          whether the line got 1 minor unit more than its floor
-    cut_remainder  smallest remainder among those who did; 0 when nobody did
-    cut_id         the largest line id among those with that remainder: ties go to the smaller id; "" when nobody did
+    cut_remainder  from which remainder on lines did; 0 when nobody did
+    cut_id         with just this remainder, line ids up to this did; "" when nobody did
     """
 
     line_id: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from allocation_engine.loss_trace import LossTrace
 from allocation_engine.pools import PoolClass
@@ -29,8 +29,9 @@ class Cut(NamedTuple):
     """Where the odd minor units of a pool ended.
 
     total_weight   of all its lines; 0 where they are not shares by weight
-    remainder      smallest remainder that still got 1 more; 0 when nobody did
-    line_id        the last line that got 1 more: among equal remainders the smaller ids do; "" when nobody did
+    remainder      from which remainder on lines got 1 more; 0 when nobody did. Nobody's own where that can be
+    line_id        with just this remainder, line ids up to this got it: ANY_LINE unless equal remainders were told
+                   apart by id; "" when nobody got 1 more
     """
 
     total_weight: int = 0
@@ -70,14 +71,14 @@ def cut_of(lines: Iterable[Line]) -> Cut:
     return cuts.pop() if cuts else Cut()
 
 
-def facts_of(pool: StatedPool, cut: Cut) -> list[Any]:
-    """Give the facts as they are hashed: the pool as stated, without its root, and the cut."""
-    return [pool.to_facts(), list(cut)]
+def facts_of(pool: StatedPool, cut: Cut) -> bytes:
+    """Give the facts as they are hashed: CBOR of the pool as stated, without its root, and of the cut."""
+    return encode([pool.to_facts(), list(cut)])
 
 
-def facts_digest(facts: list[Any]) -> bytes:
+def facts_digest(facts: bytes) -> bytes:
     """Give the digest of facts, 32 octets."""
-    return hashlib.sha256(_FACTS + encode(facts)).digest()
+    return hashlib.sha256(_FACTS + facts).digest()
 
 
 def _cut(line: Line) -> Cut:

@@ -65,13 +65,18 @@ class ChargeTrace:
     of: tuple[str, ...]
 
 
+ANY_LINE = "~"
+"""Comes after every line id."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShareTrace:
     """How a share came about: amount = floor(|cost| x weight / total), plus 1 where the remainder reaches the cut.
 
     remainder      (|cost| x weight) mod total; ties go to the smaller line id
-    cut_remainder  smallest remainder that still got 1 extra; 0 when nobody did
-    cut_id         line id of the last one that still got 1 extra; "" when nobody did
+    cut_remainder  from which remainder on lines got 1 extra; 0 when nobody did
+    cut_id         with just this remainder, line ids up to this got it: ANY_LINE unless equal remainders were told
+                   apart by id; "" when nobody got 1 extra
     area_cm2       area that stands behind the weight [cm2]; 0 for a residual
     slots          occupied slots behind the weight; 0 for a residual
     keys           how the weight came about where area and slots do not say it all

@@ -37,7 +37,7 @@ from allocation_engine.pools import (
 )
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.row_sums import RowSums, largest_unit
-from allocation_engine.run import DayShare, Line, LineKind, PoolResult, ShareTrace
+from allocation_engine.run import ANY_LINE, DayShare, Line, LineKind, PoolResult, ShareTrace
 from allocation_engine.service_costs import ServiceCost
 from allocation_engine.stages import split_by_keys
 from metering.identity import PartyId, PoolId, UnitId
@@ -120,7 +120,8 @@ class SharedPool:
     def lines(self) -> Iterator[Line]:
         """Make the lines with their traces, the rest last."""
         divided, takers = self.divided, self.split.takers
-        cut_id = self.ids[self._ranked[divided.raised[-1]]] if divided.raised.size else ""
+        cut_remainder, last = divided.cut
+        cut_id = "" if not divided.raised.size else ANY_LINE if last is None else self.ids[self._ranked[last]]
         raised = np.zeros(len(self.ids), np.bool_)
         raised[self._ranked[divided.raised]] = True
         columns = self.weights, self._unranked(divided.remainders), raised, self.amounts
@@ -133,7 +134,7 @@ class SharedPool:
                 total_weight=divided.total_weight,
                 remainder=int(remainder),
                 extra=bool(extra),
-                cut_remainder=divided.cut_remainder,
+                cut_remainder=cut_remainder,
                 cut_id=cut_id,
                 area_cm2=0 if unit is None else areas[row],
                 slots=0 if unit is None else slots[row],

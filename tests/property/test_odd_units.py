@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from itertools import product
 
+import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from allocation_engine.apportion import apportion
+from allocation_engine.apportion import apportion, divide_rows
+from allocation_engine.run import ANY_LINE
 
 COSTS = st.integers(1, 2_000)
 WEIGHTS = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 12), min_size=2, max_size=6)
@@ -53,3 +55,17 @@ def test_a_total_weight_that_is_too_large_is_paid_by_the_centre(
     # Nobody ever pays more than a minor unit above his exact share, and what all pay never needs to be the cost.
     assert all(amounts[one] * total <= cost * weights[one] + total for one in weights)
     assert all(amounts[one] <= honest[one].amount + 1 for one in weights)
+
+
+@settings(max_examples=300, deadline=None)
+@given(COSTS, WEIGHTS)
+def test_the_cut_that_is_told_gives_the_honest_amounts(cost: int, weights: dict[str, int]) -> None:
+    total, ids = sum(weights.values()), sorted(weights)
+    assume(total > 0)
+    divided = divide_rows(cost, np.array([weights[one] for one in ids], np.int64))
+    remainder, last = divided.cut
+    cut_id = "" if not divided.raised.size else ANY_LINE if last is None else ids[last]
+    assert (
+        list(shown(cost, dict(sorted(weights.items())), total, (remainder, cut_id)).values())
+        == divided.amounts.tolist()
+    )

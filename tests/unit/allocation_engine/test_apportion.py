@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from allocation_engine import apportion as apportion_module
-from allocation_engine.apportion import WEIGHT_BITS, apportion, integer_weights, round_together
+from allocation_engine.apportion import WEIGHT_BITS, apportion, divide_rows, integer_weights, round_together, roundest
 from allocation_engine.errors import AllWeightsZero, NotConserved, OutOfRange
 
 
@@ -16,6 +16,42 @@ def amounts(amount: int, weights: dict[str, int]) -> list[int]:
     """The parts in order of id."""
     parts = apportion(amount, weights).parts
     return [parts[one].amount for one in sorted(parts)]
+
+
+@pytest.mark.parametrize(
+    ("above", "upto", "found"),
+    [(0, 5, 4), (4, 5, 5), (5, 5, None), (6, 5, None), (-1, 5, 0), (7, 9, 8), (1000, 1100, 1024), (40, 47, 44)],
+)
+def test_the_roundest_number_between_two(above: int, upto: int, found: int | None) -> None:
+    assert roundest(above, upto) == found
+    if found is not None:
+        assert zeros(found) == max(zeros(one) for one in range(above + 1, upto + 1))
+
+
+def zeros(number: int) -> int:
+    """How many zero bits a number ends with."""
+    return (number & -number).bit_length() if number else 64
+
+
+def weight_behind(remainder: int, amount: int, total: int) -> int:
+    """Work a weight out of its remainder: what anybody can who knows amount and total."""
+    return remainder * pow(amount, -1, total) % total
+
+
+def test_the_cut_that_all_are_told_is_nobodys_weight() -> None:
+    weights = [997 + 89 * number * number for number in range(12)]
+    total, amount = sum(weights), 1_000_003
+    divided = divide_rows(amount, np.array(weights, np.int64))
+    assert weight_behind(divided.cut_remainder, amount, total) in weights, "a remainder tells a weight"
+    cut, last = divided.cut
+    assert last is None
+    assert weight_behind(cut, amount, total) not in weights
+    assert [row for row, one in enumerate(divided.remainders.tolist()) if one >= cut] == sorted(divided.raised.tolist())
+
+
+def test_equal_remainders_are_told_apart_by_id() -> None:
+    assert divide_rows(100, np.array([1, 1, 1], np.int64)).cut == (1, 0)
+    assert divide_rows(99, np.array([1, 1, 1], np.int64)).cut == (0, None)
 
 
 def test_the_odd_units_go_to_the_largest_remainders() -> None:

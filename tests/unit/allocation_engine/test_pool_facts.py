@@ -22,6 +22,7 @@ from allocation_engine.proof import Broken, prove_line
 from allocation_engine.rules import Rules
 from allocation_engine.run import DayShare, Line, PoolResult, Run, ShareTrace
 from allocation_engine.statement_content import StatedPool, StatementContent
+from metering.envelope import decode_canonical
 from metering.identity import PartyId
 
 SECRET = bytes(32)
@@ -176,6 +177,6 @@ def test_facts_are_the_pool_as_stated_without_its_root(run: Run) -> None:
     one, other = stated_pool(pool, b"\1" * 32), stated_pool(pool, b"\2" * 32)
     cut = cut_of(run.lines)
     assert facts_of(one, cut) == facts_of(other, cut)
-    assert "root" not in facts_of(one, cut)[0]
+    assert "root" not in decode_canonical(facts_of(one, cut))[0]
     assert len(facts_digest(facts_of(one, cut))) == 32
     assert facts_digest(facts_of(one, cut)) != facts_digest(facts_of(one, Cut()))

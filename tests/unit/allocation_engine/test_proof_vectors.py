@@ -92,7 +92,7 @@ def refused(proof: InclusionProof, other: InclusionProof) -> Iterator[tuple[str,
 
 def facts_of_pool(run: Run, pool: PoolResult) -> bytes:
     """The facts of a pool as they are hashed."""
-    return encode(facts_of(stated_pool(pool, b""), cut_of(line for line in run.lines if line.pool == pool.id)))
+    return facts_of(stated_pool(pool, b""), cut_of(line for line in run.lines if line.pool == pool.id))
 
 
 def made(run: Run) -> dict[str, Any]:
