@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
-from allocation_engine.balance import balance_tree, cases_of
+from allocation_engine.balance import balance_tree, cases_of, charged_loads
+from allocation_engine.collector import collector_paused
 from allocation_engine.compliance import check_caps, check_warnings, shown_taxes
 from allocation_engine.errors import NotConserved
 from allocation_engine.fixed_charges import add_tax, split_fixed
@@ -33,6 +34,7 @@ ENGINE_VERSION = "2"
 """Rises with every change that can move a fen or change the form of a run."""
 
 
+@collector_paused()
 def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
     """Balance the tree, price and split every pool.
 
@@ -41,12 +43,13 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
     Invariant   for every pool, lines with residual add up to its cost; same inputs and rules give an equal run
     """
     require_ready(inputs, rules)
+    inputs_hash = inputs.hash
     priced = PricedPeriod.of(inputs, *rules.prices.tariffs).with_charges(rules.prices)
     balance = balance_tree(inputs)
     pools, lines = _split_all(priced, rules)
     checks = tuple(check_caps(rules.prices, inputs, pools, lines))
     return Run(
-        id=hashlib.sha256(encode([ENGINE_VERSION, inputs.hash, rules.hash])).hexdigest(),
+        id=hashlib.sha256(encode([ENGINE_VERSION, inputs_hash, rules.hash])).hexdigest(),
         engine_version=ENGINE_VERSION,
         site=inputs.site,
         label=inputs.label,
@@ -54,11 +57,11 @@ def close_period(inputs: PeriodInputs, rules: Rules) -> Run:
         period=inputs.period,
         currency=rules.tariff.currency,
         site_hash=inputs.site_hash,
-        inputs_hash=inputs.hash,
+        inputs_hash=inputs_hash,
         rules_hash=rules.hash,
         bands=priced.bands,
         balance=balance,
-        cases=cases_of(balance),
+        cases=cases_of(balance, charged_loads(inputs, rules.pools)),
         warnings=(*_warnings(inputs, rules), *check_warnings(checks)),
         pools=pools,
         lines=lines,

@@ -298,6 +298,35 @@ def gross_up(
 
 
 @_compiled
+def sum_rows(
+    energy_wh: IntArray,
+    rows: Int64Array,
+    starts: Int64Array,
+    ends: Int64Array,
+    edges: Int64Array,
+    bands: Int64Array,
+    first: int,
+    end: int,
+    sums: Int64Array,
+) -> None:
+    """Add up energy by price band, over spans of rows.
+
+    energy_wh     shape (rows, slots) [Wh]
+    rows          shape (spans,), the row of each span
+    starts, ends  shape (spans,), its slots
+    edges, bands  slots edges[i] <= slot < edges[i + 1] have band bands[i]
+    sums          added to, shape (spans, bands)
+    """
+    for span in range(first, end):
+        row = energy_wh[rows[span]]
+        for run in range(bands.size):
+            wh = np.int64(0)
+            for slot in range(np.uint64(max(edges[run], starts[span])), np.uint64(min(edges[run + 1], ends[span]))):
+                wh += np.int64(row[slot])
+            sums[span, bands[run]] += wh
+
+
+@_compiled
 def weigh_rows(
     energy_wh: IntArray,
     rows: Int64Array,

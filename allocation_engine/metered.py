@@ -11,7 +11,6 @@ from datetime import datetime
 
 import numpy as np
 
-from allocation_engine.balance import count_qualities
 from allocation_engine.costs import steps_nano
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.inputs import PeriodInputs
@@ -21,6 +20,7 @@ from allocation_engine.pools import DirectRule, OwnUseRule, Pool
 from allocation_engine.pricing import PricedPeriod, spread
 from allocation_engine.rules import Rules
 from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult
+from allocation_engine.span_sums import count_qualities
 from allocation_engine.tariff import Tariff
 from allocation_engine.tiered import Customer, tier_changes, tier_pieces, tier_steps
 from metering.identity import NodeId, UnitId

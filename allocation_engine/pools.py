@@ -5,7 +5,8 @@ How each rule turns a pool into lines is in `shares.py` (must and negotiated) an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from fractions import Fraction
@@ -80,10 +81,14 @@ class OwnUseRule:
 
     units: tuple[UnitId, ...]
     meters: tuple[tuple[UnitId, NodeId], ...] = ()
+    _nodes: Mapping[UnitId, NodeId] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_nodes", dict(self.meters))
 
     def node_of(self, unit: UnitId, own: NodeId | None) -> NodeId | None:
         """Give the node that counts for `unit`, whose own node is `own`."""
-        return dict(self.meters).get(unit) if self.meters else own
+        return self._nodes.get(unit) if self.meters else own
 
 
 @dataclass(frozen=True, slots=True)

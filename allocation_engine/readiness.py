@@ -12,6 +12,7 @@ from allocation_engine.intervals import SlotQuality
 from allocation_engine.pools import OwnUseRule, Pool
 from allocation_engine.pricing import spread
 from allocation_engine.rules import Rules
+from allocation_engine.tree import nodes_above, parents_of
 from metering.identity import NodeId
 
 
@@ -24,14 +25,18 @@ def require_ready(inputs: PeriodInputs, rules: Rules) -> None:
 
 def _unsettled(inputs: PeriodInputs) -> Iterator[str]:
     """Name every node of the tree with slots whose energy is not known."""
-    for row, node in enumerate(inputs.nodes):
+    rows = np.flatnonzero(inputs.quality.max(axis=1, initial=0) >= SlotQuality.MISSING).tolist()
+    told: dict[tuple[NodeId, SlotQuality], dict[str, None]] = {}
+    for at, one in inputs.exceptions if rows else ():
+        told.setdefault((at, one.quality), {})[f"{one.reason}: {one.basis}"] = None
+    for row in rows:
+        node = inputs.nodes[row]
         in_tree = spread([(0, span.first, span.end) for span in node.parents], inputs.slot_count) == 0
         for quality in (SlotQuality.HELD, SlotQuality.MISSING):
             slots = np.flatnonzero((inputs.quality[row] == quality) & in_tree)
             if slots.size:
                 since = inputs.calendar.local(inputs.mark(int(slots[0]))).isoformat(timespec="minutes")
-                told = [one for at, one in inputs.exceptions if at == node.id and one.quality == quality]
-                why = "; ".join(dict.fromkeys(f"{one.reason}: {one.basis}" for one in told)) or "no reason recorded"
+                why = "; ".join(told.get((node.id, quality), ())) or "no reason recorded"
                 yield f"{node.id}: {slots.size} slots {quality.name.lower()} from {since} on ({why})"
 
 
@@ -48,7 +53,7 @@ def _lapsed(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
 
 def _charged_twice(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
     """Name every node whose energy is in two pools, itself or inside a node above it."""
-    parents = {node.id: {span.parent for span in node.parents} for node in inputs.nodes}
+    parents = parents_of(inputs.nodes)
     charged: dict[NodeId, Pool] = {}
     for pool in rules.pools:
         for node in _path(pool, inputs):
@@ -56,9 +61,10 @@ def _charged_twice(inputs: PeriodInputs, rules: Rules) -> Iterator[str]:
                 yield f"node {node} is charged by pool {charged[node].id} and by pool {pool.id}"
             charged[node] = pool
     for node, pool in charged.items():
-        for above in _ancestors(node, parents):
+        all_above = nodes_above(node, parents)
+        for above in all_above:
             other = charged.get(above)
-            if other is not None and not ({node, *_ancestors(node, parents)} & set(other.deduct)):
+            if other is not None and not ({node, *all_above} & set(other.deduct)):
                 yield f"node {node} of pool {pool.id} lies below {above} of pool {other.id}; deduct it there"
 
 
@@ -76,14 +82,3 @@ def _path(pool: Pool, inputs: PeriodInputs) -> tuple[NodeId, ...]:
         nodes = (pool.rule.node_of(unit, inputs.unit(unit).node) for unit in pool.rule.units)
         return tuple(node for node in nodes if node is not None)
     return pool.path
-
-
-def _ancestors(node: NodeId, parents: dict[NodeId, set[NodeId | None]]) -> set[NodeId]:
-    found: set[NodeId] = set()
-    open_nodes = [node]
-    while open_nodes:
-        for parent in parents.get(open_nodes.pop(), set()):
-            if parent is not None and parent not in found:
-                found.add(parent)
-                open_nodes.append(parent)
-    return found

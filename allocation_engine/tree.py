@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -45,6 +45,11 @@ class TreeSpan:
         above = np.full(self.parents.size, TOP, np.int64)
         above[self.order] = np.repeat(np.arange(self.inner.size), np.diff(self.offsets))
         return above
+
+    def children(self, row: int) -> Int64Array:
+        """Give the rows that hang below `row`."""
+        places = np.flatnonzero(self.inner == row)
+        return self.order[self.offsets[places[0]] : self.offsets[places[0] + 1]] if places.size else self.order[:0]
 
     def fold(self, energy_wh: IntArray, threads: int | None = None) -> tuple[Int64Array, BoolArray]:
         """Add up the children of every place, slot by slot.
@@ -96,6 +101,23 @@ def tree_spans(
                     parents[row] = TOP if span.parent is None else rows[span.parent]
         spans.append(span_of(parents, first, end, nodes))
     return tuple(spans)
+
+
+def parents_of(nodes: Iterable[TreeNode]) -> dict[NodeId, frozenset[NodeId]]:
+    """Give everything each node ever hung below."""
+    return {node.id: frozenset(span.parent for span in node.parents if span.parent is not None) for node in nodes}
+
+
+def nodes_above(node: NodeId, parents: Mapping[NodeId, Collection[NodeId]]) -> set[NodeId]:
+    """Give all nodes that `node` ever was below, near and far; `parents` as `parents_of` gives them."""
+    found: set[NodeId] = set()
+    open_nodes = [node]
+    while open_nodes:
+        for parent in parents.get(open_nodes.pop(), ()):
+            if parent not in found:
+                found.add(parent)
+                open_nodes.append(parent)
+    return found
 
 
 def span_of(parents: Int64Array, first: int, end: int, nodes: Sequence[TreeNode] = ()) -> TreeSpan:

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from allocation_engine.balance import balance_tree, cases_of, count_qualities
+from allocation_engine.balance import balance_tree, cases_of, charged_loads
 from allocation_engine.inputs import ParentSpan, PeriodInputs
 from allocation_engine.intervals import SlotQuality
+from allocation_engine.rules import Rules
 from allocation_engine.run import NodeBalance
+from allocation_engine.span_sums import count_qualities
 from metering.identity import NodeId
 
 Make = Callable[..., PeriodInputs]
@@ -92,3 +94,36 @@ def test_qualities_are_counted_in_words() -> None:
 def test_a_node_tells_on_what_it_rests(make_inputs: Make) -> None:
     inputs = make_inputs(energy={"main": 1}, quality={("main", 2): SlotQuality.ESTIMATED})
     assert balance_of(inputs, "main").slots_by_quality == (("measured", 7), ("estimated", 1))
+
+
+def test_a_meter_hung_anew_at_its_parent_widens_the_band_as_if_it_had_stayed(make_inputs: Make) -> None:
+    inputs = make_inputs(energy={"main": 10**6, "a": 10**6}, parents={"a": "main"})
+    again = (ParentSpan(0, 3, NodeId("main")), ParentSpan(3, 8, NodeId("main")))
+    pieces = replace(inputs, nodes=(inputs.nodes[0], replace(inputs.nodes[1], parents=again)))
+    assert balance_of(pieces, "main") == balance_of(inputs, "main")
+
+
+def test_what_a_pool_charges_as_left_over_is_a_load_and_no_case(make_inputs: Make) -> None:
+    inputs = make_inputs(
+        energy={"main": 10**6, "hall": 10**6, "kiosk": 10**5}, parents={"hall": "main", "kiosk": "hall"}
+    )
+    balance = balance_tree(inputs)
+    assert [case.node for case in cases_of(balance)] == ["hall"]
+    assert cases_of(balance, {NodeId("hall")}) == ()
+
+
+def test_below_a_load_children_that_measured_too_much_are_still_a_case(make_inputs: Make) -> None:
+    inputs = make_inputs(energy={"hall": 10**5, "kiosk": 10**6}, parents={"kiosk": "hall"})
+    assert [case.loss_wh for case in cases_of(balance_tree(inputs), {NodeId("hall")})] == [-7_200_000]
+
+
+def test_only_nodes_a_pool_takes_something_off_are_loads(make_inputs: Make, make_rules: Callable[..., Rules]) -> None:
+    inputs = make_inputs(
+        energy=dict.fromkeys(("main", "hall", "floor", "kiosk", "lift"), 8),
+        parents={"hall": "main", "floor": "hall", "kiosk": "floor", "lift": "main"},
+        units={"h": (100, "hall"), "k": (5, "kiosk")},
+    )
+    hall = {"id": "hall", "class": "exclusive", "rule": "direct", "path": ["hall"], "unit": "h"}
+    lift = {"id": "lift", "class": "must", "rule": "area", "path": ["lift"], "units": "all", "grain": "period"}
+    assert charged_loads(inputs, make_rules(inputs, hall, lift).pools) == set()
+    assert charged_loads(inputs, make_rules(inputs, hall | {"deduct": ["kiosk"]}, lift).pools) == {"hall"}
