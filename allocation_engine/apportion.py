@@ -16,7 +16,6 @@ import numpy as np
 from allocation_engine.blocks import in_blocks
 from allocation_engine.errors import AllWeightsZero, NotConserved, OutOfRange
 from allocation_engine.kernels import MAGNITUDE_BITS, Int64Array, split_amount
-from allocation_engine.layers import IntegerArray
 
 WEIGHT_BITS = 61
 """Sums of integer weights stay below 2^61; finer fractions are cut there, once, for everybody alike."""
@@ -173,40 +172,6 @@ def integer_weights(weights: Mapping[str, Fraction]) -> dict[str, int]:
     shared = gcd(*scaled.values()) or 1
     excess = max((sum(scaled.values()) // shared).bit_length() - WEIGHT_BITS, 0)
     return {one: weight // shared >> excess for one, weight in scaled.items()}
-
-
-def whole_weights(
-    weights: IntegerArray, divisors: IntegerArray | None, group_of: Int64Array, group_count: int
-) -> tuple[Int64Array, Int64Array]:
-    """Do for each group and column of weights what `integer_weights` does, and add them up.
-
-    weights    shape (rows, columns), none negative
-    divisors   shape (rows,): what the weights of each row must yet be divided by; None for nothing
-    group_of   shape (rows,); rows of group -1 weigh nothing
-    Returns    weights, and their totals of shape (groups, columns)
-    """
-    if divisors is not None:
-        different, kinds = np.unique(divisors, return_inverse=True)
-        together = lcm(*different.tolist())
-        times_more = np.array([together // one for one in different.tolist()], object)
-        weights = weights.astype(object) * times_more[kinds][:, np.newaxis] if different.size > 1 else weights
-    whole = np.zeros(weights.shape, np.int64)
-    totals = np.zeros((group_count, weights.shape[1]), np.int64)
-    order = np.argsort(group_of, kind="stable")
-    order = order[np.searchsorted(group_of[order], 0) :]
-    if not order.size:
-        return whole, totals
-    groups, starts, places = np.unique(group_of[order], return_index=True, return_inverse=True)
-    counted = weights[order]
-    shared = np.gcd.reduceat(counted, starts, axis=0)
-    counted = counted // np.where(shared == 0, 1, shared)[places]
-    sums = np.add.reduceat(counted, starts, axis=0)
-    excess = [[max(one.bit_length() - WEIGHT_BITS, 0) for one in row] for row in sums.tolist()]
-    if any(map(any, excess)):
-        counted = counted >> np.array(excess, np.int64).astype(counted.dtype)[places]
-        sums = np.add.reduceat(counted, starts, axis=0)
-    whole[order], totals[groups] = counted.astype(np.int64), sums.astype(np.int64)
-    return whole, totals
 
 
 def round_together(exact: Mapping[str, Fraction]) -> dict[str, int]:

@@ -10,17 +10,17 @@ from fractions import Fraction
 
 import numpy as np
 
-from allocation_engine.apportion import whole_weights
 from allocation_engine.blocks import in_blocks
 from allocation_engine.drivers import Weighing, energy_by_cell, weigh
 from allocation_engine.inputs import Int64Array
 from allocation_engine.kernels import add_rows, peak_rows
 from allocation_engine.keys import DemandMethod, Driver, Key
-from allocation_engine.layers import ONE, IntegerArray, Span, roomy
+from allocation_engine.layers import ONE, IntegerArray, Span, add_up, roomy
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.subjects import Subjects
 from allocation_engine.unit_numbers import UnitNumbers
 from allocation_engine.weighing import RowSpans
+from allocation_engine.whole_weights import whole_weights
 from metering.identity import NodeId
 
 
@@ -101,10 +101,9 @@ def _sums_and_peaks(
         peak_rows(priced.inputs.import_wh, *places, edges, first, end, sums, peaks)
 
     in_blocks(task, entries.rows.size, priced.inputs.slot_count)
-    by_row, peak_by_row = (np.zeros((row_count, len(spans)), np.int64) for _ in range(2))
-    np.add.at(by_row, rows, sums)
+    peak_by_row = np.zeros((row_count, len(spans)), np.int64)
     np.maximum.at(peak_by_row, rows, peaks)
-    return by_row, peak_by_row
+    return add_up(sums, rows, row_count), peak_by_row
 
 
 def _weighing(parts: tuple[Fraction, ...], by: tuple[str, ...], weights: IntegerArray, subjects: Subjects) -> Weighing:

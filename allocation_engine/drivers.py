@@ -15,17 +15,17 @@ from math import gcd, lcm
 
 import numpy as np
 
-from allocation_engine.apportion import whole_weights
 from allocation_engine.errors import PeriodNotReady, SeriesIncomplete
 from allocation_engine.inputs import SLOT_WH_MAX, Int64Array
 from allocation_engine.kernels import BoolArray
 from allocation_engine.keys import Driver, Key
-from allocation_engine.layers import ONE, SUM_BITS, IntegerArray, Span, roomy, slots_of, times, whole_array
+from allocation_engine.layers import ONE, SUM_BITS, IntegerArray, Span, add_up, roomy, slots_of, times, whole_array
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.subjects import Subjects
 from allocation_engine.unit_numbers import MissingNumber, UnitNumbers
 from allocation_engine.weighing import BandRuns, RowSpans
 from allocation_engine.weighing import weigh as weigh_energy
+from allocation_engine.whole_weights import whole_weights
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,10 +106,7 @@ def energy_by_cell(
         energy = weigh_energy(priced.inputs.import_wh, entries, nothing, nothing, runs)[:, 0]
         by_kind = energy.reshape(len(energy), len(cells) + 1, different.size).astype(object)
         found = (by_kind * different.astype(object)).sum(axis=2)
-    found = roomy(found)
-    sums = np.zeros((row_count, len(cells)), found.dtype)
-    np.add.at(sums, rows, found[:, : len(cells)])
-    return sums
+    return add_up(roomy(found)[:, : len(cells)], rows, row_count)
 
 
 def _coefficients(key: Key, priced: PricedPeriod) -> IntegerArray | None:

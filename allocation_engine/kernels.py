@@ -30,7 +30,7 @@ UNKNOWN = -1
 DAY_SLOTS = 96
 DIGIT = (1 << 20) - 1
 """Loss factors have 40 binary places: two digits of 20 bits below the whole."""
-DIGIT_20, DIGIT_21 = (1 << 20) - 1, (1 << 21) - 1
+DIGIT_24, DIGIT_14 = (1 << 24) - 1, (1 << 14) - 1
 GROSS_BITS = 18
 """A node whose loss is more than 2^18 times what was drawn below it has no children worth the name in that slot."""
 SHORT_BITS = 21
@@ -398,7 +398,7 @@ def mix_rows(
 ) -> None:
     """Add up weight x factor over the columns of some rows, with factors of any number of binary places, from below.
 
-    A digit has 21 bits, so a column adds less than 2^44 to each digit of a sum and half a million columns may be added
+    A digit has 24 bits, so a column adds less than 2^50 to each digit of a sum and thousands of columns may be added
     up before anything is carried. The true factor is at most `slack` units of its last place above the one given; the
     sums are given as they are and with all slack added.
 
@@ -409,7 +409,7 @@ def mix_rows(
     slack      shape (groups, columns), below 2^20
     fraction_digits   how many digits of a factor stand after the point, 2 at least
     whole      out, shape (2, rows), the floors of the sums, below 2^62 either way
-    fraction   out, shape (2, rows), what is left, cut to 2^-42 [2^-42]
+    fraction   out, shape (2, rows), what is left, cut to 2^-48 [2^-48]
     """
     digits = factors.shape[2] + 3
     sums = np.zeros((2, digits), np.int64)
@@ -420,7 +420,7 @@ def mix_rows(
             if weight == 0:
                 continue
             group = groups[row, layers[column]]
-            low, middle, high = weight & DIGIT_21, (weight >> 21) & DIGIT_21, weight >> 42
+            low, middle, high = weight & DIGIT_24, (weight >> 24) & DIGIT_24, weight >> 48
             more = slack[group, column]
             sums[1, 0] += low * more
             sums[1, 1] += middle * more
@@ -435,13 +435,13 @@ def mix_rows(
         for bound in range(2):
             total = sums[bound]
             for digit in range(digits - 1):
-                total[digit + 1] += total[digit] >> 21
-                total[digit] &= DIGIT_21
+                total[digit + 1] += total[digit] >> 24
+                total[digit] &= DIGIT_24
             at = fraction_digits
-            fraction[bound, row] = total[at - 1] << 21 | total[at - 2]
-            whole[bound, row] = total[at] | total[at + 1] << 21 | (total[at + 2] & DIGIT_20) << 42
-            # The digits above are copies of the sign, which is bit 62 of the floor as well.
-            if total[at + 2] & (DIGIT_20 + 1):
+            fraction[bound, row] = total[at - 1] << 24 | total[at - 2]
+            whole[bound, row] = total[at] | total[at + 1] << 24 | (total[at + 2] & DIGIT_14) << 48
+            # The bits above are copies of the sign, and the lowest of them is bit 62.
+            if total[at + 2] & (DIGIT_14 + 1):
                 whole[bound, row] -= 1 << 62
 
 

@@ -58,21 +58,24 @@ class Takers:
     @classmethod
     def of(cls, inputs: PeriodInputs, units: Sequence[UnitId], spans: Sequence[Span]) -> Takers:
         """Find everybody who held one of `units`."""
-        areas = {unit.id: unit.area_cm2 for unit in inputs.units}
         wanted = set(units)
         held: dict[tuple[UnitId, PartyId], list[tuple[int, int]]] = {}
         for one in inputs.occupancies:
             if one.unit in wanted:
                 held.setdefault((one.unit, one.party), []).append((one.first, one.end))
-        ranked = sorted((f"{unit}/{party}", unit, party) for unit, party in held)
-        stays = [(row, *stay) for row, (_, unit, party) in enumerate(ranked) for stay in sorted(held[unit, party])]
-        columns = np.array(stays, np.int64).reshape(-1, 3)
+        named = {f"{unit}/{party}": (unit, party) for unit, party in held}
+        ids = tuple(sorted(named))
+        ranked = [named[one] for one in ids]
+        stays = [held[one] if len(held[one]) == 1 else sorted(held[one]) for one in ranked]
+        columns = np.empty((sum(map(len, stays)), 3), np.int64)
+        columns[:, 0] = np.repeat(np.arange(len(ids)), [len(one) for one in stays])
+        columns[:, 1:] = np.array([stay for one in stays for stay in one], np.int64).reshape(-1, 2)
         return cls(
-            ids=tuple(one for one, _, _ in ranked),
-            parties=tuple(party for _, _, party in ranked),
-            units=tuple(unit for _, unit, _ in ranked),
-            area_cm2=whole_array([areas[unit] for _, unit, _ in ranked]),
-            slots=slots_of(columns, len(ranked), spans),
+            ids=ids,
+            parties=tuple(party for _, party in ranked),
+            units=tuple(unit for unit, _ in ranked),
+            area_cm2=whole_array([inputs.unit(unit).area_cm2 for unit, _ in ranked]),
+            slots=slots_of(columns, len(ids), spans),
             stays=columns,
         )
 
@@ -177,6 +180,13 @@ def slots_of(
     ends = np.minimum(stays[:, 2, np.newaxis], edges[:, 1])
     firsts = np.minimum(np.maximum(stays[:, 1, np.newaxis], edges[:, 0]), ends)
     inside = ends - firsts if sums is None else sums[ends] - sums[firsts]
-    slots = np.zeros((row_count, len(spans)), inside.dtype)
-    np.add.at(slots, stays[:, 0], inside)
-    return slots
+    return add_up(inside, stays[:, 0], row_count)
+
+
+def add_up(numbers: IntegerArray, rows: Int64Array, row_count: int) -> IntegerArray:
+    """Add up numbers of shape (entries, columns) by the row of each entry; entries stand in order of rows."""
+    sums = np.zeros((row_count, numbers.shape[1]), numbers.dtype)
+    if rows.size:
+        starts = np.flatnonzero(np.diff(rows, prepend=-1))
+        sums[rows[starts]] = numbers if starts.size == rows.size else np.add.reduceat(numbers, starts, axis=0)
+    return sums

@@ -22,11 +22,11 @@ from allocation_engine.errors import NotConserved
 from allocation_engine.kernels import Int64Array, mix_rows
 from allocation_engine.layers import NONE, IntegerArray, Layer, whole_array
 
-DIGIT_BITS = 21
+DIGIT_BITS, DIGIT_OCTETS = 24, 3
 GUARD_BITS = 40
 """Places after the point that are right in any case: one row in 2^40 needs adding up in full by chance."""
 MANTISSA_BITS = 192
-FRACTION_BITS = 42
+FRACTION_BITS = 48
 RESIDUE_BITS = 31
 FIRST_ROWS = 8
 """So many rows are added up in full to find what all sums may be multiples of."""
@@ -140,7 +140,7 @@ class RowSums:
         return rest if place == self.weights.shape[0] else self.exact(place) % 1
 
     def _bounded(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
-        """Give the floor of each sum x scale, and bounds of what is left over [2^-42]."""
+        """Give the floor of each sum x scale, and bounds of what is left over [2^-48]."""
         if self.weights.dtype == object:
             whole, fraction = (np.zeros((2, self.weights.shape[0]), np.int64) for _ in range(2))
             unsure = np.arange(self.weights.shape[0])
@@ -155,7 +155,7 @@ class RowSums:
         return whole[0], fraction
 
     def _mixed(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
-        """Give a lower and an upper bound of each sum x scale: floors, and bounds of what is left over [2^-42]."""
+        """Give a lower and an upper bound of each sum x scale: floors, and bounds of what is left over [2^-48]."""
         whole, fraction = (np.zeros((2, self.weights.shape[0]), np.int64) for _ in range(2))
         largest = int(self.weights.max(initial=0)) * self.weights.shape[1]
         places = -(-(GUARD_BITS + largest.bit_length()) // DIGIT_BITS)
@@ -225,16 +225,19 @@ def _cut(factors: Sequence[Sequence[Fraction]], scale: Fraction, places: int) ->
     """Cut factors x scale `places` digits after the point, and say how much may be missing in the last place."""
     shift = MANTISSA_BITS - scale.numerator.bit_length() + scale.denominator.bit_length()
     mantissa, lost = divmod(scale.numerator << max(shift, 0), scale.denominator << max(-shift, 0))
-    lows, slack = [], np.zeros((len(factors), len(factors[0])), np.int64)
-    for group, row in enumerate(factors):
-        for column, one in enumerate(row):
-            up, down = max(DIGIT_BITS * places - shift, 0), max(shift - DIGIT_BITS * places, 0)
-            numerator, denominator = one.numerator << up, one.denominator << down
-            ends = sorted((numerator * mantissa, numerator * (mantissa + (lost > 0))))
-            lows.append(ends[0] // denominator)
-            slack[group, column] = -(-ends[1] // denominator) - lows[-1]
+    up, down = max(DIGIT_BITS * places - shift, 0), max(shift - DIGIT_BITS * places, 0)
+    least, most = mantissa << up, mantissa + (lost > 0) << up
+    lows, slack = [], []
+    for row in factors:
+        for one in row:
+            numerator, denominator = one.numerator, one.denominator << down
+            low, high = (least, most) if numerator >= 0 else (most, least)
+            lows.append(numerator * low // denominator)
+            slack.append(-(-numerator * high // denominator) - lows[-1])
     digits = max(max(abs(low).bit_length() for low in lows) // DIGIT_BITS + 1, places + 1)
-    cut = [[low >> DIGIT_BITS * digit & (1 << DIGIT_BITS) - 1 for digit in range(digits)] for low in lows]
-    for low, row_digits in zip(lows, cut, strict=True):
-        row_digits[-1] = low >> DIGIT_BITS * (digits - 1)
-    return np.array(cut, np.int64).reshape(*slack.shape, digits), slack
+    octets = b"".join([low.to_bytes(DIGIT_OCTETS * digits, "little", signed=True) for low in lows])
+    by_octet = np.frombuffer(octets, np.uint8).reshape(-1, digits, DIGIT_OCTETS).astype(np.int64)
+    cut = by_octet @ np.array([1, 1 << 8, 1 << 16], np.int64)
+    cut[:, -1] -= cut[:, -1] >> DIGIT_BITS - 1 << DIGIT_BITS
+    shape = len(factors), len(factors[0])
+    return cut.reshape(*shape, digits), np.array(slack, np.int64).reshape(shape)

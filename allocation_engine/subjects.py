@@ -95,27 +95,33 @@ class Subjects:
         meters   what meters a unit where that is not its own node
         Raises   PeriodNotReady without a meter; InputsInvalid where different media would be added up
         """
-        rows_of = [self._rows(row, inputs, meters) for row in range(len(self.ids))]
-        media = {inputs.nodes[row].medium for rows in rows_of for row in rows}
+        nodes = [self._nodes(subject, inputs, meters) for subject in range(len(self.ids))]
+        rows = [inputs.row(node) for some in nodes for node in some]
+        media = {inputs.nodes[row].medium for row in rows}
         if len(media) > 1:
             raise InputsInvalid(
                 f"a key counts {' and '.join(sorted(media))} together; weigh them in pools of their own"
             )
-        counts = np.array([len(rows) for rows in rows_of], np.int64)[self.stays[:, 0]]
-        subjects, starts, ends = np.repeat(self.stays, counts, axis=0).T
-        listed = [row for subject in self.stays[:, 0].tolist() for row in rows_of[subject]]
-        places = np.array(listed, np.int64), np.zeros(len(listed), np.int64)
-        return subjects, RowSpans(*places, np.ascontiguousarray(starts), np.ascontiguousarray(ends))
+        counts = np.array([len(some) for some in nodes], np.int64)
+        firsts = np.cumsum(counts) - counts
+        subjects, starts, ends = np.repeat(self.stays, counts[self.stays[:, 0]], axis=0).T
+        # The meters of one stay stand next to each other, as they do in `rows`.
+        changes = np.flatnonzero(np.diff(np.repeat(np.arange(len(self.stays)), counts[self.stays[:, 0]]), prepend=-1))
+        numbers = np.arange(subjects.size) - np.repeat(changes, np.diff(changes, append=subjects.size))
+        places = np.array(rows, np.int64)[firsts[subjects] + numbers]
+        return subjects, RowSpans(
+            places, np.zeros_like(places), np.ascontiguousarray(starts), np.ascontiguousarray(ends)
+        )
 
-    def _rows(self, subject: int, inputs: PeriodInputs, meters: Mapping[UnitId, NodeId]) -> list[int]:
-        """Give the rows of the energies that meter one of them."""
+    def _nodes(self, subject: int, inputs: PeriodInputs, meters: Mapping[UnitId, NodeId]) -> list[NodeId]:
+        """Name the nodes that meter one of them."""
         node = self.nodes[subject]
         if node is not None:
-            return [inputs.row(node)]
-        rows = []
+            return [node]
+        nodes = []
         for unit in self.units[subject]:
             own = meters.get(unit) or inputs.unit(unit).node
             if own is None:
                 raise PeriodNotReady((f"unit {unit} has no meter of its own, and the key counts its energy",))
-            rows.append(inputs.row(own))
-        return rows
+            nodes.append(own)
+        return nodes
