@@ -51,8 +51,6 @@ def read_definitions(root: RuleTable, sources: Sources) -> Sources:
         known[name] = Definition(name, table.names("names") if table.has("names") else (), _NOTHING)
         table.has("formula")
     words = replace(sources, definitions=known)
-    for word in doubled(words.words()):
-        root.fault("", f"two things are called {word!r} in formulas", "name one of them otherwise")
     if len(known) > DEFINITIONS_MAX:
         root.fault("definitions", f"there are {len(known)} definitions, at most {DEFINITIONS_MAX}", "join some")
     read = {name: replace(one, sentence=_sentence(tables[name], words)) for name, one in known.items()}
@@ -64,9 +62,11 @@ def read_definitions(root: RuleTable, sources: Sources) -> Sources:
     return sources
 
 
-def require_definitions_used(root: RuleTable, sources: Sources, pools: Collection[Pool]) -> None:
-    """Keep a mistake for every definition that no pool rests on: nobody would see what it means."""
+def require_words_used_once(root: RuleTable, sources: Sources, pools: Collection[Pool]) -> None:
+    """Keep a mistake for every word that means two things, and every definition that no pool rests on."""
     rules = [pool.rule for pool in pools if isinstance(pool.rule, FormulaRule)]
+    for word in doubled(sources.words()) if rules else ():
+        root.fault("", f"two things are called {word!r} in formulas", "name one of them otherwise")
     used = {name for rule in rules for name, _ in rule.formula.definitions}
     for place, name in enumerate(sources.definitions):
         if name not in used:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from allocation_engine.formula.setting import Sources
-from allocation_engine.formula_file import read_definitions, require_definitions_used
+from allocation_engine.formula_file import read_definitions, require_words_used_once
 from allocation_engine.keys import Driver
 from allocation_engine.keys_file import KeySources, group_ids
 from allocation_engine.loss_file import read_loss
@@ -119,7 +119,7 @@ def _rules(
     sources = KeySources(known, by_name, bands, tables, formulas)
     found = read_pools(roots[1], names, sources, prices)
     if not faults:
-        require_definitions_used(roots[1], formulas, found)
+        require_words_used_once(roots[1], formulas, found)
     services = read_services(roots[1], found)
     loss = read_loss(roots[1], names, {pool.id for pool in found})
     check_pools(roots[0], prices, {pool.id for pool in found})

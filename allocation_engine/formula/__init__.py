@@ -9,31 +9,3 @@ Entry points   `syntax.parse_formula` text -> tree, `text.write_formula` tree ->
                `from_blocks`, `check.check_formula` tree -> checked formula, `verdict.check_rule_text` all of it for an
                editor, `program.Program` checked formula -> numbers
 """
-
-from allocation_engine.formula.earlier import (
-    AREA,
-    COST,
-    LENGTH_MAX,
-    NESTING_MAX,
-    PLAIN,
-    Dimension,
-    Formula,
-    FormulaInvalid,
-    FormulaUndefined,
-    Number,
-    parse_formula,
-)
-
-__all__ = [
-    "AREA",
-    "COST",
-    "LENGTH_MAX",
-    "NESTING_MAX",
-    "PLAIN",
-    "Dimension",
-    "Formula",
-    "FormulaInvalid",
-    "FormulaUndefined",
-    "Number",
-    "parse_formula",
-]

@@ -88,9 +88,9 @@ def type_term(
         _, typed, typing = solved[0]
         return typed, [], typing.remarks
     if len(solved) > 1 and (wanted is not None or faults):
-        numbers = [decimal_text(number.number) for number, _, _ in solved]
-        told = {"numbers": ", ".join(numbers), "example": f"{numbers[-1]} K"}
-        return first, [fault_at(Slip.WHICH_DEGREES, solved[-1][0].position, **told)], plain.remarks
+        numbers = sorted((number.position, decimal_text(number.number)) for number, _, _ in solved)
+        told = {"numbers": ", ".join(text for _, text in numbers), "example": f"{numbers[0][1]} K"}
+        return first, [fault_at(Slip.WHICH_DEGREES, numbers[0][0], **told)], plain.remarks
     if not faults and wanted is not None and first.dimension not in (wanted, None):
         faults.append(fault_at(Slip.RESULT, 1, found=without_kelvin.dimension, wanted=wanted))
     return first, faults, plain.remarks

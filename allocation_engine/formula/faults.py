@@ -26,7 +26,6 @@ class Slip(StrEnum):
     UNKNOWN_UNIT = "unknown-unit"
     UNKNOWN_INPUT = "unknown-input"
     UNKNOWN_NODE = "unknown-node"
-    NOT_HERE = "not-here"
     NEEDS_TIMES = "needs-times"
     NEEDS_RATED = "needs-rated"
     RATED_NO_POWER = "rated-no-power"
@@ -119,12 +118,6 @@ _TEXT: Mapping[Slip, tuple[str, str, str, str]] = {
         "{nearest}",
         "没有名为“{name}”的表计节点",
         "{nearest}",
-    ),
-    Slip.NOT_HERE: (
-        "{name} cannot be used here: {why}",
-        "take it out, or choose another reading",
-        "这里不能用 {name}：{why}",
-        "删去，或换一种读法",
     ),
     Slip.NEEDS_TIMES: (
         "{name} needs the coefficients of the tariff's bands",

@@ -80,7 +80,7 @@ def check_formula(sentence: Sentence, setting: Setting) -> Formula:
     for one in definitions:
         typed, faults, told = type_term(one.sentence.term, setting, known, None)
         if faults:
-            broken[one.name] = faults[0]
+            broken[one.name] = _with_reason(faults[0], broken)
         else:
             known[one.name] = typed
             remarks += told

@@ -53,11 +53,11 @@ def written(name: str) -> str:
 
 def doubled(names: Iterable[tuple[str, str]]) -> list[str]:
     """Name the words that two things are called by; each name comes with its Chinese one, or ""."""
-    seen: dict[str, str] = {}
+    seen: dict[str, int] = {}
     found = []
-    for name, zh in [*BUILT_IN.items(), *((function, zh) for function, zh in FUNCTIONS.items()), *names]:
-        for word in {written(name), written(zh or USUAL.get(name, "") or name)}:
-            if seen.setdefault(word, name) != name:
+    for place, (name, zh) in enumerate([*BUILT_IN.items(), *FUNCTIONS.items(), *names]):
+        for word in sorted({written(name), written(zh or USUAL.get(name, "") or name)}):
+            if seen.setdefault(word, place) != place:
                 found.append(word)
     return found
 
