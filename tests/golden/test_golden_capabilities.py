@@ -66,6 +66,11 @@ vacancy is the owner's line
 occupancy exact to the slot
 rules: refused when saved, with place and mend
 rules: the lobby formula, pass-through
+rules: the lobby formula, spreading
+rules: a formula in Chinese
+rules: keys written as a formula
+rules: virtual meters
+rules: text and blocks are one formula
 rules: stored rules mean what their files meant
 runs: draft to superseded, second person
 runs: dry run
@@ -83,6 +88,8 @@ compliance: sum within invoice and permitted loss
 compliance: keys change at the start of a period
 compliance: HeizkostenV 50-70 %
 compliance: HeizkostenV section 9a
+explanation: a line of each kind in Chinese and English
+explanation: basis and reason of a slot
 exact to the fen
 """.strip().splitlines()
 

@@ -112,7 +112,11 @@ class Case:
                 "format": 1,
                 "series": [series],
                 "pools": [{**common, **pool} for pool in self.facts["pools"]],
-                **{key: self.facts[key] for key in ("unit_numbers", "services", "loss", "definitions") if key in self.facts},
+                **{
+                    key: self.facts[key]
+                    for key in ("unit_numbers", "services", "loss", "definitions")
+                    if key in self.facts
+                },
             },
             "series": {"tmax": [[day, number] for day, number in tmax.items()]},
             "unit_numbers": self.facts.get("unit_number_files", {}),

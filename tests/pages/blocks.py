@@ -13,7 +13,7 @@ from allocation_engine.correction import correction_of
 from allocation_engine.intervals import Reason, SlotQuality
 from allocation_engine.loss_trace import LINE_BITS
 from allocation_engine.money import divide
-from allocation_engine.run import ChargeTrace, ShareTrace
+from allocation_engine.run import ChargeTrace, Line, ShareTrace
 from allocation_engine.run_diff import diff_facts
 from allocation_engine.statement_content import StatementContent
 from allocation_engine.verification import verify_bundle
@@ -618,6 +618,42 @@ def _lobby(tongue: int) -> str:
         (">owner", ">业主"),
     )
     return table(tongue, head, rows)
+
+
+@block("lobby-spread")
+def _lobby_spread(tongue: int) -> str:
+    name = "lobby-spread-over-the-month"
+    days = case(name).facts["tmax"]
+    weights = [max(Fraction(0), (Fraction(number) - 26) / 10) for number in days.values()]
+    rows = []
+    for one in run(name).lines:
+        trace = one.trace
+        assert isinstance(trace, ShareTrace)
+        held = [weights[day] for day in range(len(weights)) if _holds(name, one, day)]
+        share = Fraction(trace.weight, trace.total_weight)
+        assert share == _floor_part(name, one) * sum(held) / sum(weights)
+        said = " + ".join(decimal(weight) for weight in held)
+        part = f"({said}) / {decimal(sum(weights, Fraction(0)))}"
+        rows.append((f"`{one.id}`", part, str(_floor_part(name, one)), str(share), money(one.amount_minor)))
+    head = (
+        ("line", "明细"),
+        ("days held, by how hot", "占用之日（按热度）"),
+        (">of the area", ">面积占比"),
+        (">weight", ">权重"),
+        (">share", ">分摊"),
+    )
+    return table(tongue, head, rows)
+
+
+def _holds(name: str, one: Line, day: int) -> bool:
+    found = case(name).inputs.occupancies
+    return any((o.unit, o.party) == (one.unit, one.party) and o.first <= day * 96 < o.end for o in found)
+
+
+def _floor_part(name: str, one: Line) -> Fraction:
+    """Half of the area is on each floor here, and each unit has its part of its floor: its part of the whole."""
+    areas = {unit.id: unit.area_cm2 for unit in case(name).inputs.units}
+    return Fraction(areas[one.unit], sum(areas.values())) if one.unit is not None else Fraction(0)
 
 
 @block("lobby-lines")
