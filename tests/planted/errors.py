@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -321,12 +320,25 @@ def vacancy_is_charged_to_the_tenants(patch: Patch) -> None:
     _change_takers(patch, lambda occupancies, owner: [one for one in occupancies if one.party != owner])
 
 
+class _OtherOccupancies:
+    """The inputs of a period as they are, but for who held what."""
+
+    def __init__(self, inputs: PeriodInputs, occupancies: Sequence[Occupancy]) -> None:
+        self._inputs, self.occupancies = inputs, tuple(occupancies)
+
+    def occupancies_of(self, unit: UnitId) -> tuple[Occupancy, ...]:
+        """Those of a unit, in slot order."""
+        return tuple(sorted((one for one in self.occupancies if one.unit == unit), key=lambda one: one.first))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inputs, name)
+
+
 def _change_takers(patch: Patch, change: Callable[[Sequence[Occupancy], PartyId], Sequence[Occupancy]]) -> None:
     find = layers.Takers.of
 
-    def changed(inputs: PeriodInputs, *given: Any) -> layers.Takers:
-        facts: Any = SimpleNamespace(units=inputs.units, occupancies=change(inputs.occupancies, inputs.owner))
-        return find(facts, *given)
+    def changed(inputs: Any, *given: Any) -> layers.Takers:
+        return find(_OtherOccupancies(inputs, change(inputs.occupancies, inputs.owner)), *given)
 
     patch.setattr(layers.Takers, "of", staticmethod(changed))
 
