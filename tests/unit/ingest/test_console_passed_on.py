@@ -1,4 +1,4 @@
-"""What a formula passes on is shown on the page, for the day and in all, with the temperature it was worked out from."""
+"""What a formula passes on is shown on the page, for the day and in all, with the temperature that decided it."""
 
 from __future__ import annotations
 
