@@ -78,6 +78,11 @@ def open_publication(octets: bytes, verifiers: Mapping[bytes, Verifier]) -> Publ
     return _from_wire(decode_canonical(message.require(verifiers[message.key_id])))
 
 
+def publication_from(octets: bytes) -> Publication:
+    """Read a publication without checking its signature: one from the own store, for show; raises EnvelopeMalformed."""
+    return _from_wire(decode_canonical(parse_sign1(octets).payload))
+
+
 def _from_wire(content: Any) -> Publication:
     try:
         if content["format"] != PUBLICATION_FORMAT:

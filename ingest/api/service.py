@@ -13,6 +13,7 @@ from ingest.api.desk import DeskRoutes
 from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import Check, health_router
 from ingest.api.metrics import Metrics
+from ingest.api.posting import PostingRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.statements import StatementRoutes
 from ingest.closing import Closing
@@ -44,6 +45,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))
     app.include_router(StatementRoutes(parts.database).router())
+    app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
     app.include_router(Console(parts.database).router())
     return app

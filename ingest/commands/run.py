@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from allocation_engine.run_state import RunUnknown
 from ingest.commands import Subparsers, read_pairs
 from ingest.config import CENTRE_KEY, DSN, PROFILES, Settings, add_settings
+from metering.errors import BooksError
 
 if TYPE_CHECKING:
     from allocation_engine.what_if import Scope
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from ingest.store.runs import StoredRun
 
 LISTED = 20
+
+
+class FormUnknown(BooksError):
+    """The name of a file does not say in which form it is wanted."""
+
+
 Verb = Callable[[argparse.Namespace], int]
 
 
@@ -41,6 +48,9 @@ def register(subparsers: Subparsers) -> None:
         ("publish", "make an approved run final; what was published before is superseded and corrected"),
     ):
         _add_act(_verb(verbs, name, _step, text, ("id",)), name)
+    post = _verb(verbs, "post", _post, "write the public posting of a run: .html to print, .json sealed", ("id",))
+    post.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.html (in --lang) or FILE.json")
+    add_settings(post, CENTRE_KEY)
     _add_scope(_verb(verbs, "what-if", _what_if, "say who would pay how much more under a changed site folder", _TRY))
     shadow = _verb(verbs, "shadow", _shadow, "try a changed site folder on past published periods", ("directory",))
     shadow.add_argument("--periods", type=int, default=12, metavar="N", help="newest periods to try (default 12)")
@@ -137,6 +147,27 @@ def _step(args: argparse.Namespace) -> int:
     print(f"{stored.head.run[:16]}  {state_word(stored.head.state, Language(args.lang))}")
     for line in open_lines(unexplained, Language(args.lang)):
         print(line)
+    return 0
+
+
+def _post(args: argparse.Namespace) -> int:
+    from ingest.console.posting_page import posting_html, read_posting
+    from ingest.console.words import Language
+    from ingest.posting_desk import post_run
+    from provisioning.keys import FileSigner
+
+    forms = {".html", ".json"}
+    if args.out.suffix not in forms:
+        raise FormUnknown(f"{args.out} is neither .html nor .json, so nobody could say what to write")
+    with _database(args) as database, database.transaction() as connection:
+        posted = post_run(connection, _find(connection, args.id))
+    if args.out.suffix == ".html":
+        view = read_posting(posted.content, posted.site, Language(args.lang), posted.state, posted.published)
+        octets = posting_html(view).encode()
+    else:
+        octets = posted.to_file(FileSigner.read(Path(Settings(args).text(CENTRE_KEY))))
+    args.out.write_bytes(octets)
+    print(args.out)
     return 0
 
 

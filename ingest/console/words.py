@@ -29,6 +29,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "skip": ("跳到内容", "Skip to content"),
     "run": ("分摊核算", "Allocation run"),
     "run-id": ("核算编号", "Run"),
+    "posting": ("公示", "Public posting"),
     "state-computed": ("已核算", "computed"),
     "state-draft": ("草稿", "draft"),
     "state-checked": ("已复核", "checked"),
