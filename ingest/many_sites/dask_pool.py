@@ -12,7 +12,6 @@ import argparse
 import importlib
 import logging
 import secrets
-import signal
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,6 +20,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from ingest.config import Settings
+from ingest.many_sites.ctrl_c import deaf_to_ctrl_c
 from ingest.many_sites.order import TRIES_MAX, Again, Begun, CentreMark, CloseOrder, Event, Outcome, Reached, Result
 from ingest.many_sites.site_task import WorkerSettings, WorkerUnfit, close_site, reasons_of, unfit_reasons
 from metering.errors import MeteringError
@@ -75,13 +75,14 @@ class DaskPool:
         logging.getLogger("distributed").setLevel(logging.ERROR)
         with ExitStack() as stack:
             if self.scheduler is None:
-                with _deaf_to_ctrl_c():
+                with deaf_to_ctrl_c():
                     cluster = distributed.LocalCluster(
                         n_workers=self.workers,
                         threads_per_worker=1,
                         dashboard_address=None,
                         security=True,
                         memory_limit=0,
+                        scheduler_kwargs={"allowed_failures": TRIES_MAX - 1},
                         silence_logs=logging.ERROR,
                         env=self.settings.to_environment(),
                     )
@@ -181,13 +182,3 @@ def _outcome(future: Any, site: SiteId) -> Outcome:
         return outcome
     why = str(future.exception()) if future.status == "error" else "the scheduler is gone"
     return Outcome(site, Result.FAILED, reasons=(why,))
-
-
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Let what is started inside, and whatever that starts, never see the Ctrl-C that a terminal sends to all."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
+from ingest.many_sites.ctrl_c import deaf_to_ctrl_c
 from ingest.many_sites.order import TRIES_MAX, Again, Begun, CloseOrder, Event, Outcome, Reached, Result
 from ingest.many_sites.site_task import Stumbled, WorkerSettings, close_site
 from metering.identity import SiteId
@@ -117,15 +118,12 @@ class _Crew:
         self._workers.clear()
 
     def _hired(self) -> _Worker:
-        """Start a worker. It never sees Ctrl-C, which a terminal sends to all: this program says when to end."""
+        """Start a worker; it ends when we say so, not when a terminal does."""
         spawn = multiprocessing.get_context("spawn")
         ours, theirs = spawn.Pipe()
         running = spawn.Process(target=work, args=(theirs, *self._told), name="metertree-close")
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with deaf_to_ctrl_c():
             running.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._workers.append(_Worker(running, ours))
         return self._workers[-1]

@@ -21,6 +21,12 @@ from metering.errors import MeteringError
 Connection = psycopg.Connection[tuple[Any, ...]]
 CHECKOUT_S = 10.0
 """Longest wait for a free connection: longer than a restart of the server, shorter than a client's patience."""
+_SESSION = (
+    "-c TimeZone=UTC -c synchronous_commit=on"
+    " -c client_connection_check_interval=10s"
+    " -c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+)
+"""The last two lines: the server notices that a client was killed or its machine lost, and frees what that held."""
 _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 
@@ -75,7 +81,7 @@ class Database:
             timeout=CHECKOUT_S,
             open=False,
             check=ConnectionPool.check_connection,
-            kwargs={"options": "-c TimeZone=UTC -c synchronous_commit=on", "connect_timeout": 5},
+            kwargs={"options": _SESSION, "connect_timeout": 5},
         )
 
     @contextmanager

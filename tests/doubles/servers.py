@@ -72,7 +72,8 @@ def migrated_template(postgres_dsn: str) -> Iterator[str]:
     with Database(make_conninfo(postgres_dsn, dbname=name), connections=1) as database:
         migrate(database)
     yield name
-    execute_alone(postgres_dsn, "DROP DATABASE {}", name)
+    if GIVEN_DSN:
+        execute_alone(postgres_dsn, "DROP DATABASE {}", name)
 
 
 @pytest.fixture
