@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from allocation_engine.collector import collector_paused
 from allocation_engine.errors import NotConserved
 from allocation_engine.inclusion import (
     InclusionProof,
@@ -26,7 +27,7 @@ from allocation_engine.inclusion import (
 )
 from allocation_engine.pool_facts import cut_of, facts_digest, facts_of, is_open, stated_pool
 from allocation_engine.run import Line, PoolResult, Run
-from allocation_engine.sum_tree import LeafDoubled, SumNode, SumTree, plant, prune
+from allocation_engine.sum_tree import Leaf, LeafDoubled, SumNode, SumTree, plant, prune
 from metering.envelope import encode
 from metering.identity import PoolId
 
@@ -85,6 +86,7 @@ class Commitment:
         }
 
 
+@collector_paused()
 def commit_run(run: Run, secret: bytes) -> Commitment:
     """Commit `run` to all its lines.
 
@@ -100,11 +102,13 @@ def commit_run(run: Run, secret: bytes) -> Commitment:
         by_pool[line.pool].append(line)
     trees = {}
     for pool in run.pools:
-        for one in _commit_lines(bytes.fromhex(run.id), pool, by_pool[pool.id], secret):
-            if one.line.id in lines:
-                raise LeafDoubled(f"line {one.line.id} stands twice in the run")
-            lines[one.line.id] = one
-        trees[pool.id] = plant((leaf.digest, leaf) for line in by_pool[pool.id] for leaf in lines[line.id].leaves)
+        leaves: list[Leaf] = []
+        for line_id, one in _commit_lines(bytes.fromhex(run.id), pool, by_pool[pool.id], secret):
+            if line_id in lines:
+                raise LeafDoubled(f"line {line_id} stands twice in the run")
+            lines[line_id] = one
+            leaves += [(leaf.digest, leaf) for leaf in one.leaves]
+        trees[pool.id] = plant(leaves)
         _require_cost(pool, trees[pool.id].node)
     facts = {pool.id: facts_of(stated_pool(pool, b""), cut_of(by_pool[pool.id])) for pool in run.pools}
     roots = {pool: pool_root(pool, tree.node, facts_digest(facts[pool])) for pool, tree in trees.items()}
@@ -112,19 +116,32 @@ def commit_run(run: Run, secret: bytes) -> Commitment:
     return Commitment(tree.node.digest, roots, facts, tree, trees, lines)
 
 
-def _commit_lines(run_id: bytes, pool: PoolResult, lines: Sequence[Line], secret: bytes) -> Iterator[_CommittedLine]:
+def _commit_lines(
+    run_id: bytes, pool: PoolResult, lines: Sequence[Line], secret: bytes
+) -> Iterator[tuple[str, _CommittedLine]]:
     opened = is_open(pool)
     count = 1 if not opened else PIECES if len(lines) < CROWD else PIECES_IN_CROWD
+    keyed = hmac.new(secret, _SALT, "sha256")
     for line in lines:
-        salt = hmac.digest(secret, _SALT + encode([run_id, line.id]), "sha256")
+        line_id = line.id
+        salt = _keyed_digest(keyed, encode([run_id, line_id]))
         pieces = _cut_up(line.amount_minor, salt, count)
         digest = line_digest(run_id, line)
-        leaves = (leaf_of(digest, salt, number, piece, is_open=opened) for number, piece in enumerate(pieces))
-        yield _CommittedLine(line, salt, pieces, tuple(leaves))
+        leaves = tuple(leaf_of(digest, salt, number, piece, is_open=opened) for number, piece in enumerate(pieces))
+        yield line_id, _CommittedLine(line, salt, pieces, leaves)
+
+
+def _keyed_digest(keyed: hmac.HMAC, message: bytes) -> bytes:
+    """Finish an HMAC that the key was put into before: setting it up anew for each line would double the time."""
+    one = keyed.copy()
+    one.update(message)
+    return one.digest()
 
 
 def _cut_up(amount: int, salt: bytes, count: int) -> tuple[int, ...]:
     """Cut an amount at `count` - 1 points that follow from the salt, as evenly spread as dice."""
+    if count == 1:
+        return (amount,)
     magnitude, sign = abs(amount), -1 if amount < 0 else 1
     draws = (hashlib.sha256(_CUT + salt + number.to_bytes(2, "big")).digest() for number in range(1, count))
     cuts = sorted(int.from_bytes(draw, "big") % (magnitude + 1) for draw in draws)

@@ -11,10 +11,10 @@ too much on other leaves; here it would stand on top as a credit of 20, for ever
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import pairwise
 from operator import itemgetter
 from struct import Struct
@@ -89,10 +89,15 @@ class Pruned:
 
 def join(left: Branch | SumNode, right: Branch | SumNode) -> SumNode:
     """Give the node above two halves; raises SumTooLarge."""
-    charges, credits = left.charges + right.charges, left.credits + right.credits
-    if max(charges, credits) > SUM_MAX:
+    return SumNode(*_joined(left, right))
+
+
+def _joined(left: Branch | SumNode, right: Branch | SumNode) -> tuple[bytes, int, int]:
+    charges, credits = left[1] + right[1], left[2] + right[2]
+    if charges > SUM_MAX or credits > SUM_MAX:
         raise SumTooLarge(f"sums of {charges} and {credits} minor units; at most {SUM_MAX} are allowed")
-    return SumNode(hashlib.sha256(_HALVES.pack(_BRANCH, *left[:3], *right[:3])).digest(), charges, credits)
+    halves = _HALVES.pack(_BRANCH, left[0], left[1], left[2], right[0], right[1], right[2])
+    return sha256(halves).digest(), charges, credits
 
 
 def octets_of(node: SumNode) -> bytes:
@@ -106,15 +111,17 @@ def plant(leaves: Iterable[Leaf]) -> SumTree:
     for (place, _), (following, _) in pairwise(ordered):
         if place == following:
             raise LeafDoubled(f"two leaves have the place {place.hex()}")
-    return SumTree(_plant([place for place, _ in ordered], [node for _, node in ordered], 0, len(ordered), 0))
+    numbers = [_number(place) for place, _ in ordered]
+    return SumTree(_plant(numbers, [node for _, node in ordered], 0, len(ordered), 0))
 
 
 def prune(tree: SumTree, places: Iterable[bytes]) -> Pruned:
     """Cut the tree back to the leaves at `places`, which must be in it."""
-    depths: dict[bytes, int] = {}
+    depths: dict[int, int] = {}
     stubs: list[SumNode] = []
-    _prune(tree.top, sorted(places), 0, depths, stubs)
-    return Pruned(depths, tuple(stubs))
+    wanted = {_number(place): place for place in places}
+    _prune(tree.top, sorted(wanted), 0, depths, stubs)
+    return Pruned({wanted[number]: depth for number, depth in depths.items()}, tuple(stubs))
 
 
 def regrow(leaves: Mapping[bytes, tuple[int, SumNode]], stubs: Iterable[SumNode]) -> SumNode:
@@ -124,52 +131,74 @@ def regrow(leaves: Mapping[bytes, tuple[int, SumNode]], stubs: Iterable[SumNode]
     SumTooLarge
     """
     rest = iter(stubs)
-    top = _regrow(sorted(leaves.items()), rest, 0)
+    top = _regrow(sorted((_number(place), *leaf) for place, leaf in leaves.items()), rest, 0)
     if next(rest, None) is not None:
         raise ProofBroken("stubs are left over")
     return top
 
 
-def _plant(places: Sequence[bytes], nodes: Sequence[SumNode], first: int, end: int, depth: int) -> Branch | SumNode:
+def _plant(numbers: Sequence[int], nodes: Sequence[SumNode], first: int, end: int, depth: int) -> Branch | SumNode:
     if end - first < 2:
         return nodes[first] if first < end else EMPTY
-    cut = _cut(places, depth, first, end)
-    left, right = _plant(places, nodes, first, cut, depth + 1), _plant(places, nodes, cut, end, depth + 1)
-    return Branch(*join(left, right), left, right)
+    cut = _cut(numbers, depth, first, end)
+    left, right = _plant(numbers, nodes, first, cut, depth + 1), _plant(numbers, nodes, cut, end, depth + 1)
+    return Branch(*_joined(left, right), left, right)
 
 
 def _seen(top: Branch | SumNode) -> SumNode:
-    return SumNode(*top[:3])
+    return top if isinstance(top, SumNode) else SumNode(top[0], top[1], top[2])
 
 
 def _prune(
-    top: Branch | SumNode, places: Sequence[bytes], depth: int, depths: dict[bytes, int], stubs: list[SumNode]
+    top: Branch | SumNode, numbers: Sequence[int], depth: int, depths: dict[int, int], stubs: list[SumNode]
 ) -> None:
-    if not places:
+    if len(numbers) == 1:
+        depths[numbers[0]] = _descend(top, numbers[0], depth, stubs)
+    elif not numbers:
         stubs.append(_seen(top))
     elif isinstance(top, SumNode):
-        depths.update(dict.fromkeys(places, depth))
+        depths.update(dict.fromkeys(numbers, depth))
     else:
-        cut = _cut(places, depth)
-        _prune(top.left, places[:cut], depth + 1, depths, stubs)
-        _prune(top.right, places[cut:], depth + 1, depths, stubs)
+        cut = _cut(numbers, depth, 0, len(numbers))
+        _prune(top.left, numbers[:cut], depth + 1, depths, stubs)
+        _prune(top.right, numbers[cut:], depth + 1, depths, stubs)
 
 
-def _regrow(leaves: Sequence[tuple[bytes, tuple[int, SumNode]]], stubs: Iterator[SumNode], depth: int) -> SumNode:
+def _descend(top: Branch | SumNode, number: int, depth: int, stubs: list[SumNode]) -> int:
+    """Walk down to one leaf, leaving a stub of each branch passed, from left to right; give its depth."""
+    passed_right: list[SumNode] = []
+    while isinstance(top, Branch):
+        if number >> (PLACE_BITS - 1 - depth) & 1:
+            stubs.append(_seen(top.left))
+            top = top.right
+        else:
+            passed_right.append(_seen(top.right))
+            top = top.left
+        depth += 1
+    stubs.extend(reversed(passed_right))
+    return depth
+
+
+def _regrow(leaves: Sequence[tuple[int, int, SumNode]], stubs: Iterator[SumNode], depth: int) -> SumNode:
     if not leaves:
         stub = next(stubs, None)
         if stub is None:
             raise ProofBroken("stubs are missing")
         return stub
-    if len(leaves) == 1 and leaves[0][1][0] == depth:
-        return leaves[0][1][1]
+    if len(leaves) == 1 and leaves[0][1] == depth:
+        return leaves[0][2]
     if depth == PLACE_BITS:
         raise ProofBroken("a leaf hangs below its last bit, or above others")
-    cut = _cut([place for place, _ in leaves], depth)
+    cut = _cut([leaf[0] for leaf in leaves], depth, 0, len(leaves))
     return join(_regrow(leaves[:cut], stubs, depth + 1), _regrow(leaves[cut:], stubs, depth + 1))
 
 
-def _cut(places: Sequence[bytes], depth: int, first: int = 0, end: int | None = None) -> int:
-    """Give where the right half begins among sorted places [first, end) that are equal in their first `depth` bits."""
-    octet, bit = divmod(depth, 8)
-    return bisect_left(places, 1, first, end, key=lambda place: place[octet] >> (7 - bit) & 1)
+def _number(place: bytes) -> int:
+    """Give a place as a number: numbers are cut apart by comparing them, without looking at single bits."""
+    return int.from_bytes(place, "big")
+
+
+def _cut(numbers: Sequence[int], depth: int, first: int, end: int) -> int:
+    """Give where the right half begins among sorted numbers [first, end) that are equal in their first `depth` bits."""
+    below = PLACE_BITS - 1 - depth
+    return bisect_left(numbers, (numbers[first] >> below | 1) << below, first, end)
