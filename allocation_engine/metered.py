@@ -6,7 +6,7 @@ alone, and no line shows anything about who had the unit before (ADR 0032). The 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 import numpy as np
@@ -20,17 +20,23 @@ from allocation_engine.pools import DirectRule, OwnUseRule, Pool
 from allocation_engine.pricing import PricedPeriod, spread
 from allocation_engine.rules import Rules
 from allocation_engine.run import Line, LineKind, MeteredTrace, PoolResult
-from allocation_engine.span_sums import count_qualities
+from allocation_engine.span_sums import count_measured, count_qualities, count_spans
 from allocation_engine.tariff import Tariff
 from allocation_engine.tiered import Customer, tier_changes, tier_pieces, tier_steps
+from allocation_engine.weighing import RowSpans
 from metering.identity import NodeId, UnitId
 from metering.obis import Obis
+
+Metered = Sequence[tuple[UnitId, tuple[NodeId, ...]]]
+"""Units with the nodes that count for them."""
 
 
 def split_metered(pool: Pool, priced: PricedPeriod) -> tuple[PoolResult, tuple[Line, ...]]:
     """Price an own-use or direct pool; raises PeriodNotReady for a unit without a meter."""
-    units = tuple(_metered_units(pool, priced.inputs))
-    lines = tuple(line for unit, nodes in units for line in _lines(pool, priced, unit, nodes))
+    units = tuple(metered_units(pool, priced.inputs))
+    lines = tuple(
+        _plain_lines(pool, priced, units) if is_plain(pool, priced, units) else lines_one_by_one(pool, priced, units)
+    )
     cost_minor = sum(line.amount_minor for line in lines)
     result = PoolResult(
         id=pool.id,
@@ -57,7 +63,7 @@ def evidence_needed(inputs: PeriodInputs, rules: Rules) -> dict[tuple[NodeId, Ob
     changes = {tariff.id: price_changes(tariff, inputs) for tariff in rules.prices.tariffs}
     needed: dict[tuple[NodeId, Obis], set[int]] = {}
     for pool in rules.pools:
-        for unit, nodes in _metered_units(pool, inputs):
+        for unit, nodes in metered_units(pool, inputs):
             for occupancy in inputs.occupancies_of(unit):
                 for node in (*nodes, *pool.deduct):
                     marks = span_marks(inputs, node, changes[pool.tariff], occupancy.first, occupancy.end)
@@ -87,10 +93,11 @@ def counted_nodes(pool: Pool, inputs: PeriodInputs, unit: UnitId | None) -> tupl
     """Give the nodes that count for `unit` in a metered pool; for None, those of a shared pool."""
     if unit is None:
         return pool.path
-    return next(nodes for candidate, nodes in _metered_units(pool, inputs) if candidate == unit)
+    return next(nodes for candidate, nodes in metered_units(pool, inputs) if candidate == unit)
 
 
-def _metered_units(pool: Pool, inputs: PeriodInputs) -> Iterator[tuple[UnitId, tuple[NodeId, ...]]]:
+def metered_units(pool: Pool, inputs: PeriodInputs) -> Iterator[tuple[UnitId, tuple[NodeId, ...]]]:
+    """Give the units of a metered pool with their nodes, none of others; raises PeriodNotReady without a meter."""
     match pool.rule:
         case OwnUseRule(units) as rule:
             for unit in sorted(units):
@@ -102,7 +109,44 @@ def _metered_units(pool: Pool, inputs: PeriodInputs) -> Iterator[tuple[UnitId, t
             yield unit, pool.path
 
 
-def _lines(pool: Pool, priced: PricedPeriod, unit: UnitId, nodes: tuple[NodeId, ...]) -> Iterator[Line]:
+def is_plain(pool: Pool, priced: PricedPeriod, units: Metered) -> bool:
+    """Say whether every unit has one meter, with nothing taken off and no tiers."""
+    has_tiers = tier_changes(priced.tariffs[pool.tariff], priced.inputs)
+    return not pool.deduct and not has_tiers and all(len(nodes) == 1 for _, nodes in units)
+
+
+def _plain_lines(pool: Pool, priced: PricedPeriod, units: Metered) -> Iterator[Line]:
+    """Price units of one meter each, all of them at once."""
+    inputs = priced.inputs
+    held = [
+        (unit, party, node, tuple((one.first, one.end) for one in ones))
+        for unit, (node,) in units
+        for party, ones in priced.occupants(unit).items()
+    ]
+    places = [(inputs.row(node), line, *span) for line, (_, _, node, spans) in enumerate(held) for span in spans]
+    energies = priced.by_band_of_spans(RowSpans.of(places), len(held), pool.measure, pool.tariff)
+    measured = (inputs.quality.max(axis=1, initial=0) == SlotQuality.MEASURED).tolist()
+    for (unit, party, node, spans), by_band in zip(held, energies, strict=True):
+        row = inputs.row(node)
+        trace = MeteredTrace(
+            nodes=(node,),
+            deduct=(),
+            measure=str(pool.measure),
+            spans=spans,
+            cost_nano=priced.cost_nano(by_band),
+            slots_by_quality=count_measured(spans) if measured[row] else count_spans(inputs.quality[row], spans),
+        )
+        amount_minor = to_minor(trace.cost_nano, priced.currency)
+        yield Line(pool.id, party, unit, LineKind.METERED, by_band, amount_minor, trace)
+
+
+def lines_one_by_one(pool: Pool, priced: PricedPeriod, units: Metered) -> Iterator[Line]:
+    """Price units whatever their meters, what is taken off, and their tiers: one after the other."""
+    for unit, nodes in units:
+        yield from _unit_lines(pool, priced, unit, nodes)
+
+
+def _unit_lines(pool: Pool, priced: PricedPeriod, unit: UnitId, nodes: tuple[NodeId, ...]) -> Iterator[Line]:
     occupants = priced.occupants(unit)
     spans = [(group, one.first, one.end) for group, ones in enumerate(occupants.values()) for one in ones]
     energy_wh = priced.energy(nodes, pool.deduct, pool.measure)

@@ -11,8 +11,11 @@ from allocation_engine.inputs import Int64Array, Occupancy, PeriodInputs, UInt8A
 from allocation_engine.kernels import group_energy
 from allocation_engine.pools import Measure
 from allocation_engine.prices import Prices
+from allocation_engine.span_sums import sum_spans
+from allocation_engine.sparse_rows import SparseRows
 from allocation_engine.supply_charges import ChargedCost, charge_supply
 from allocation_engine.tariff import MAIN_TARIFF, Band, PricedSlots, Tariff
+from allocation_engine.weighing import BandRuns, RowSpans
 from metering.identity import NodeId, PartyId, UnitId
 
 
@@ -87,6 +90,19 @@ class PricedPeriod:
         """Add up energy by group (-1: none) and band of a tariff [Wh]."""
         sums = group_energy(energy_wh, group_of_slot, self.bands_of_slots[tariff], group_count, len(self.bands))
         return [tuple(int(cell) for cell in row) for row in sums]
+
+    def by_band_of_spans(
+        self, spans: RowSpans, group_count: int, measure: Measure, tariff: str = MAIN_TARIFF
+    ) -> list[tuple[int, ...]]:
+        """Add up the energy of spans of single rows by group and band of a tariff [Wh]."""
+        runs = BandRuns.of(self.bands_of_slots[tariff], len(self.bands))
+        energy_wh = sum_spans(self.inputs.import_wh, spans, runs)
+        if measure is Measure.NET:
+            export = SparseRows.of(self.inputs.export_wh)
+            energy_wh -= sum_spans(export.kept, replace(spans, rows=export.places[spans.rows]), runs)
+        sums = np.zeros((group_count, len(self.bands)), np.int64)
+        np.add.at(sums, spans.groups, energy_wh)
+        return list(map(tuple, sums.tolist()))
 
     def cost_nano(self, band_energy_wh: Sequence[int]) -> int:
         """Price energy by band [10^-9 currency units], exactly."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from allocation_engine.blocks import in_blocks
@@ -42,9 +44,19 @@ def count_qualities(quality: UInt8Array) -> QualityCounts:
     return tuple((one.name.lower(), int(counts[one])) for one in SlotQuality if counts[one])
 
 
+def count_measured(spans: Iterable[tuple[int, int]]) -> QualityCounts:
+    """Give what `count_spans` gives for a row that is measured throughout."""
+    return ((SlotQuality.MEASURED.name.lower(), sum(end - first for first, end in spans)),)
+
+
+def count_spans(quality: UInt8Array, spans: Iterable[tuple[int, int]]) -> QualityCounts:
+    """Count slots first <= slot < end of a row by quality."""
+    return count_qualities(np.concatenate([quality[first:end] for first, end in spans]))
+
+
 def count_rows(quality: UInt8Array) -> list[QualityCounts]:
     """Count the slots of every row by quality; almost all rows are plainly measured, and those share one answer."""
-    plain = count_qualities(np.zeros(quality.shape[1], np.uint8))
+    plain = count_measured([(0, quality.shape[1])])
     counts = [plain] * len(quality)
     for row in np.flatnonzero(quality.max(axis=1, initial=0)).tolist():
         counts[row] = count_qualities(quality[row])

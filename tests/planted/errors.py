@@ -59,7 +59,7 @@ class Planted:
 
 
 def a_slot_is_dropped(patch: Patch) -> None:
-    group = pricing.group_energy
+    group, add_up = pricing.group_energy, pricing.sum_spans
 
     def dropping(energy_wh: Any, group_of_slot: Any, *rest: Any) -> Any:
         kept = group_of_slot.copy()
@@ -67,6 +67,9 @@ def a_slot_is_dropped(patch: Patch) -> None:
         return group(energy_wh, kept, *rest)
 
     patch.setattr(pricing, "group_energy", dropping)
+    patch.setattr(
+        pricing, "sum_spans", lambda wh, spans, runs: add_up(wh, replace(spans, starts=spans.starts + 1), runs)
+    )
 
 
 def two_bands_are_swapped(patch: Patch) -> None:

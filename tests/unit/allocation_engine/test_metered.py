@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from allocation_engine.close_period import close_period
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.intervals import SlotQuality
-from allocation_engine.metered import evidence_needed, span_marks
+from allocation_engine.metered import (
+    evidence_needed,
+    is_plain,
+    lines_one_by_one,
+    metered_units,
+    span_marks,
+    split_metered,
+)
+from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
 from allocation_engine.run import MeteredTrace
 from metering.identity import NodeId
@@ -121,3 +133,35 @@ def test_marks_of_a_span_are_its_ends_its_changes_and_its_weak_slots(make_inputs
         energy={"u-a": 1}, quality={("u-a", 4): SlotQuality.ESTIMATED, ("u-a", 7): SlotQuality.EXCHANGE}
     )
     assert span_marks(inputs, NodeId("u-a"), (0, 2, 5, 6), 1, 6) == {1, 2, 4, 5, 6}
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("measure", ["import", "net"])
+def test_units_priced_all_at_once_have_the_lines_of_units_priced_one_by_one(
+    make_inputs: MakeInputs, make_rules: MakeRules, seed: int, measure: str
+) -> None:
+    draw = Random(seed)
+    units = [f"u-{one}" for one in range(draw.randint(1, 5))]
+
+    def amounts() -> list[int]:
+        return [draw.choice((0, draw.randint(0, 10**6))) for _ in range(8)]
+
+    let = []
+    for unit in units:
+        cuts = sorted({0, 8, *(draw.randint(0, 8) for _ in range(3))})
+        let += [(unit, f"t-{draw.randint(1, 3)}", *span) for span in pairwise(cuts) if draw.random() < 0.8]
+    inputs = make_inputs(
+        energy={f"n-{unit}": amounts() for unit in units},
+        export={f"n-{unit}": amounts() for unit in units if draw.random() < 0.5},
+        units={unit: (100, f"n-{unit}") for unit in units},
+        let=let,
+        quality={(f"n-{draw.choice(units)}", draw.randrange(8)): SlotQuality(draw.randint(0, 3)) for _ in range(3)},
+    )
+    inputs = replace(inputs, import_wh=inputs.import_wh.astype(draw.choice([np.int32, np.int64])))
+    own_use = {"id": "own-use", "class": "exclusive", "rule": "own-use", "units": "all", "measure": measure}
+    rules = make_rules(inputs, own_use, **TWO_BANDS)
+    pool, priced = rules.pools[0], PricedPeriod.of(inputs, *rules.prices.tariffs)
+    metered = tuple(metered_units(pool, inputs))
+    assert is_plain(pool, priced, metered)
+    _, lines = split_metered(pool, priced)
+    assert lines == tuple(lines_one_by_one(pool, priced, metered))
