@@ -111,7 +111,7 @@ def outcome_lines(outcome: Outcome, width: int) -> Iterator[Text]:
     head = f"{outcome.site:{width}}  {outcome.result:13}"
     if outcome.run:
         total = f"{show_minor(outcome.total_minor, outcome.currency)} {outcome.currency}"
-        cases = f"  {outcome.cases} cases" if outcome.cases else ""
+        cases = f"  {outcome.cases} case{'s' * (outcome.cases > 1)}" if outcome.cases else ""
         head += f"  {outcome.run[:16]}  {outcome.lines} lines  {total}{cases}"
     yield Text(f"{head}  {outcome.seconds:.1f} s", style=_STYLES.get(outcome.result, ""))
     for reason in outcome.reasons[:REASONS_SHOWN]:

@@ -66,6 +66,7 @@ class _Worker:
 
     @property
     def name(self) -> str:
+        """What a person is told."""
         return f"process {self.running.pid}"
 
 
