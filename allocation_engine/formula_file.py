@@ -14,7 +14,7 @@ from typing import Any
 
 from allocation_engine.formula.blocks import BlocksInvalid
 from allocation_engine.formula.faults import FormulaFault, FormulaInvalid, Slip
-from allocation_engine.formula.proven import DEFINITIONS_MAX, Formula, check_formula, cycle_in
+from allocation_engine.formula.proven import DEFINITIONS_MAX, Formula, check_formula, cycle_in, order_of
 from allocation_engine.formula.setting import Definition, Reading, Setting, Sources
 from allocation_engine.formula.terms import Number, Sentence
 from allocation_engine.formula.verdict import Verdict, check_rule_text, read_formula
@@ -59,7 +59,7 @@ def read_definitions(root: RuleTable, sources: Sources) -> Sources:
         return replace(sources, definitions=read)
     name, fault = cycle
     tables[name].fault("formula", _told(fault), fault.mend("en"))
-    return sources
+    return words
 
 
 def require_words_used_once(root: RuleTable, sources: Sources, pools: Collection[Pool]) -> None:
@@ -147,9 +147,11 @@ def _floors(table: RuleTable, names: SiteNames, units: tuple[UnitId, ...] | None
 
 
 def _formula(table: RuleTable, setting: Setting) -> Formula:
-    sentence = _sentence(table, setting.sources)
+    sentence, definitions = _sentence(table, setting.sources), setting.sources.definitions
+    used = [sentence, *(definitions[name].sentence for name in order_of(sentence.term, definitions))]
     try:
-        if sentence is not _NOTHING:
+        # What rests on something that cannot be read is not looked at: its own mistakes would be guesses.
+        if all(one is not _NOTHING for one in used):
             return check_formula(sentence, setting)
     except FormulaInvalid as invalid:
         _keep(table, invalid)

@@ -21,7 +21,7 @@ from allocation_engine.formula.products import Frame, Product, Products, fractio
 from allocation_engine.formula.setting import Space
 from allocation_engine.formula.text import decimal_text
 from allocation_engine.formula_inputs import FormulaInputs, Row
-from allocation_engine.key_steps import KeyStep
+from allocation_engine.key_steps import FORMULA, KeyStep
 from allocation_engine.layers import NONE, ONE, Driven, Layer, Span, Split, Takers, group_sums, rest_of, times
 from allocation_engine.pool_cost import cost_of
 from allocation_engine.pools import Fallback, FormulaRule, Grain, PassThroughRule, Pool, SpreadingRule
@@ -31,7 +31,6 @@ from metering.identity import UnitId
 
 WEIGHT_BITS = 61
 """Sums of weights stay below 2^61; finer ones are cut there, once, for everybody alike."""
-_STAGE = "lease"
 
 
 def split_by_formula(pool: Pool, priced: PricedPeriod, spans: Sequence[Span], costs_nano: Sequence[int]) -> Split:
@@ -97,7 +96,7 @@ def _split_spread(
     def steps(row: int) -> tuple[KeyStep, ...]:
         by, is_daily = rule.formula.text, rule.grain is Grain.DAY
         return tuple(
-            KeyStep(day if is_daily else None, _STAGE, takers.ids[row], by, (1, 1), int(weights[row, place]), total)
+            KeyStep(day if is_daily else None, FORMULA, takers.ids[row], by, (1, 1), int(weights[row, place]), total)
             for place, ((day, _, _), total) in enumerate(zip(spans, totals, strict=True))
         )
 

@@ -11,6 +11,9 @@ from datetime import date
 from fractions import Fraction
 from typing import Any
 
+FORMULA = "formula"
+"""What the stage is called where a formula gives the weights; `by` is its text then."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyStep:

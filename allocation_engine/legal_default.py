@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import date
 
-from allocation_engine.keys import Key
 from allocation_engine.pools import (
     AreaRule,
     DemandRule,
@@ -22,6 +21,7 @@ from allocation_engine.pools import (
     Rule,
     SpreadingRule,
 )
+from allocation_engine.unit_numbers import UnitNumbers
 from metering.identity import UnitId
 
 
@@ -56,13 +56,16 @@ def rule_warnings(pool: Pool, days: Sequence[date]) -> Iterator[str]:
             yield f"pool {pool.id}: {pool.agreement!r} does not hold on {days[0]}; the legal default does"
         elif not terms.holds(days[-1]):
             yield f"pool {pool.id}: {pool.agreement!r} ends on {terms.valid_to}; the legal default follows"
-    for key in _keys(pool.rule):
-        for numbers in (*key.numbers, *([] if key.rated is None else [key.rated])):
-            if numbers.review_by is not None and numbers.review_by <= days[-1]:
-                yield f"pool {pool.id}: {numbers.name} was due for review by {numbers.review_by}"
+    for numbers in _numbers(pool.rule):
+        if numbers.review_by is not None and numbers.review_by <= days[-1]:
+            yield f"pool {pool.id}: {numbers.name} was due for review by {numbers.review_by}"
 
 
-def _keys(rule: Rule) -> Iterator[Key]:
-    if isinstance(rule, KeyedRule):
-        for stage in rule.stages:
-            yield from stage.keys
+def _numbers(rule: Rule) -> Iterator[UnitNumbers]:
+    """Give the tables of numbers a rule rests on."""
+    match rule:
+        case KeyedRule(stages=stages):
+            for key in (key for stage in stages for key in stage.keys):
+                yield from (*key.numbers, *([] if key.rated is None else [key.rated]))
+        case PassThroughRule(formula=formula) | SpreadingRule(formula=formula):
+            yield from formula.tables

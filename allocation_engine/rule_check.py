@@ -18,7 +18,7 @@ import numpy as np
 from allocation_engine.errors import SeriesIncomplete
 from allocation_engine.facts import Facts
 from allocation_engine.intervals import SlotQuality
-from allocation_engine.pools import AreaRule, DirectRule, FormulaRule, OwnUseRule, PassThroughRule, Pool
+from allocation_engine.pools import AreaRule, DirectRule, FormulaRule, OwnUseRule, PassThroughRule, Pool, Rule
 from allocation_engine.series import DailySeries
 from metering.errors import BooksError
 from metering.identity import NodeId, UnitId
@@ -140,7 +140,7 @@ def _pool_findings(pool: Pool, draft: Facts) -> Iterator[Finding]:
         yield Finding("pool", pool.id, f"it does not hold on all of {days[0]} to {days[-1]}", "set from and to")
     units = {unit.id: unit for unit in draft.inputs.units}
     known = [unit for unit in units_of(pool) if unit in units]
-    if isinstance(pool.rule, AreaRule | PassThroughRule):
+    if isinstance(pool.rule, AreaRule) or (isinstance(pool.rule, FormulaRule) and _needs_area(pool.rule)):
         needs = {"area": "measure it and enter area_m2 in site.toml"}
         records = {unit: {"area": units[unit].area_cm2 or None} for unit in known}
         yield from check_records(records, needs, "unit")
@@ -149,8 +149,20 @@ def _pool_findings(pool: Pool, draft: Facts) -> Iterator[Finding]:
         yield from check_records({unit: {"meter": units[unit].node} for unit in known}, needs, "unit")
     if isinstance(pool.rule, FormulaRule):
         yield from _series_findings(pool.rule, draft)
-    own = (units[unit].node for unit in known) if isinstance(pool.rule, OwnUseRule) else ()
-    yield from _energy_findings({*pool.path, *pool.deduct, *(node for node in own if node is not None)}, draft)
+    own = (units[unit].node for unit in known) if _counts_own_meters(pool.rule) else ()
+    named = pool.rule.formula.nodes if isinstance(pool.rule, FormulaRule) else ()
+    nodes = {*pool.path, *pool.deduct, *named, *(node for node in own if node is not None)}
+    yield from _energy_findings(nodes, draft)
+
+
+def _needs_area(rule: FormulaRule) -> bool:
+    by_area = {"unit_area", "floor_area", "total_area"} & rule.formula.inputs
+    return bool(by_area) or rule.formula.speaks_of_floors
+
+
+def _counts_own_meters(rule: Rule) -> bool:
+    counts = isinstance(rule, FormulaRule) and {"energy", "load"} & rule.formula.inputs
+    return isinstance(rule, OwnUseRule) or bool(counts)
 
 
 def _series_findings(rule: FormulaRule, draft: Facts) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 
-from allocation_engine.pools import AreaRule, DemandRule, Grain, KeyedRule, Pool
+from allocation_engine.pools import AreaRule, DemandRule, Grain, KeyedRule, Pool, SpreadingRule
 from allocation_engine.rule_table import RuleTable
 from allocation_engine.service_costs import ServiceMethod, Services, ServicesUnsolvable, require_solvable
 from metering.identity import PoolId
@@ -39,7 +39,7 @@ def read_services(root: RuleTable, pools: Sequence[Pool]) -> Services | None:
             table.fault(
                 "order",
                 f"{pool} cannot be a service",
-                'a service is shared by area, keys or demand with grain = "period"',
+                'a service is shared by area, keys, demand or weights of a formula with grain = "period"',
             )
     table.close()
     return _solvable(table, places, Services(method, order, usage))
@@ -63,7 +63,7 @@ def _check_users(table: RuleTable, pool: PoolId, users: dict[PoolId, Fraction], 
 
 
 def _is_fitting(pool: Pool) -> bool:
-    return isinstance(pool.rule, AreaRule | KeyedRule | DemandRule) and pool.rule.grain is Grain.PERIOD
+    return isinstance(pool.rule, AreaRule | KeyedRule | DemandRule | SpreadingRule) and pool.rule.grain is Grain.PERIOD
 
 
 def _solvable(table: RuleTable, places: dict[PoolId, RuleTable], services: Services) -> Services | None:

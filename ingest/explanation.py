@@ -15,11 +15,12 @@ from itertools import pairwise
 from allocation_engine.costs import CostStep, steps_nano
 from allocation_engine.evidence import PointEvidence, PointReading
 from allocation_engine.intervals import settle_point
+from allocation_engine.key_steps import FORMULA, KeyStep
 from allocation_engine.loss_trace import LINE_BITS, LossTrace, cost_unit
 from allocation_engine.media import Medium, show_amount
 from allocation_engine.money import divide, show_kwh, show_minor
 from allocation_engine.pools import Measure
-from allocation_engine.run import ChargeTrace, Line, LineKind, MeteredTrace, ShareTrace
+from allocation_engine.run import ChargeTrace, DayShare, Line, LineKind, MeteredTrace, ShareTrace
 from allocation_engine.statement_content import StatedPool, StatementContent
 from allocation_engine.tiered import tier_steps
 from metering.errors import MeteringError
@@ -77,6 +78,14 @@ _TEXT = {
         zh="{day}{stage}：{taker} 按 {by} 占 {part} 中的 {weight} / {total}",
         en="{day}{stage}: {taker} has {weight} / {total} of {part} by {by}",
     ),
+    "formula": Names(
+        zh="按公式分摊：{formula}；权重是公式在占用单元的每一刻钟的结果之和",
+        en="spread by a formula: {formula}; a weight is what it gives, added up over the quarter hours of occupation",
+    ),
+    "driven": Names(
+        zh="{day}：{numbers}（当日费用 {cost} {currency}）", en="{day}: {numbers} (cost of the day {cost} {currency})"
+    ),
+    "weight": Names(zh="{day}{taker} 的权重：{weight} / {total}", en="{day}weight of {taker}: {weight} / {total}"),
     "area": Names(
         zh="权重背后的面积与时段：{area} m² × {slots} 刻（每刻 15 分钟）",
         en="behind the weight: {area} m2 x {slots} quarter hours",
@@ -289,12 +298,28 @@ class Explanation:
             received, passed = (self._money(round(one)) for one in flows)
             own = self._money(pool.service.own_minor)
             yield self._step(1, "service", own=own, received=received, passed=passed)
-        for one in trace.keys[: None if self._all_spans else SPANS_SHOWN]:
-            day = "" if one.day is None else f"{one.day} "
-            fields = {"taker": one.taker, "by": one.by, "weight": one.weight, "total": one.total}
-            yield self._step(2, "key", day=day, stage=one.stage, part=Fraction(*one.part), **fields)
-        if len(trace.keys) > SPANS_SHOWN and not self._all_spans:
-            yield self._step(2, "more", count=len(trace.keys) - SPANS_SHOWN)
+        if trace.keys and trace.keys[0].stage == FORMULA:
+            yield self._step(1, "formula", formula=trace.keys[0].by)
+            yield from self._some([self._driven(day) for day in pool.days if day.inputs])
+        yield from self._some([self._key(one) for one in trace.keys])
+
+    def _driven(self, day: DayShare) -> Step:
+        numbers = ", ".join(f"{name} = {number}" for name, number, _ in day.inputs)
+        cost = _decimal(day.cost_nano, _NANO_DIGITS)
+        return self._step(2, "driven", day=day.day, numbers=numbers, cost=cost, currency=self._currency)
+
+    def _key(self, one: KeyStep) -> Step:
+        fields = {"taker": one.taker, "by": one.by, "weight": one.weight, "total": one.total}
+        key = "weight" if one.stage == FORMULA else "key"
+        day = "" if one.day is None else f"{one.day} "
+        return self._step(2, key, day=day, stage=one.stage, part=Fraction(*one.part), **fields)
+
+    def _some(self, steps: Sequence[Step]) -> Iterator[Step]:
+        """Give some steps of many, unless all are asked for."""
+        shown = steps if self._all_spans else steps[:SPANS_SHOWN]
+        yield from shown
+        if len(steps) > len(shown):
+            yield self._step(2, "more", count=len(steps) - len(shown))
 
     @property
     def _currency(self) -> str:

@@ -16,6 +16,8 @@ from allocation_engine.formula.faults import Choice, FormulaFault, FormulaInvali
 from allocation_engine.formula.ranges import Range, largest
 from allocation_engine.formula.setting import Definition, Pace, Reading, Setting, Space
 from allocation_engine.formula.terms import Call, Input, MeterOf, Number, Sentence, Term, names_in, walk
+from allocation_engine.unit_numbers import UnitNumbers
+from metering.identity import NodeId
 
 STEPS_MAX = 2 * 10**9
 """Numbers computed for single units and slots in a month: some seconds, and a bound on what a rule can ask for."""
@@ -62,6 +64,19 @@ class Formula:
         return frozenset(name for term in terms for name in names_in(term)) - {name for name, _ in self.definitions}
 
     @property
+    def nodes(self) -> frozenset[NodeId]:
+        """Nodes whose energy it counts by name."""
+        terms = (self.sentence.term, *(term for _, term in self.definitions))
+        return frozenset(NodeId(one.node) for term in terms for one in walk(term) if isinstance(one, MeterOf))
+
+    @property
+    def tables(self) -> tuple[UnitNumbers, ...]:
+        """Tables of numbers that it rests on."""
+        known = self.setting.sources.numbers
+        rated = () if self.setting.rated is None or "load" not in self.inputs else (self.setting.rated,)
+        return (*(known[name] for name in sorted(self.inputs & set(known))), *rated)
+
+    @property
     def speaks_of_floors(self) -> bool:
         """Say whether floors come first, and units share what a floor gets by area."""
         return self.typed.space is Space.FLOOR or (self.typed.space is Space.NONE and self._is_passed_on)
@@ -87,9 +102,8 @@ def check_formula(sentence: Sentence, setting: Setting) -> Formula:
     wanted = MONEY if setting.reading is Reading.PASS_THROUGH else None
     typed, faults, told = type_term(sentence.term, setting, known, wanted)
     faults = [_with_reason(one, broken) for one in faults]
-    remarks += told
     steps = sum(one.cell_steps for one in (*known.values(), typed))
-    faults = faults or list(_faults(typed, setting, remarks, known, steps))
+    faults = faults or list(_faults(typed, setting, told, known, steps))
     if faults:
         raise FormulaInvalid(sentence.text, tuple(faults))
     return Formula(
@@ -98,7 +112,7 @@ def check_formula(sentence: Sentence, setting: Setting) -> Formula:
         definitions=tuple((one.name, known[one.name].term) for one in definitions),
         term=Call("max", (typed.term, Number(_ZERO))) if typed.range.may_be_negative else typed.term,
         typed=typed,
-        proof=tuple(_proof(typed, setting, remarks)),
+        proof=tuple(_proof(typed, setting, [*remarks, *told])),
         has_cells=any(one.has_cells for one in (*known.values(), typed)),
     )
 
@@ -172,7 +186,7 @@ def _faults(
     if setting.reading is Reading.PASS_THROUGH:
         yield from _passed_on_faults(typed, setting, known)
     else:
-        yield from _weight_faults(typed, setting, remarks)
+        yield from _weight_faults(typed, setting, remarks, known)
     work = (steps + typed.has_cells) * len(setting.units) * SLOTS_A_MONTH
     if work > STEPS_MAX:
         yield fault_at(Slip.TOO_MUCH_WORK, 1, count=work, most=STEPS_MAX)
@@ -200,12 +214,20 @@ def _pace_of(term: Term, setting: Setting, known: Mapping[str, Typed]) -> Pace:
     return Pace.NONE if meaning is None or isinstance(meaning, FormulaFault) else meaning.pace
 
 
-def _weight_faults(typed: Typed, setting: Setting, remarks: Sequence[Remark]) -> Iterator[FormulaFault]:
+def _may_be_negative(one: Input, known: Mapping[str, Typed]) -> bool:
+    return one.name in known and known[one.name].range.may_be_negative
+
+
+def _weight_faults(
+    typed: Typed, setting: Setting, remarks: Sequence[Remark], known: Mapping[str, Typed]
+) -> Iterator[FormulaFault]:
     bounds = typed.range
     if bounds.may_be_negative and not setting.clips:
-        lowered = next((one.typed.term for one in remarks if not one.is_divisor), typed.term)
-        what = shown_term(lowered, setting.sources.vocabulary)
-        yield fault_at(Slip.MAY_BE_NEGATIVE, lowered.position or 1, what=what, range=shown_range(typed))
+        lowered = [one.typed.term for one in remarks if not one.is_divisor]
+        lowered += [one for one in walk(typed.term) if isinstance(one, Input) and _may_be_negative(one, known)]
+        where = lowered[0] if lowered else typed.term
+        what = shown_term(where, setting.sources.vocabulary)
+        yield fault_at(Slip.MAY_BE_NEGATIVE, where.position or 1, what=what, range=shown_range(typed))
     if not bounds.is_positive and not setting.falls_back:
         told = shown_range(replace(typed, range=largest([bounds, Range.only(_ZERO)])))
         yield fault_at(Slip.MAY_ALL_BE_ZERO, 1, range=told)
