@@ -5,6 +5,7 @@ Whatever could fail to conserve, or could not reach somebody who pays, is refuse
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -256,14 +257,15 @@ def _require_nested(
     units: tuple[UnitId, ...],
 ) -> None:
     listed = [unit for group in groups for unit in group.units]
-    for unit in sorted({unit for unit in listed if listed.count(unit) > 1}):
+    for unit in sorted(unit for unit, count in Counter(listed).items() if count > 1):
         table.fault("groups", f"{unit} lies in two groups of stage {stage}", "put each unit into one group")
     for unit in sorted(set(units) - set(listed)):
         table.fault("groups", f"{unit} lies in no group of stage {stage}: nothing would reach it", "put it into one")
     for unit in sorted(set(listed) - set(units)):
         table.fault("groups", f"{unit} is not one of the pool's units", "add it to units, or take it out here")
+    lies_in = {unit: other.id for other in outer for unit in other.units}
     for group in groups:
-        if not any(set(group.units) <= set(other.units) for other in outer):
+        if len({lies_in.get(unit) for unit in group.units}) > 1:
             table.fault("groups", f"{group.id} lies in more than one group of the stage before", "divide it")
 
 

@@ -28,7 +28,7 @@ from metering.identity import PartyId, UnitId
 RESIDUAL = "residual"
 NONE = Fraction(0)
 ONE = Fraction(1)
-SUM_BITS = 62
+SUM_BITS, HALF_BITS = 62, 31
 """Sums of weights that fit this are kept in 64 bits; larger ones as Python's integers."""
 Span = tuple[date, int, int]
 """A grain span: its first local day, and its slots first <= slot < end."""
@@ -148,16 +148,27 @@ def whole_array(numbers: Sequence[int]) -> IntegerArray:
 
 
 def roomy(numbers: IntegerArray) -> IntegerArray:
-    """Give numbers that are not negative as Python's integers where a sum of them all could need more than 62 bits."""
-    return numbers.astype(object) if int(numbers.max(initial=0)) * numbers.size >= 1 << SUM_BITS else numbers
+    """Give numbers that are not negative as Python's integers where a column may add up to more than 62 bits."""
+    if numbers.dtype == object or _column_max(numbers) < 1 << SUM_BITS:
+        return numbers
+    return numbers.astype(object)
 
 
 def times(left: IntegerArray, right: IntegerArray) -> IntegerArray:
     """Multiply arrays of numbers that are not negative; in Python's integers where sums may need over 62 bits."""
-    largest = int(left.max(initial=0)) * int(right.max(initial=0))
-    if largest * max(left.shape[0], right.shape[0]) < 1 << SUM_BITS:
-        return np.asarray(left * right)
+    if left.dtype != object and right.dtype != object:
+        rows = max(left.shape[0], right.shape[0])
+        pairs = ((one, other) for one, other in ((left, right), (right, left)) if other.shape[0] == rows)
+        if min(int(one.max(initial=0)) * _column_max(other) for one, other in pairs) < 1 << SUM_BITS:
+            return np.asarray(left * right)
     return np.asarray(left.astype(object) * right.astype(object))
+
+
+def _column_max(numbers: Int64Array) -> int:
+    """Give a bound of the largest sum of a column, a little above it: two halves of the numbers cannot overflow."""
+    halves = ((numbers >> HALF_BITS).sum(axis=0), (numbers & (1 << HALF_BITS) - 1).sum(axis=0))
+    high, low = (int(half.max(initial=0)) for half in halves)
+    return (high << HALF_BITS) + low
 
 
 def group_sums(weights: IntegerArray, group_of: Int64Array, count: int) -> IntegerArray:

@@ -202,9 +202,7 @@ def _compared(
     """Lay both sides beside each other, line by line and party by party."""
     lines: list[PreviewLine] = []
     for pool in sorted(now.keys() | then.keys()):
-        before, after = (_by_place(side.get(pool)) for side in (now, then))
-        for place in before.keys() | after.keys():
-            lines.append(PreviewLine(pool, *place, before.get(place, 0), after.get(place, 0)))
+        lines += _lines(pool, now.get(pool), then.get(pool))
     sums: dict[PartyId, list[int]] = {}
     for line in lines:
         sides = sums.setdefault(line.party, [0, 0])
@@ -223,10 +221,18 @@ def _compared(
     )
 
 
-def _by_place(amounts: _Amounts | None) -> dict[tuple[PartyId, UnitId | None], int]:
-    if amounts is None:
-        return {}
-    return dict(zip(zip(amounts.parties, amounts.units, strict=True), amounts.amounts, strict=True))
+def _lines(pool: PoolId, now: _Amounts | None, then: _Amounts | None) -> Iterator[PreviewLine]:
+    if now is not None and then is not None and (now.parties, now.units) == (then.parties, then.units):
+        for one in zip(now.parties, now.units, now.amounts, then.amounts, strict=True):
+            yield PreviewLine(pool, *one)
+        return
+    before, after = (
+        {} if one is None else dict(zip(zip(one.parties, one.units, strict=True), one.amounts, strict=True))
+        for one in (now, then)
+    )
+    for party, unit in before.keys() | after.keys():
+        place = party, unit
+        yield PreviewLine(pool, party, unit, before.get(place, 0), after.get(place, 0))
 
 
 def _same_prices(before: Rules, after: Rules) -> bool:

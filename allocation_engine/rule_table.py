@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from metering.errors import Fault, MeteringError
@@ -142,7 +143,7 @@ class RuleTable:
         if content and not _NUMBER.match(content):
             self.fault(key, f"{key} is {content!r}", f'write a plain decimal number as text: {key} = "1.05"')
             return Fraction(0)
-        return Fraction(content or 0)
+        return exact_number(content or "0")
 
     def scaled(self, key: str, digits: int) -> int:
         """Read a number that is not negative as a whole number of 10^-`digits`; finer ones are a mistake."""
@@ -193,6 +194,12 @@ class RuleTable:
             return self._table[key]
         self.fault(key, f"{key} is missing", f"write {key} = {form}")
         return None
+
+
+@lru_cache(maxsize=4096)
+def exact_number(text: str) -> Fraction:
+    """Read decimal text that is known to be a number; ten thousand units share a few hundred of them."""
+    return Fraction(text)
 
 
 def nearest(word: str, known: Collection[str]) -> str:

@@ -85,9 +85,10 @@ def _values(table: RuleTable) -> Iterator[tuple[str, Fraction]]:
     values = table.table("values")
     for subject in values.keys:
         number = values.number(subject)
-        if number < 0:
+        if number.numerator < 0:
             values.fault(subject, f"{subject} is negative", "a weight is 0 or more")
-        yield subject, max(number, Fraction(0))
+            number = Fraction(0)
+        yield subject, number
 
 
 def _problem(day: str, text: str, before: str | None) -> str | None:

@@ -92,8 +92,14 @@ def _scaled(
     if not unit:
         return np.zeros(weights.size, np.int64)
     excess = max(int(total / unit).bit_length() - WEIGHT_BITS, 0)
-    sums = RowSums(weights[:, np.newaxis], classes[:, np.newaxis], np.zeros(1, np.int64), factors)
     scale = 1 / (unit * (1 << excess))
+    if weights.dtype == object:
+        tops, bottoms = (
+            np.array(one, object)[classes]
+            for one in zip(*((scale * own).as_integer_ratio() for (own,) in factors), strict=True)
+        )
+        return np.asarray((weights * tops // bottoms).astype(np.int64))
+    sums = RowSums(weights[:, np.newaxis], classes[:, np.newaxis], np.zeros(1, np.int64), factors)
     return sums.floors(scale) if excess else sums.multiples(scale)
 
 
