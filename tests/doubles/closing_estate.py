@@ -26,6 +26,7 @@ UNREAD = 9
 BOOKED_AT = "2026-08-01T09:00:00+08:00"
 PATIENCE_S = 120.0
 _RESULTS = ("allocation_runs", "run_lines", "statements", "run_transitions", "run_slots")
+_WAITING = "SELECT client_port FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 _WRITTEN_DOWN = ("created_at", "recorded_at")
 """When the database wrote a row: for operators, and in no result."""
 
@@ -95,11 +96,12 @@ class Estate:
 
     def waiting_pids(self) -> list[int]:
         """List the client processes whose backends wait for a lock of this database."""
-        ports = self._rows(
-            "SELECT client_port FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        )
         owners = _owners_of_ports()
-        return sorted({owners[port] for (port,) in ports if port in owners})
+        return sorted({owners[port] for (port,) in self._rows(_WAITING) if port in owners})
+
+    def count_waiting(self) -> int:
+        """Count the backends that wait for a lock, also those whose client is no more."""
+        return len(self._rows(_WAITING))
 
     def stop(self) -> None:
         """Kill what is left of the started commands."""

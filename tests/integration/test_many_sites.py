@@ -146,6 +146,15 @@ def test_workers_end_when_the_command_is_killed(executor: str, estate: Estate) -
     wait_for(lambda: not members_of_group(running.pid))
 
 
+def test_the_database_lets_go_of_what_a_killed_worker_waited_for(estate: Estate) -> None:
+    with estate.blocked(estate.held(3)):
+        estate.start("--sites", park_id(3), "--workers", "1")
+        [killed] = wait_for(estate.waiting_pids)
+        os.kill(killed, signal.SIGKILL)
+        wait_for(lambda: estate.count_waiting() == 2)
+        wait_for(lambda: estate.count_waiting() == 1)
+
+
 def test_a_site_that_is_not_ready_or_not_there_does_not_stop_the_others(estate: Estate, tmp_path: Path) -> None:
     listed = tmp_path / "sites.txt"
     listed.write_text(f"# of the north\n{park_id(UNREAD)}\n{park_id(1)}  # first\n\nnowhere\n", encoding="utf-8")
