@@ -201,7 +201,7 @@ def _pool(pool: Document, run: Document, rules: Rules, *, is_open: bool) -> dict
         "path": list(pool["path"]),
         "tariff": pool["tariff"],
         "charge": pool["charge"],
-        "method": _method(pool, run, rules),
+        "method": method_of(pool, run, rules),
         "ground": pool["ground"],
         "fallback": pool["fallback"],
         "bearers": sorted(residual),
@@ -216,7 +216,7 @@ def _cut_is_somebodys(pool: str, run: Document) -> bool:
     return any("/" in one for one in cuts)
 
 
-def _method(pool: Document, run: Document, rules: Rules) -> dict[str, str]:
+def method_of(pool: Document, run: Document, rules: Rules) -> dict[str, str]:
     """Name the rule as its file does, with its formula, keys or demand method."""
     if pool["id"] == LOSS_POOL and rules.loss is not None:
         return {"rule": "loss", "by": str(rules.loss.method)}

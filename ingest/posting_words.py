@@ -115,3 +115,13 @@ def posting_words(language: Language) -> Mapping[str, str]:
     """Give every word of the posting in one language."""
     position = 0 if language is Language.ZH else 1
     return {key: pair[position] for key, pair in _WORDS.items()}
+
+
+def method_text(method: Mapping[str, str], language: Language) -> str:
+    """Say by which method a pool is shared."""
+    word, rule, by = posting_words(language), method["rule"], method["by"]
+    if rule == "keys":
+        by = " ".join(word.get(f"key-{part}", part) for part in by.split(" "))
+    elif rule in ("demand", "loss"):
+        by = word.get(f"{rule}-{by}", by)
+    return word.get(f"rule-{rule}", rule).format(by=by)

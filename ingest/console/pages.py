@@ -13,14 +13,20 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from allocation_engine.rules import Rules
+from allocation_engine.rules_file import rules_from_document
 from ingest.console.rendering import local_time
+from ingest.console.run_tables import SHOWN, RunTables
+from ingest.console.tables import Table, number_cell, table, words_cell
 from ingest.console.view import RunReader
 from ingest.console.words import Language, choose_language, words
+from ingest.period_inputs import site_names
 from ingest.store.database import Connection, Database
 from ingest.store.gateways import GatewayState, gateway_states
 from ingest.store.runs import StoredRun, find_run, list_runs
-from ingest.store.sites import newest_versions, site_version
+from ingest.store.sites import SiteVersion, newest_versions, site_version
 from ingest.store.statements import numbers_of_run
+from metering.errors import DocumentError
 from metering.interval import SiteCalendar
 
 REFRESH_S = 5
@@ -65,6 +71,8 @@ class Console:
         router = APIRouter(include_in_schema=False)
         router.add_api_route("/", self.first_page, methods=["GET"], response_class=HTMLResponse)
         router.add_api_route("/runs/{run}", self.run_page, methods=["GET"], response_class=HTMLResponse)
+        router.add_api_route("/runs/{run}/tables/{name}.csv", self.csv, methods=["GET"])
+        router.add_api_route("/gateways.csv", self.gateways_csv, methods=["GET"])
         router.add_api_route("/static/console.css", _style, methods=["GET"])
         return router
 
@@ -96,6 +104,29 @@ class Console:
                 return self._page("missing.html", language, HTTPStatus.NOT_FOUND, site_name="", refresh_s=None)
             return self._run(connection, stored, language)
 
+    def csv(self, request: Request, run: str, name: str, lang: str | None = None) -> Response:
+        """Give one table of a run for spreadsheets."""
+        language = choose_language(lang, request.headers.get("Accept-Language"))
+        with self._database.transaction() as connection:
+            stored = find_run(connection, run)
+            found = None if stored is None else self._tables(connection, stored, language).get(name)
+        if found is None:
+            return self._page("missing.html", language, HTTPStatus.NOT_FOUND, site_name="", refresh_s=None)
+        return _csv(found, f"{name}-{run[:16]}.csv", language)
+
+    def gateways_csv(self, request: Request, lang: str | None = None) -> Response:
+        """Give how far each gateway has come, for spreadsheets; instants in UTC."""
+        language = choose_language(lang, request.headers.get("Accept-Language"))
+        with self._database.transaction() as connection:
+            found = _gateways(gateway_states(connection), SiteCalendar("UTC"))
+        return _csv(_gateway_table(found, language), "gateways.csv", language)
+
+    def _tables(self, connection: Connection, stored: StoredRun, language: Language) -> dict[str, Table]:
+        version = site_version(connection, stored.head.site, stored.head.site_version)
+        statements = numbers_of_run(connection, stored.head.run)
+        rules = _rules_of(version)
+        return RunTables(version.site, rules, stored.document, language, statements).all()
+
     def _run(self, connection: Connection, stored: StoredRun, language: Language) -> Response:
         head = stored.head
         site = site_version(connection, head.site, head.site_version).site
@@ -109,6 +140,8 @@ class Console:
             site_name=site.names.of(language),
             refresh_s=None,
             view=view,
+            tables=self._tables(connection, stored, language),
+            shown=SHOWN,
             gateways=_gateways(gateway_states(connection), site.calendar),
         )
 
@@ -119,6 +152,33 @@ class Console:
             language=language, word=words(language), style_version=self._style_version, **content
         )
         return HTMLResponse(text, status, headers=_SECURITY | {"Content-Language": language.tag})
+
+
+def _csv(found: Table, file: str, language: Language) -> Response:
+    headers = {"Content-Disposition": f'attachment; filename="{file}"', "Content-Language": language.tag}
+    return Response(found.to_csv(), media_type="text/csv; charset=utf-8", headers=_SECURITY | headers)
+
+
+def _gateway_table(rows: Sequence[GatewayRow], language: Language) -> Table:
+    word = words(language)
+    names = ("gateway", "last-mark", "contiguous", "held-envelopes", "quarantined")
+    cells = (
+        [
+            words_cell(row.gateway),
+            words_cell(row.last_mark),
+            *(number_cell(one, 0) for one in (row.contiguous_seq, row.envelopes, row.quarantined)),
+        ]
+        for row in rows
+    )
+    return table("gateways", word["gateways"], (word[one] for one in names), cells)
+
+
+def _rules_of(version: SiteVersion) -> Rules | None:
+    """Read the rules of a version; None where they were written for an older program and are refused today."""
+    try:
+        return rules_from_document(version.rules, site_names(version.site))
+    except DocumentError:
+        return None
 
 
 def _style() -> Response:

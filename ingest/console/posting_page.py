@@ -19,7 +19,7 @@ from ingest.console.tables import Cell, Table, money_cell, number_cell, table, w
 from ingest.console.words import Language, words
 from ingest.engine_words import engine_word
 from ingest.inclusion_words import grouped as grouped_digest
-from ingest.posting_words import posting_words
+from ingest.posting_words import method_text, posting_words
 from metering.identity import NodeId, PartyId
 from provisioning.site import Site
 
@@ -168,19 +168,10 @@ class _Reader:
             yield [
                 words_cell(self._names[pool["id"]], pool["id"]),
                 words_cell(self._classes[f"class-{pool['class']}"]),
-                words_cell(self._method(pool["method"])),
+                words_cell(method_text(pool["method"], self._language)),
                 words_cell("; ".join(one for one in (ground, fallback) if one) or "–"),
                 words_cell(bearers or self.word["everybody"]),
             ]
-
-    def _method(self, method: Document) -> str:
-        by = method["by"]
-        named = {"demand": f"demand-{by}", "loss": f"loss-{by}"}.get(method["rule"])
-        if method["rule"] == "keys":
-            by = " ".join(self.word.get(f"key-{part}", part) for part in by.split(" "))
-        elif named is not None:
-            by = self.word.get(named, by)
-        return self.word.get(f"rule-{method['rule']}", method["rule"]).format(by=by)
 
     def _prices(self) -> Iterator[list[Cell]]:
         for band in self._posting["prices"]:

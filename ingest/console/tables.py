@@ -11,6 +11,8 @@ from ingest.console.rendering import grouped, money
 
 _BYTE_ORDER_MARK = "\ufeff"
 """Without it spreadsheets take Chinese in UTF-8 for another encoding."""
+SHORT = 9
+"""Signs of the longest Chinese name that is worth a line of its own."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -22,6 +24,11 @@ class Cell:
     plain: str
     is_number: bool = False
     tone: str = ""
+
+    @property
+    def is_short(self) -> bool:
+        """Say whether the text stays on one line even in a narrow column: a name, a word, a number."""
+        return self.is_number or len(self.text) <= SHORT
 
 
 @dataclass(frozen=True, slots=True)
