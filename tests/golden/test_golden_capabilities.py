@@ -85,6 +85,7 @@ proofs: all shares add up, no neighbour is shown
 proofs: altered leaf, sum, doubled leaf
 compliance: resale price cap
 compliance: sum within invoice and permitted loss
+compliance: public posting
 compliance: keys change at the start of a period
 compliance: HeizkostenV 50-70 %
 compliance: HeizkostenV section 9a
