@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -27,18 +28,19 @@ _SLOTS_AN_HOUR = Fraction(4)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: a unit with the floor it stands on (None where there are no floors), or a floor as a whole.
+    """One row: a unit with its meter and the floor it stands on (None where there is none), or a floor as a whole.
 
     area_cm2, floor_area_cm2   of the unit (or the floor), and of the floor [cm2]
     """
 
     unit: UnitId | None
+    node: NodeId | None
     floor: str | None
     area_cm2: int
     floor_area_cm2: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FormulaInputs:
     """The inputs of one formula.
 
@@ -77,6 +79,11 @@ class FormulaInputs:
 
     def prepare(self) -> None:
         """Lay out what does not go by rows and slots, before rows are dealt out to threads."""
+        rated = self.formula.setting.rated
+        if self.formula.inputs & {"energy", "load"}:
+            self._energy(0, 0)
+        if "load" in self.formula.inputs and rated is not None:
+            self._kept(rated.name, lambda: self._table(rated))
         for name in self.formula.inputs - {"energy", "load"}:
             self._kept(str(Input(name)), lambda name=name: self._whole(Input(name)))  # type: ignore[misc]
 
@@ -107,8 +114,8 @@ class FormulaInputs:
             case "floor_area":
                 return (Product(rows=Vector.integers(whole(row.floor_area_cm2 for row in self.rows))),)
             case "total_area":
-                units = map(self.priced.inputs.unit, self.formula.setting.units)
-                return constant(Fraction(sum(unit.area_cm2 for unit in units)))
+                counted = set(self.formula.setting.units)
+                return constant(Fraction(sum(unit.area_cm2 for unit in self.priced.inputs.units if unit.id in counted)))
             case "times":
                 return self._times()
         if self.main_delta_nano is None:
@@ -116,14 +123,16 @@ class FormulaInputs:
         return (Product(columns=Vector.integers(whole(map(abs, self.main_delta_nano)))),)
 
     def _energy(self, first: int, end: int) -> Products:
-        nodes = [self._node(row.unit) for row in self.rows[first:end]]
-        return (Product(cells=self.priced.inputs.import_wh[[self._row(node) for node in nodes]]),)
+        return (Product(cells=self.priced.inputs.import_wh[self._metered[first:end]]),)
 
-    def _node(self, unit: UnitId | None) -> NodeId:
-        node = None if unit is None else self.priced.inputs.unit(unit).node
-        if node is None:
-            raise PeriodNotReady((f"unit {unit} has no meter of its own, and the formula counts its energy",))
-        return node
+    @cached_property
+    def _metered(self) -> Ints:
+        """The row of the energies that each row of the formula has."""
+        bare = [str(row.unit) for row in self.rows if row.node is None]
+        if bare:
+            told = f"{', '.join(bare)} has no meter of its own, and the formula counts its energy"
+            raise PeriodNotReady((told,))
+        return np.array([self._row(row.node) for row in self.rows if row.node is not None], np.int64)
 
     def _row(self, node: NodeId) -> int:
         row = self.priced.inputs.row(node)

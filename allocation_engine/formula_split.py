@@ -127,8 +127,8 @@ def _weights(pool: Pool, rule: SpreadingRule, priced: PricedPeriod, spans: Seque
     inputs.prepare()
     by_area = _by_area(rule, rows)
     row_of_unit = {row.unit: place for place, row in enumerate(rows)}
-    pieces = [(taker, row_of_unit[takers.units[taker]], first, end) for taker, first, end in takers.stays.tolist()]
-    holdings = Holdings.of(pieces, [*(first for _, first, _ in spans), spans[-1][2]])
+    row_of_taker = np.array([row_of_unit[unit] for unit in takers.units], np.int64)
+    holdings = Holdings.of(takers.stays, row_of_taker, [*(first for _, first, _ in spans), spans[-1][2]])
 
     def evaluate(first: int, end: int) -> tuple[Products, Frame]:
         products, frame = inputs.evaluate(first, end)
@@ -143,13 +143,18 @@ def _weights(pool: Pool, rule: SpreadingRule, priced: PricedPeriod, spans: Seque
 def _rows(rule: FormulaRule, priced: PricedPeriod) -> list[Row]:
     """Give units with their floors; or floors as a whole, where those are what is passed on to."""
     inputs, setting = priced.inputs, rule.formula.setting
-    areas = {unit: inputs.unit(unit).area_cm2 for unit in setting.units}
-    whole_floors = {floor: sum(areas[unit] for unit in units) for floor, units in setting.floors.items()}
+    known = {unit.id: unit for unit in inputs.units}
+    areas = {unit: known[unit].area_cm2 for unit in setting.units}
+    floor_areas = {floor: sum(areas[unit] for unit in units) for floor, units in setting.floors.items()}
     if isinstance(rule, PassThroughRule) and rule.formula.speaks_of_floors:
-        return [Row(None, floor, area, area) for floor, area in ((one, whole_floors[one]) for one, _ in rule.floors)]
+        return [Row(None, None, floor, floor_areas[floor], floor_areas[floor]) for floor, _ in rule.floors]
     floor_of: dict[UnitId, str] = {unit: floor for floor, units in setting.floors.items() for unit in units}
     units = [units[0] for _, units in rule.floors] if isinstance(rule, PassThroughRule) else sorted(rule.units)
-    return [Row(unit, floor_of.get(unit), areas[unit], whole_floors.get(floor_of.get(unit, ""), 0)) for unit in units]
+    floors = [floor_of.get(unit) for unit in units]
+    return [
+        Row(unit, known[unit].node, floor, areas[unit], 0 if floor is None else floor_areas[floor])
+        for unit, floor in zip(units, floors, strict=True)
+    ]
 
 
 def _by_area(rule: SpreadingRule, rows: Sequence[Row]) -> Vector | None:

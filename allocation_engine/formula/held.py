@@ -24,9 +24,10 @@ from allocation_engine.formula.exact_arrays import (
 )
 from allocation_engine.formula.products import Frame, Product, Products
 
-BLOCK_CELLS = 1 << 18
+BLOCK_CELLS = 1 << 19
 """Cells in work at a time: what a processor's cache holds."""
 _DIGIT_BITS_MIN = 8
+_SHORT = 1 << 31
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,9 +47,10 @@ class Holdings:
     span_count: int
 
     @classmethod
-    def of(cls, pieces: Sequence[tuple[int, int, int, int]], edges: Sequence[int]) -> Holdings:
-        """Cut (taker, row, first, end) of each stretch at the `edges` of the grain spans."""
-        takers, rows, firsts, ends = np.array(pieces, np.int64).reshape(-1, 4).T
+    def of(cls, stays: Ints, row_of_taker: Ints, edges: Sequence[int]) -> Holdings:
+        """Cut (taker, first, end) of each stay, shape (stays, 3), at the `edges` of the grain spans."""
+        takers, firsts, ends = stays.T
+        rows = row_of_taker[takers]
         marks = np.array(edges, np.int64)
         lowest = np.searchsorted(marks, firsts, "right") - 1
         counts = np.searchsorted(marks, ends, "left") - lowest
@@ -147,7 +149,9 @@ def _between(cells: Ints | None, columns: Ints, frame: Frame, cuts: Ints) -> Int
             weighted = cells.astype(object) * part
             added = np.add.reduceat(weighted, starts, axis=1)
         else:
-            weighted = cells if (part == 1).all() else cells * part
+            # Factors are few and small as a rule: then 32 bits hold the products, and half the memory moves.
+            is_short = cells.dtype == np.int32 and peak(cells) * peak(part) < _SHORT
+            weighted = cells if (part == 1).all() else cells * (part.astype(np.int32) if is_short else part)
             added = np.add.reduceat(weighted, starts, axis=1, dtype=np.int64)
         total = _shifted(added, shift) if not shift else plus(total, _shifted(added, shift))
     return total
