@@ -62,7 +62,7 @@ class Holdings:
             spans=spans,
             firsts=np.maximum(firsts[source], marks[spans]),
             ends=np.minimum(ends[source], marks[spans + 1]),
-            taker_count=int(takers.max(initial=-1)) + 1,
+            taker_count=int(row_of_taker.size),
             span_count=marks.size - 1,
         )
 
@@ -142,7 +142,9 @@ def _between(cells: Ints | None, columns: Ints, frame: Frame, cuts: Ints) -> Int
         alone = np.zeros((1, starts.size), np.int64)
         for part, shift in _digits(columns, (columns.size).bit_length()):
             alone = plus(alone, _shifted(np.add.reduceat(part, starts)[None, :], shift))
-        return alone if cells is None else times(alone, cells[:, frame.day_of_slot[starts]])
+        if cells is None:
+            return alone
+        return times(alone, cells if cells.shape[1] == 1 else cells[:, frame.day_of_slot[starts]])
     total: Ints = np.zeros((cells.shape[0], starts.size), np.int64)
     for part, shift in _digits(columns, (peak(cells) * columns.size).bit_length()):
         if cells.dtype == object or part.dtype == object:

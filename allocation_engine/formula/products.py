@@ -158,21 +158,19 @@ def _reduced(tops: Ints, bottoms: Ints) -> Vector:
 
 def fractions_of(terms: Products, frame: Frame, count: int) -> list[list[Fraction]]:
     """Write out every cell of a sum with `count` columns, row by row; for few rows."""
-    (one,) = _combined([terms], frame, lambda filled: filled[0]) or constant_zero()
+    (one,) = _combined([terms], frame, lambda filled: filled[0]) or (_ZERO,)
+    columns = frame.widen_vector(one.columns, count)
+    cells = np.ones((1, 1), np.int64) if one.cells is None else frame.widen(one.cells, count)
     numbers = []
     for row in range(frame.row_count):
-        at_row = _at(one.rows, row)
-        cells = np.ones((1, 1), np.int64) if one.cells is None else one.cells
-        inner = cells[row if cells.shape[0] > 1 else 0]
+        at_row, inner = _at(one.rows, row), cells[row if cells.shape[0] > 1 else 0]
         numbers.append(
-            [at_row * _at(one.columns, place) * int(inner[place if inner.size > 1 else 0]) for place in range(count)]
+            [at_row * _at(columns, place) * int(inner[place if inner.size > 1 else 0]) for place in range(count)]
         )
     return numbers
 
 
-def constant_zero() -> Products:
-    """Give 0 as a product."""
-    return (Product(Vector(np.zeros(1, np.int64), np.ones(1, np.int64))),)
+_ZERO = Product(Vector(np.zeros(1, np.int64), np.ones(1, np.int64)))
 
 
 def _at(vector: Vector, place: int) -> Fraction:
