@@ -11,39 +11,39 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
-from allocation_engine.bundle import pack_bundle
 from allocation_engine.close_period import close_period
 from allocation_engine.commitment import Commitment, commit_run
-from allocation_engine.evidence import PointEvidence, pick_readings
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import evidence_needed
 from allocation_engine.pools import PassThroughRule
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run import Run
+from allocation_engine.run_document import head_document, line_documents
 from allocation_engine.run_state import RunState, read_actor, require_step
 from allocation_engine.statement import GatewayKey, Statement, seal_statement
 from device_profiles.catalogue import Catalogue
 from ingest.counted_before import count_before
-from ingest.metering_points import MeteringPoint, metering_points
+from ingest.metering_points import metering_points
 from ingest.period_inputs import period_inputs, site_names
+from ingest.proving import prove_points
 from ingest.runs_desk import RunsDesk
-from ingest.settlement import Settlement, Shelf, around, settle_node
+from ingest.sealing import seal_all
+from ingest.settlement import Settlement, settle_waiting
 from ingest.store.database import Connection
 from ingest.store.gateways import keys
-from ingest.store.readings import envelope_octets
 from ingest.store.run_log import book_run, move_run, open_log, require_standing
 from ingest.store.run_slots import add_slots
-from ingest.store.runs import StoredRun, add_run, count_runs, find_run
+from ingest.store.runs import PartyTotal, StoredRun, add_run, count_runs, find_run, party_totals
 from ingest.store.settled import settled_days
 from ingest.store.sites import SiteVersion, lock_site, require_site
-from ingest.store.statements import StoredStatement, add_statement, numbers_of_run
-from metering.envelope import Signer, Verifier, disclose, parse_sealed
+from ingest.store.statements import StoredStatement, add_statements, numbers_of_run
+from metering.envelope import Signer, Verifier
 from metering.errors import BooksError
 from metering.identity import SiteId
-from metering.interval import Interval
 from provisioning.keys import PublicVerifier
 from provisioning.site import Site
 
@@ -74,17 +74,17 @@ class BookingTimeNaive(BooksError):
     """`booked_at` carries no time zone, so nobody could say when the run was booked."""
 
 
-class EvidenceMissing(BooksError):
-    """A reading is in the books and the envelope it was sealed in is not: the store is damaged."""
-
-
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """Computes runs and stores them. `signer` is the centre's key; `salt_key` the secret behind every line's salt."""
+    """Computes runs and stores them. `signer` is the centre's key; `salt_key` the secret behind every line's salt.
+
+    sealers   how many processes seal statements at the same time; see `ingest.sealing.seal_all` for when more than 1
+    """
 
     settlement: Settlement
     signer: Signer
     salt_key: bytes
+    sealers: int = 1
 
     def close(
         self,
@@ -116,13 +116,14 @@ class Closing:
             watch(Stage.COMMIT, 0, 1)
             commitment = commit_run(run, self.salt_key)
             watch(Stage.STORE, 0, 1)
-            stored = find_run(connection, run.id)
+            stored = find_run(connection, run.id, lines=False)
             if stored is None:
                 state = RunState.DRAFT if draft else RunState.COMPUTED
                 stored = add_run(
                     connection,
                     run,
                     _document(run, inputs, rules, commitment),
+                    line_documents(run),
                     state=state,
                     computed_by=actor,
                     site_version=version.version,
@@ -134,16 +135,19 @@ class Closing:
                 return stored, False
             else:
                 stored = _taken_up(connection, stored, actor, booked_at)
-            watch(Stage.SEAL, 0, len(run.parties))
             if not draft and not numbers_of_run(connection, run.id):
-                for statement in self._statements(connection, run, inputs, rules, commitment, booked_at):
-                    add_statement(connection, statement)
+                self._add_statements(connection, run, inputs, rules, commitment, booked_at, watch)
             return stored, True
 
     @property
     def desk(self) -> RunsDesk:
         """The desk at which the runs computed here go on."""
         return RunsDesk(self.settlement.database, self.settlement.catalogue, self.signer)
+
+    def totals(self, run: str) -> tuple[PartyTotal, ...]:
+        """Give what each party has to pay by a stored run."""
+        with self.settlement.database.transaction() as connection:
+            return party_totals(connection, run)
 
     def dry_run(self, site: SiteId, period: str) -> Run:
         """Compute what `close` would compute now and store nothing of it; raises what `close` raises."""
@@ -157,12 +161,11 @@ class Closing:
     ) -> tuple[SiteVersion, Rules, PeriodInputs]:
         lock_site(connection, site)
         version = require_site(connection, site)
-        for node in version.site.nodes:
-            settle_node(connection, version.site, self.settlement.catalogue, node.id)
+        settle_waiting(connection, version.site, self.settlement.catalogue)
         rules = rules_from_document(version.rules, site_names(version.site))
         return version, rules, gather(connection, version.site, rules, self.settlement.catalogue, period)
 
-    def _statements(
+    def _add_statements(
         self,
         connection: Connection,
         run: Run,
@@ -170,23 +173,32 @@ class Closing:
         rules: Rules,
         commitment: Commitment,
         booked_at: datetime,
-    ) -> Iterator[StoredStatement]:
-        version = count_runs(connection, run.site, run.label)
-        gateway_keys = _gateway_keys(connection, inputs)
-        for party in run.parties:
-            statement = seal_statement(
-                run,
-                inputs,
-                rules,
-                party,
-                booked_at=booked_at,
-                version=version,
-                gateway_keys=gateway_keys,
-                commitment=commitment,
-                signer=self.signer,
-            )
-            bundle = _bundle(connection, statement, self.settlement.catalogue)
-            yield StoredStatement(statement.number, run.id, party, statement.octets, bundle, booked_at)
+        watch: Watch,
+    ) -> None:
+        seal = partial(
+            seal_statement,
+            run,
+            inputs,
+            rules,
+            booked_at=booked_at,
+            version=count_runs(connection, run.site, run.label),
+            gateway_keys=_gateway_keys(connection, inputs),
+            commitment=commitment,
+            signer=self.signer,
+        )
+        sealed = seal_all(run.parties, seal, self.sealers)
+        add_statements(connection, _watched(_stored(sealed, run.id, booked_at), len(run.parties), watch))
+
+
+def _stored(sealed: Iterable[Statement], run: str, booked_at: datetime) -> Iterator[StoredStatement]:
+    for one in sealed:
+        yield StoredStatement(one.number, run, one.party, one.octets, one.proof, None, booked_at)
+
+
+def _watched(statements: Iterable[StoredStatement], of: int, watch: Watch) -> Iterator[StoredStatement]:
+    for done, one in enumerate(statements):
+        watch(Stage.SEAL, done, of)
+        yield one
 
 
 def _taken_up(connection: Connection, stored: StoredRun, actor: str, booked_at: datetime) -> StoredRun:
@@ -198,7 +210,7 @@ def _taken_up(connection: Connection, stored: StoredRun, actor: str, booked_at: 
     move_run(connection, run, RunState.COMPUTED, standing=standing, actor=actor, acted_at=booked_at, reason=told)
     if standing.state is RunState.DRAFT:
         book_run(connection, run, booked_at)
-    found = find_run(connection, run)
+    found = find_run(connection, run, lines=False)
     assert found is not None
     return found
 
@@ -213,31 +225,12 @@ def gather(connection: Connection, site: Site, rules: Rules, catalogue: Catalogu
     def earlier(first: date, last: date) -> PeriodInputs:
         return period_inputs(site, f"{first}--{last}", points, settled_days(connection, site.id, first, last), ())
 
-    needed = evidence_needed(bare, rules)
-    evidence = tuple(
-        _evidence(connection, site, catalogue, period, point, needed[point.node, point.obis])
-        for point in points
-        if (point.node, point.obis) in needed
-    )
+    evidence = prove_points(connection, site, catalogue, period, points, evidence_needed(bare, rules))
     return replace(bare, evidence=evidence, counted_before=count_before(bare, rules, earlier))
 
 
-def _evidence(
-    connection: Connection,
-    site: Site,
-    catalogue: Catalogue,
-    period: Interval,
-    point: MeteringPoint,
-    marks: Iterable[datetime],
-) -> PointEvidence:
-    meters = tuple(meter.id for meter in site.meters_at(point.node))
-    shelf = Shelf(connection, catalogue, meters, (point.obis,))
-    known = around(shelf.registers(shelf.widen(period))[point.obis], period)
-    return PointEvidence(point.node, point.obis, point.installations, pick_readings(marks, known))
-
-
 def _document(run: Run, inputs: PeriodInputs, rules: Rules, commitment: Commitment) -> dict[str, Any]:
-    """Give what is stored of a run: itself, its roots, exceptions and counts of its period, each pool's agreement."""
+    """Give what is stored of a run beside its lines: its roots, exceptions and counts of its period, each agreement."""
     exceptions = [{"node": node, **exception.to_document()} for node, exception in inputs.exceptions]
     terms = {
         pool.id: {
@@ -248,7 +241,7 @@ def _document(run: Run, inputs: PeriodInputs, rules: Rules, commitment: Commitme
     }
     counted = [[one.pool, one.unit, one.party, one.since.isoformat(), one.amount] for one in inputs.counted_before]
     beside = {"exceptions": exceptions, "terms": terms, "counted_before": counted}
-    return {**run.to_document(), "commitment": commitment.to_document(), **beside}
+    return {**head_document(run), "commitment": commitment.to_document(), **beside}
 
 
 def _gateway_keys(connection: Connection, inputs: PeriodInputs) -> tuple[GatewayKey, ...]:
@@ -267,20 +260,3 @@ def _public_key(verifier: Verifier) -> bytes:
     if not isinstance(verifier, PublicVerifier):
         raise TypeError(f"the registry gave a {type(verifier).__name__}, which does not keep its raw public key")
     return verifier.public_key
-
-
-def _bundle(connection: Connection, statement: Statement, catalogue: Catalogue) -> bytes:
-    """Pack a statement with the envelopes it names, its own meters' readings only, and the profiles to read them by.
-
-    Raises EvidenceMissing.
-    """
-    octets = envelope_octets(connection, {(ref.gateway, ref.epoch, ref.seq) for ref in statement.evidence})
-    evidence = []
-    for ref in sorted(statement.evidence):
-        sealed = octets.get((ref.gateway, ref.epoch, ref.seq))
-        if sealed is None:
-            raise EvidenceMissing(f"the envelope {ref.gateway} epoch {ref.epoch} seq {ref.seq} is not in the store")
-        evidence.append(disclose(sealed, statement.meters))
-    named = {reading.profile_hash for sealed in evidence for reading in parse_sealed(sealed).envelope.readings}
-    profiles = [catalogue.by_hash(profile).canonical for profile in sorted(named)]
-    return pack_bundle(statement.octets, statement.proof, evidence, profiles)

@@ -7,21 +7,26 @@ side of the transformers (`device_profiles`), energy comes from installations an
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from allocation_engine.evidence import EnvelopeRef, Installation, PointReading
 from allocation_engine.intervals import point_reading
 from device_profiles.catalogue import Catalogue, ProfileUnknown
 from device_profiles.decode import ProfileMismatch, register_readings
 from device_profiles.profile import Channel, ChannelKind, Profile, Side
-from metering.identity import NodeId
+from metering.identity import MeterId, NodeId
 from metering.obis import SETTLED_QUANTITIES, Obis
+from metering.quantity import Shown
 from metering.reading import MeterReading
 from provisioning.site import Meter, Site
 
 _log = logging.getLogger(__name__)
+
+Declared = Mapping[tuple[MeterId, Obis], Shown]
+"""What registers showed when their meters were exchanged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +56,17 @@ class MeteringPoint:
     installations: tuple[Installation, ...]
 
 
-def metering_points(site: Site, catalogue: Catalogue) -> tuple[MeteringPoint, ...]:
-    """Give every node and quantity that some meter of the node counts; raises ProfileUnknown."""
+def metering_points(
+    site: Site, catalogue: Catalogue, nodes: Iterable[NodeId] | None = None
+) -> tuple[MeteringPoint, ...]:
+    """Give every node and quantity that some meter of the node counts, of all nodes or these; raises ProfileUnknown."""
+    finals = {(one.old, one.obis): one.final for one in reversed(site.exchanges)}
+    initials = {(one.new, one.obis): one.initial for one in reversed(site.exchanges)}
     return tuple(
-        MeteringPoint(node.id, obis, installations)
-        for node in site.nodes
+        MeteringPoint(node, obis, tuple(_installation(*one, initials, finals) for one in counting))
+        for node in ((one.id for one in site.nodes) if nodes is None else nodes)
         for obis in SETTLED_QUANTITIES
-        if (installations := _installations(site, catalogue, node.id, obis))
+        if (counting := list(_counting(site, catalogue, node, obis)))
     )
 
 
@@ -95,33 +104,38 @@ def decode(stored: Iterable[StoredReading], catalogue: Catalogue) -> dict[Obis, 
     return registers
 
 
-def _installations(site: Site, catalogue: Catalogue, node: NodeId, obis: Obis) -> tuple[Installation, ...]:
-    return tuple(
-        _installation(site, meter, profile, channel, obis)
-        for meter in site.meters_at(node)
-        for profile in (catalogue.by_id(meter.profile),)
-        for channel in _counters(profile, obis)
-    )
+def _counting(site: Site, catalogue: Catalogue, node: NodeId, obis: Obis) -> Iterator[tuple[Meter, Profile, Channel]]:
+    """Give the meters of a node that count `obis`, in the order they were fitted, with the channel that does."""
+    for meter in site.meters_at(node):
+        profile = catalogue.by_id(meter.profile)
+        channel = _counter(profile, obis)
+        if channel is not None:
+            yield meter, profile, channel
 
 
-def _counters(profile: Profile, obis: Obis) -> Iterator[Channel]:
-    """Give the channel that counts `obis`, if the model has one; the first, should two groups hold it."""
+@lru_cache(maxsize=1024)
+def _counter(profile: Profile, obis: Obis) -> Channel | None:
+    """Find the channel that counts `obis`, if the model has one; the first, should two groups hold it."""
     channels = (channel for group in profile.groups for channel in group.channels)
-    found = next((one for one in channels if one.obis == obis and one.kind is ChannelKind.COUNTER), None)
-    if found is not None:
-        yield found
+    return next((one for one in channels if one.obis == obis and one.kind is ChannelKind.COUNTER), None)
 
 
-def _installation(site: Site, meter: Meter, profile: Profile, channel: Channel, obis: Obis) -> Installation:
-    declared = [one for one in site.exchanges if one.obis == obis]
-    initial = next((one.initial for one in declared if one.new == meter.id), None)
-    final = next((one.final for one in declared if one.old == meter.id), None)
+@lru_cache(maxsize=1024)
+def _modulus_wh(profile: Profile, obis: Obis) -> int | None:
+    channel = _counter(profile, obis)
+    return None if channel is None or channel.modulus is None else channel.shown(channel.modulus).to_base()
+
+
+def _installation(
+    meter: Meter, profile: Profile, channel: Channel, initials: Declared, finals: Declared
+) -> Installation:
+    initial, final = (declared.get((meter.id, channel.obis)) for declared in (initials, finals))
     return Installation(
         meter=meter.id,
         start=meter.span.start,
         end=meter.span.end,
         multiplier=meter.multiplier if profile.side is Side.SECONDARY else 1,
-        modulus_wh=None if channel.modulus is None else channel.shown(channel.modulus).to_base(),
+        modulus_wh=_modulus_wh(profile, channel.obis),
         power_max_w=None,
         initial_wh=None if initial is None else initial.to_base(),
         final_wh=None if final is None else final.to_base(),

@@ -116,8 +116,8 @@ class RunsDesk:
             octets = self._publication(connection, stored, act, booked).sealed(self.signer)
             publication = add_publication(connection, run, octets, act.acted_at)
             if booked is not None:
-                before = require_run(connection, booked)
-                lines = correction_of(before.document, stored.document, self._why(connection, before, stored))
+                before, after = (require_run(connection, one, lines=True) for one in (booked, run))
+                lines = correction_of(before.document, after.document, self._why(connection, before, after))
                 add_correction(connection, run, booked, lines, publication)
             return require_run(connection, run)
 
@@ -223,9 +223,9 @@ class RunsDesk:
             return None
 
 
-def require_run(connection: Connection, run: str) -> StoredRun:
-    """Give a run; raises RunUnknown."""
-    stored = find_run(connection, run)
+def require_run(connection: Connection, run: str, *, lines: bool = False) -> StoredRun:
+    """Give a run, with its lines if asked; raises RunUnknown."""
+    stored = find_run(connection, run, lines=lines)
     if stored is None:
         raise RunUnknown(f"run {run} does not exist; list the runs with: metertree run list")
     return stored

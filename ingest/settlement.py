@@ -106,9 +106,16 @@ class Settlement:
             return settle_node(connection, version.site, self.catalogue, node)
 
 
+def settle_waiting(connection: Connection, site: Site, catalogue: Catalogue) -> int:
+    """Settle what waits anywhere in a site inside the caller's transaction; give the number of days that changed."""
+    waiting = unsettled_days(connection, [meter.id for meter in site.meters])
+    nodes = sorted({site.meter(day.meter).node for day in waiting})
+    return sum(settle_node(connection, site, catalogue, node) for node in nodes)
+
+
 def settle_node(connection: Connection, site: Site, catalogue: Catalogue, node: NodeId) -> int:
     """Settle what waits at one node inside the caller's transaction; give the number of days that changed."""
-    points = [point for point in metering_points(site, catalogue) if point.node == node]
+    points = metering_points(site, catalogue, (node,))
     meters = tuple(meter.id for meter in site.meters_at(node))
     shelf = Shelf(connection, catalogue, meters, tuple(point.obis for point in points))
     waiting = unsettled_days(connection, meters)

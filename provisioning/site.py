@@ -325,6 +325,7 @@ class Site:
     gateways: tuple[Gateway, ...]
     ports: tuple[Port, ...]
     _by_id: Mapping[str, Mapping[str, Any]] = field(init=False, repr=False, compare=False)
+    _fitted: Mapping[NodeId, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_identifier(self.id)
@@ -334,6 +335,10 @@ class Site:
         object.__setattr__(self, "exchanges", tuple(by_time))
         by_id = {name: {item.id: item for item in getattr(self, name)} for name in _TABLES}
         object.__setattr__(self, "_by_id", by_id)
+        fitted: dict[NodeId, list[Meter]] = {}
+        for meter in sorted(self.meters, key=lambda meter: (meter.span.start is not None, meter.span.start, meter.id)):
+            fitted.setdefault(meter.node, []).append(meter)
+        object.__setattr__(self, "_fitted", {node: tuple(meters) for node, meters in fitted.items()})
 
     def to_document(self) -> dict[str, Any]:
         """Give the plain, JSON-able form; equal sites give equal documents."""
@@ -398,8 +403,7 @@ class Site:
 
     def meters_at(self, node: NodeId) -> tuple[Meter, ...]:
         """List the meters of a node in the order they were fitted."""
-        found = (meter for meter in self.meters if meter.node == node)
-        return tuple(sorted(found, key=lambda meter: (meter.span.start is not None, meter.span.start, meter.id)))
+        return self._fitted.get(node, ())
 
     def children_at(self, node: NodeId, instant: datetime) -> Iterator[Node]:
         """Give the nodes that hang directly below `node` at `instant`."""

@@ -142,7 +142,7 @@ class DeskRoutes:
     def correction(self, run: str, party: str | None = None) -> dict[str, Any]:
         """Give the delta lines that publishing this run booked on its period, of one party if asked."""
         with self._desk.database.transaction() as connection:
-            if find_run(connection, run) is None:
+            if find_run(connection, run, lines=False) is None:
                 raise not_found(f"run {run}", _FIND)
             lines = corrections_of(connection, run, party)
         return {
@@ -166,7 +166,7 @@ class DeskRoutes:
     def _draft(self, run: str, request: DraftRequest) -> Draft:
         """Lay what the caller sent over the documents the run was made by; raises DocumentError, SiteInvalid."""
         with self._desk.database.transaction() as connection:
-            stored = find_run(connection, run)
+            stored = find_run(connection, run, lines=False)
             if stored is None:
                 raise RunUnknown(f"run {run} does not exist")
             version = site_version(connection, stored.head.site, stored.head.site_version)

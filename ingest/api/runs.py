@@ -14,7 +14,7 @@ from ingest.api.problems import not_found
 from ingest.api.statements import standing_of
 from ingest.closing import UNNAMED, Closing
 from ingest.store.database import Connection, Database
-from ingest.store.runs import LIST_MAX, RunHead, StoredRun, find_run, list_lines, list_runs
+from ingest.store.runs import LIST_MAX, RunHead, StoredRun, find_run, list_lines, list_runs, party_totals
 from ingest.store.statements import numbers_of_run
 from metering.errors import MeteringError
 from metering.identity import SiteId
@@ -94,7 +94,7 @@ class RunRoutes:
     def lines(self, run: str, party: str | None = None, pool: str | None = None) -> dict[str, Any]:
         """Give the lines, of one party or pool if asked; energies in the order of `bands`."""
         with self._database.transaction() as connection:
-            stored = _require(connection, run)
+            stored = _require(connection, run, lines=False)
             lines = list_lines(connection, run, party=party, pool=pool)
         return {
             "run": run,
@@ -117,13 +117,13 @@ class RunRoutes:
     def balance(self, run: str) -> dict[str, Any]:
         """Give energy and loss of every node, the cases, and what was not plainly measured."""
         with self._database.transaction() as connection:
-            document = _require(connection, run).document
+            document = _require(connection, run, lines=False).document
         shown = ("balance", "cases", "exceptions", "reconciliation", "taxes", "checks")
         return {"run": run, **{key: document[key] for key in shown if key in document}}
 
 
-def _require(connection: Connection, run: str) -> StoredRun:
-    stored = find_run(connection, run)
+def _require(connection: Connection, run: str, *, lines: bool = True) -> StoredRun:
+    stored = find_run(connection, run, lines=lines)
     if stored is None:
         raise not_found(f"run {run}", _FIND)
     return stored
@@ -143,9 +143,7 @@ def _head(head: RunHead) -> dict[str, Any]:
 
 def _summary(connection: Connection, stored: StoredRun) -> dict[str, Any]:
     document = stored.document
-    totals: dict[str, int] = {}
-    for line in document["lines"]:
-        totals[line["party"]] = totals.get(line["party"], 0) + line["amount_minor"]
+    totals = {one.party: one.total_minor for one in party_totals(connection, stored.head.run)}
     return {
         **_head(stored.head),
         "approvable": document["approvable"],

@@ -44,7 +44,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))
-    app.include_router(StatementRoutes(parts.database).router())
+    app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
     app.include_router(Console(parts.database).router())

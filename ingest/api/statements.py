@@ -1,4 +1,4 @@
-"""`/v1/statements`: the file that a stranger verifies, as it was stored; with the publication once its run is final."""
+"""`/v1/statements`: the file that a stranger verifies, always the same; with the publication once its run is final."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from fastapi.responses import Response
 
 from allocation_engine.bundle import with_publication
 from allocation_engine.run_state import RunState
+from device_profiles.catalogue import Catalogue
 from ingest.api.problems import not_found
+from ingest.statement_file import statement_file
 from ingest.store.database import Database
 from ingest.store.run_log import publication_of, state_of
 from ingest.store.statements import find_statement
@@ -16,8 +18,9 @@ from ingest.store.statements import find_statement
 class StatementRoutes:
     """The handlers, over one store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, catalogue: Catalogue) -> None:
         self._database = database
+        self._catalogue = catalogue
 
     def router(self) -> APIRouter:
         """Give the routes."""
@@ -33,14 +36,15 @@ class StatementRoutes:
                 raise not_found(f"statement {number}", "each run names its statements: GET /v1/allocation-runs/{run}")
             publication = publication_of(connection, statement.run)
             state = state_of(connection, statement.run)
+            bundle = statement_file(connection, statement, self._catalogue)
         headers = {
             "Content-Disposition": f'attachment; filename="{statement.number}.json"',
             # What a browser keeps must not hide that a provisional statement became final.
             "Cache-Control": "private, no-cache",
             "Metertree-Statement": standing_of(state),
         }
-        bundle = statement.bundle if publication is None else with_publication(statement.bundle, publication)
-        return Response(bundle, media_type="application/json", headers=headers)
+        content = bundle if publication is None else with_publication(bundle, publication)
+        return Response(content, media_type="application/json", headers=headers)
 
 
 def standing_of(state: RunState) -> str:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from allocation_engine.run_state import RunUnknown
@@ -52,6 +55,7 @@ def register(subparsers: Subparsers) -> None:
     post.add_argument("--out", type=Path, required=True, metavar="FILE", help="FILE.html (in --lang) or FILE.json")
     add_settings(post, CENTRE_KEY)
     _add_scope(_verb(verbs, "what-if", _what_if, "say who would pay how much more under a changed site folder", _TRY))
+    _verb(verbs, "preview", _preview, "say what the rules of a changed folder would charge whom, at once", _TRY)
     shadow = _verb(verbs, "shadow", _shadow, "try a changed site folder on past published periods", ("directory",))
     shadow.add_argument("--periods", type=int, default=12, metavar="N", help="newest periods to try (default 12)")
     _add_scope(shadow)
@@ -82,6 +86,7 @@ def show_run(database: Database, stored: StoredRun) -> None:
     """Print the head of a run, the proof of each pool, and its statements."""
     from allocation_engine.money import show_minor
     from ingest.api.statements import standing_of
+    from ingest.store.runs import party_totals
     from ingest.store.statements import numbers_of_run
 
     head, document = stored.head, stored.document
@@ -95,9 +100,10 @@ def show_run(database: Database, stored: StoredRun) -> None:
     for case in document["cases"]:
         print(f"case     {case['node']}: {case['text']}")
     with database.transaction() as connection:
+        totals = {one.party: one.total_minor for one in party_totals(connection, head.run)}
         for number, party in numbers_of_run(connection, head.run):
-            total = sum(line["amount_minor"] for line in document["lines"] if line["party"] == party)
-            print(f"stated   {number}: {show_minor(total, currency)} {currency}, {standing_of(head.state)}")
+            amount = show_minor(totals[party], currency)
+            print(f"stated   {number}: {amount} {currency}, {standing_of(head.state)}")
 
 
 def _show(args: argparse.Namespace) -> int:
@@ -182,6 +188,27 @@ def _what_if(args: argparse.Namespace) -> int:
     lines = diff_lines(diff, Language(args.lang))
     print(json.dumps(diff.to_document(), ensure_ascii=False) if args.json else "\n".join(lines))
     return 0
+
+
+def _preview(args: argparse.Namespace) -> int:
+    from allocation_engine.rules_file import read_rules
+    from ingest.console.words import Language
+    from ingest.preview_desk import PreviewDesk
+    from ingest.preview_words import preview_lines
+
+    with _database(args) as database:
+        with database.transaction() as connection:
+            run_id = _find(connection, args.id).head.run
+        times = [perf_counter_ns()]
+        session = PreviewDesk(database, _desk(args, database).catalogue).session(run_id)
+    times.append(perf_counter_ns())
+    rules = read_rules(Path(args.directory), session.facts.names)
+    preview = session.compare(replace(session.facts, rules=rules))
+    times.append(perf_counter_ns())
+    took_ms = [(after - before) // 10**6 for before, after in pairwise(times)]
+    lines = preview_lines(preview, Language(args.lang), took_ms)
+    print(json.dumps(preview.to_document(), ensure_ascii=False) if args.json else "\n".join(lines))
+    return 1 if preview.is_refused else 0
 
 
 def _shadow(args: argparse.Namespace) -> int:

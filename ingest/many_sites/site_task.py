@@ -164,14 +164,14 @@ def _closed(closing: Closing, order: CloseOrder, site: SiteId, watch: Watch) -> 
     stored, is_new = closing.close(
         site, order.period, booked_at=order.booked_at, actor=order.actor, draft=is_draft, watch=watch
     )
-    document = stored.document
+    document, totals = stored.document, closing.totals(stored.head.run)
     return Outcome(
         site,
         Result.NEW if is_new else Result.KNOWN,
         run=stored.head.run,
         state=stored.head.state,
-        lines=len(document["lines"]),
+        lines=sum(one.lines for one in totals),
         cases=len(document["cases"]),
-        total_minor=sum(line["amount_minor"] for line in document["lines"]),
+        total_minor=sum(one.total_minor for one in totals),
         currency=document["currency"],
     )

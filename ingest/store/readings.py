@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,8 +13,23 @@ from ingest.store.database import Connection, load_queries
 from metering.identity import GatewayId, MeterId
 from metering.reading import MeterReading, ReadQuality
 
+DIGEST_OCTETS = 32
 EnvelopePlace = tuple[GatewayId, int, int]
 """Gateway, epoch, seq."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterColumn:
+    """What one meter showed at several marks, in one gateway's epoch and one form: `group` of the profile."""
+
+    meter: MeterId
+    profile_hash: bytes
+    group: int
+    gateway: GatewayId
+    epoch: int
+    marks: list[datetime]
+    seqs: list[int]
+    mantissas: list[list[int | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +68,31 @@ def readings_due(
     """
     wanted = {"meters": list(meters), "first": first, "last": last}
     return tuple(_reading_from_row(row) for row in connection.execute(load_queries("readings")["readings_due"], wanted))
+
+
+def registers_at(
+    connection: Connection, meters: Sequence[MeterId], marks: Sequence[datetime]
+) -> Iterator[RegisterColumn]:
+    """Give what was measured of `meters` at `marks`, in order of meter and mark."""
+    wanted = {"meters": list(meters), "marks": list(marks)}
+    for meter, profile_hash, group, gateway, epoch, *columns in connection.execute(
+        load_queries("readings")["registers_at"], wanted, binary=True
+    ):
+        yield RegisterColumn(MeterId(meter), bytes(profile_hash), group, GatewayId(gateway), epoch, *columns)
+
+
+def kept_digests(
+    connection: Connection, places: Sequence[EnvelopePlace]
+) -> Iterator[tuple[GatewayId, int, int, bytes]]:
+    """Give gateway, epoch, seq and digest of those of `places` whose sealed octets are in the books."""
+    if places:
+        gateways, epochs, seqs = (list(column) for column in zip(*places, strict=True))
+        wanted = {"gateways": gateways, "epochs": epochs, "seqs": seqs}
+        for gateway, epoch, found, digests in connection.execute(
+            load_queries("readings")["kept_digests"], wanted, binary=True
+        ):
+            for index, seq in enumerate(found):
+                yield GatewayId(gateway), epoch, seq, bytes(digests[DIGEST_OCTETS * index :][:DIGEST_OCTETS])
 
 
 def envelope_octets(connection: Connection, places: Collection[EnvelopePlace]) -> dict[EnvelopePlace, bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,7 +33,10 @@ class RunHead:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run with its whole document: `Run.to_document()` and, beside it, the exceptions of its period."""
+    """A run with its document: `Run.to_document()` and, beside it, the exceptions of its period.
+
+    Its lines are in the document unless it was asked for without them.
+    """
 
     head: RunHead
     document: Mapping[str, Any]
@@ -40,7 +44,7 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class StoredLine:
-    """One line of a run: energy [Wh] per band and amount in minor units."""
+    """One line of a run: energy [Wh] per band and amount in minor units; `kind` None where the document has it."""
 
     line: int
     pool: str
@@ -49,19 +53,46 @@ class StoredLine:
     energy: list[int]
     amount_minor: int
     trace: Mapping[str, Any]
+    kind: str | None
+
+    def to_document(self) -> dict[str, Any]:
+        """Give it as it stands in a run's document."""
+        return {
+            "id": f"{self.pool}/{self.unit or 'residual'}/{self.party}",
+            "pool": self.pool,
+            "party": self.party,
+            "unit": self.unit,
+            "kind": self.kind,
+            "band_energy_wh": self.energy,
+            "amount_minor": self.amount_minor,
+            "trace": self.trace,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PartyTotal:
+    """How many lines a party has in a run, and their sum in minor units."""
+
+    party: str
+    lines: int
+    total_minor: int
 
 
 def add_run(
     connection: Connection,
     run: Run,
     document: Mapping[str, Any],
+    lines: Iterable[Mapping[str, Any]],
     *,
     state: RunState,
     computed_by: str,
     site_version: int,
     booked_at: datetime,
 ) -> StoredRun:
-    """Store a run and its lines and give it as stored; its log must be opened in the same transaction."""
+    """Store a run and its lines and give it as stored, without them; its log must be opened in the same transaction.
+
+    document   without the lines
+    """
     queries = load_queries("runs")
     connection.execute(
         queries["add_run"],
@@ -80,17 +111,26 @@ def add_run(
         },
     )
     with connection.cursor() as cursor, cursor.copy(queries["add_lines"]) as copy:
-        for number, line in enumerate(document["lines"]):
-            energy, trace = Jsonb(line["band_energy_wh"]), Jsonb(line["trace"])
-            row = (run.id, number, line["pool"], line["party"], line["unit"], energy, line["amount_minor"], trace)
-            copy.write_row(row)
+        for number, line in enumerate(lines):
+            energy, trace = (json.dumps(line[name], ensure_ascii=False) for name in ("band_energy_wh", "trace"))
+            place = (run.id, number, line["pool"], line["party"], line["unit"])
+            copy.write_row((*place, energy, line["amount_minor"], trace, line["kind"]))
     return StoredRun(RunHead(run.id, run.site, run.label, state, booked_at, site_version), document)
 
 
-def find_run(connection: Connection, run: str) -> StoredRun | None:
-    """Give a run, or None if there is none with this id."""
+def find_run(connection: Connection, run: str, *, lines: bool = True) -> StoredRun | None:
+    """Give a run, or None if there is none with this id.
+
+    lines   False leaves them out, where the run is from after they were stored once only
+    """
     row = connection.execute(load_queries("runs")["run"], {"run": run}).fetchone()
-    return None if row is None else StoredRun(_head(row[:6]), row[6])
+    if row is None:
+        return None
+    document = row[6]
+    if lines and "lines" not in document:
+        stored = list_lines(connection, run, party=None, pool=None)
+        document = {**document, "lines": [line.to_document() for line in stored]}
+    return StoredRun(_head(row[:6]), document)
 
 
 def list_runs(connection: Connection, *, site: str | None, period: str | None, most: int) -> tuple[RunHead, ...]:
@@ -109,6 +149,11 @@ def list_lines(connection: Connection, run: str, *, party: str | None, pool: str
     """List the lines of a run in the order of the run, of one party and pool if given."""
     wanted = {"run": run, "party": party, "pool": pool}
     return tuple(StoredLine(*row) for row in connection.execute(load_queries("runs")["lines"], wanted))
+
+
+def party_totals(connection: Connection, run: str) -> tuple[PartyTotal, ...]:
+    """Give what each party has to pay by a run, by party."""
+    return tuple(PartyTotal(*row) for row in connection.execute(load_queries("runs")["totals"], {"run": run}))
 
 
 def _head(row: tuple[Any, ...]) -> RunHead:

@@ -321,10 +321,13 @@ CREATE TABLE run_lines (
     energy jsonb NOT NULL,
     amount_minor bigint NOT NULL,
     trace jsonb NOT NULL,
+    kind text,
     PRIMARY KEY (run, line)
 );
 CREATE INDEX run_lines_by_party ON run_lines (run, party);
 COMMENT ON COLUMN run_lines.energy IS 'Wh per tariff band.';
+COMMENT ON COLUMN run_lines.kind IS
+    'LineKind; NULL for runs that keep their lines in the document too.';
 
 CREATE TABLE statements (
     number text PRIMARY KEY,
@@ -332,10 +335,13 @@ CREATE TABLE statements (
     party text NOT NULL,
     token_hash bytea UNIQUE CHECK (octet_length(token_hash) = 32),
     octets bytea NOT NULL,
-    bundle bytea NOT NULL,
+    bundle bytea,
     issued_at timestamptz NOT NULL,
-    UNIQUE (run, party)
+    proof bytea,
+    UNIQUE (run, party),
+    CONSTRAINT statements_provable CHECK ((proof IS NULL) <> (bundle IS NULL))
 );
 COMMENT ON TABLE statements IS
-    'octets: the signed statement. bundle: the file a stranger verifies. token_hash: opens the page without a '
-    'login.';
+    'octets: the signed statement. proof: that its lines are in the commitment of the run; the file a stranger verifies '
+    'is these two with the envelopes they name. bundle: that file, of statements from before. token_hash: opens the '
+    'page without a login.';

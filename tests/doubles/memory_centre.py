@@ -12,11 +12,14 @@ from typing import Any
 
 import httpx
 
+from device_profiles.catalogue import Catalogue
 from ingest.api.metrics import Metrics
 from ingest.api.service import WebParts, create_app
 from ingest.closing import Closing
 from ingest.intake import IntakeCounters
 from ingest.settlement import Settlement
+from ingest.statement_file import statement_file
+from ingest.store.statements import find_statement
 from metering.clock import ManualClock
 from metering.interval import SLOT
 from tests.doubles.memory_database import MemoryDatabase, Tables
@@ -111,7 +114,12 @@ def closed_centre() -> Iterator[MemoryCentre]:
         yield centre
 
 
+@cache
 def bundle_of(party: str) -> bytes:
     """The statement file of a party for the closed day."""
-    bundle: bytes = closed_tables().statements[f"park-{PERIOD}-{party}-v1"][4]
-    return bundle
+    database = MemoryDatabase()
+    database.tables = closed_tables()
+    with database.transaction() as connection:
+        stored = find_statement(connection, f"park-{PERIOD}-{party}-v1")
+        assert stored is not None
+        return statement_file(connection, stored, Catalogue.shipped())

@@ -114,7 +114,7 @@ class MemoryConnection(RunLogAnswers):
         known = ((query, getattr(self, f"_{name}", None)) for query, name in _NAMES.items())
         self._answers = {query: answer for query, answer in known if answer is not None}
 
-    def execute(self, query: bytes, arguments: Arguments | None = None) -> Answer:
+    def execute(self, query: bytes, arguments: Arguments | None = None, *, binary: bool = False) -> Answer:
         """Answer one query; one that this double does not know fails the test."""
         self._database.executed.append(query)
         for argument in (arguments or {}).values():
@@ -302,6 +302,27 @@ class MemoryConnection(RunLogAnswers):
             if place in self._tables.envelopes:
                 yield (*place, self._tables.envelopes[place])
 
+    def _registers_at(self, a: Arguments) -> list[Row]:
+        marks = set(a["marks"])
+        found: dict[Row, list[Row]] = {}
+        for meter in sorted(a["meters"]):
+            for row in sorted(self._tables.readings.get(meter, []), key=lambda row: (row[1], row[11])):
+                due_at, aligned, _, _, quality, profile, group, mantissas, gateway, epoch, seq = row[1:]
+                if due_at in marks and aligned and quality == 0 and mantissas:
+                    key = (meter, profile, group, gateway, epoch, len(mantissas))
+                    found.setdefault(key, []).append((due_at, seq, mantissas))
+        return [(*key[:5], *map(list, zip(*rows, strict=True))) for key, rows in found.items()]
+
+    def _kept_digests(self, a: Arguments) -> list[Row]:
+        found: dict[Row, list[int]] = {}
+        for place in sorted(zip(a["gateways"], a["epochs"], a["seqs"], strict=True)):
+            if place in self._tables.envelopes:
+                found.setdefault(place[:2], []).append(place[2])
+        return [
+            (*chain, seqs, b"".join(self._tables.ledger[*chain, seq][0] for seq in seqs))
+            for chain, seqs in found.items()
+        ]
+
     # runs.sql, statements.sql
 
     def _add_run(self, a: Arguments) -> None:
@@ -310,8 +331,8 @@ class MemoryConnection(RunLogAnswers):
         self._tables.run_people[a["run"]] = (1, a["computed_by"], None)
 
     def _add_lines(self, row: Row) -> None:
-        run, number, pool, party, unit, energy, amount, trace = row
-        line = (number, pool, party, unit, _stored(energy), amount, _stored(trace))
+        run, number, pool, party, unit, energy, amount, trace, kind = row
+        line = (number, pool, party, unit, json.loads(energy), amount, json.loads(trace), kind)
         self._tables.run_lines.setdefault(run, []).append(line)
 
     def _run(self, a: Arguments) -> list[Row]:
@@ -330,9 +351,15 @@ class MemoryConnection(RunLogAnswers):
         rows = self._tables.run_lines.get(a["run"], [])
         return [row for row in rows if a["pool"] in (None, row[1]) and a["party"] in (None, row[2])]
 
-    def _add_statement(self, a: Arguments) -> None:
-        fields = ("number", "run", "party", "octets", "bundle", "issued_at")
-        self._tables.statements[a["number"]] = tuple(a[name] for name in fields)
+    def _totals(self, a: Arguments) -> list[Row]:
+        amounts: dict[str, list[int]] = {}
+        for row in self._tables.run_lines.get(a["run"], []):
+            amounts.setdefault(row[2], []).append(row[5])
+        return [(party, len(each), sum(each)) for party, each in sorted(amounts.items())]
+
+    def _add_statements(self, row: Row) -> None:
+        number, run, party, octets, proof, issued_at = row
+        self._tables.statements[number] = (number, run, party, octets, proof, None, issued_at)
 
     def _statement(self, a: Arguments) -> list[Row]:
         return [row for number, row in self._tables.statements.items() if number == a["number"]]

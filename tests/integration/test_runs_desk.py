@@ -29,6 +29,7 @@ from ingest.run_facts import FactsForgotten
 from ingest.runs_desk import Act, Draft, NothingPublished, ReasonInvalid, RunsDesk
 from ingest.settlement import Settlement
 from ingest.site_folder import read_site_folder
+from ingest.statement_file import statement_file
 from ingest.store.database import Database
 from ingest.store.run_log import add_exclusions, exclusions_of
 from ingest.store.runs import StoredRun, find_run
@@ -202,21 +203,22 @@ def test_a_statement_alone_is_provisional_and_final_only_with_its_runs_publicati
     with desk.database.transaction() as connection:
         number = numbers_of_run(connection, run)[3][0]
         statement = find_statement(connection, number)
-    assert statement is not None
-    alone = verify_bundle(statement.bundle, TRUSTED, public_verifier)
+        assert statement is not None
+        file = statement_file(connection, statement, desk.books.catalogue)
+    alone = verify_bundle(file, TRUSTED, public_verifier)
     assert (alone.holds, alone.published) == (True, None)
     assert alone.checks[-1].result.startswith("PROVISIONAL")
     desk.publish(run)
     published = publication_of_bundle(desk, run)
     sealed = published.sealed(CENTRE)
-    final = verify_bundle(with_publication(statement.bundle, sealed), TRUSTED, public_verifier)
+    final = verify_bundle(with_publication(file, sealed), TRUSTED, public_verifier)
     assert (final.holds, final.published) == (True, published)
     stranger = replace(published, run=bytes(32)).sealed(CENTRE)
-    broken = verify_bundle(with_publication(statement.bundle, stranger), TRUSTED, public_verifier)
+    broken = verify_bundle(with_publication(file, stranger), TRUSTED, public_verifier)
     assert [(one.link, one.result) for one in broken.broken] == [("publication", "it speaks of another run")]
     changed = bytearray(sealed)
     changed[-1] ^= 1
-    forged = verify_bundle(with_publication(statement.bundle, bytes(changed)), TRUSTED, public_verifier)
+    forged = verify_bundle(with_publication(file, bytes(changed)), TRUSTED, public_verifier)
     assert [one.link for one in forged.broken] == ["publication"]
 
 
@@ -264,7 +266,7 @@ def test_a_correction_supersedes_and_books_delta_lines_with_their_causes(desk: D
     corrections = desk.desk.story(second).corrections
     assert {one.corrects for one in corrections} == {first}
     assert {cause for one in corrections for cause, _ in one.line.causes} == {"tariff"}
-    totals = [sum(line["amount_minor"] for line in one.document["lines"]) for one in (before, stored)]
+    totals = [sum(one.total_minor for one in desk.closing.totals(run)) for run in (first, second)]
     assert sum(one.line.delta_minor for one in corrections) == totals[1] - totals[0] > 0
     assert publication_of_bundle(desk, second).supersedes.hex() == first
     assert desk.desk.story(first).corrections == ()

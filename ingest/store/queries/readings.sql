@@ -20,3 +20,25 @@ FROM quarantine ORDER BY quarantined DESC LIMIT %(most)s;
 
 -- name: alarms
 SELECT kind, gateway, epoch, seq, raised_at, detail FROM alarms ORDER BY alarm DESC LIMIT %(most)s;
+
+-- name: registers_at
+-- What these meters showed at these marks, one row per meter, gateway and form of its readings, in order of mark.
+SELECT meter, profile_hash, group_index, gateway, epoch, array_agg(due_at ORDER BY due_at, seq),
+    array_agg(seq ORDER BY due_at, seq), array_agg(mantissas ORDER BY due_at, seq)
+FROM readings
+WHERE meter = ANY (%(meters)s) AND due_at = ANY (%(marks)s) AND aligned AND quality = 0
+  AND cardinality(mantissas) > 0
+GROUP BY meter, profile_hash, group_index, gateway, epoch, cardinality(mantissas)
+ORDER BY meter;
+
+-- name: kept_digests
+-- The digests of envelopes whose octets are kept, end to end in order of seq; an envelope that is not kept is left out.
+SELECT ledger.gateway, ledger.epoch, array_agg(seq ORDER BY seq), string_agg(digest, ''::bytea ORDER BY seq)
+FROM unnest(%(gateways)s::text[], %(epochs)s::int[], %(seqs)s::bigint[]) AS wanted (gateway, epoch, seq)
+JOIN ledger USING (gateway, epoch, seq)
+WHERE EXISTS (
+    SELECT FROM envelopes
+    WHERE envelopes.gateway = ledger.gateway AND envelopes.epoch = ledger.epoch AND envelopes.seq = ledger.seq
+      AND envelopes.received_at = ledger.received_at
+)
+GROUP BY ledger.gateway, ledger.epoch;

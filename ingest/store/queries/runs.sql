@@ -6,7 +6,7 @@ VALUES (%(run)s, %(site)s, %(period)s, %(state)s, %(booked_at)s, %(site_version)
     %(document)s, now(), %(computed_by)s, %(unexplained)s);
 
 -- name: add_lines
-COPY run_lines (run, line, pool, party, unit, energy, amount_minor, trace) FROM STDIN;
+COPY run_lines (run, line, pool, party, unit, energy, amount_minor, trace, kind) FROM STDIN;
 
 -- name: run
 SELECT run, site, period, state, booked_at, site_version, document FROM allocation_runs WHERE run = %(run)s;
@@ -24,7 +24,10 @@ LIMIT %(most)s;
 SELECT count(*) FROM allocation_runs WHERE site = %(site)s AND period = %(period)s AND state <> 'draft';
 
 -- name: lines
-SELECT line, pool, party, unit, energy, amount_minor, trace
+SELECT line, pool, party, unit, energy, amount_minor, trace, kind
 FROM run_lines
 WHERE run = %(run)s AND (%(party)s::text IS NULL OR party = %(party)s) AND (%(pool)s::text IS NULL OR pool = %(pool)s)
 ORDER BY line;
+
+-- name: totals
+SELECT party, count(*), sum(amount_minor)::bigint FROM run_lines WHERE run = %(run)s GROUP BY party ORDER BY party;

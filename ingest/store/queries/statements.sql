@@ -1,9 +1,8 @@
--- name: add_statement
-INSERT INTO statements (number, run, party, octets, bundle, issued_at)
-VALUES (%(number)s, %(run)s, %(party)s, %(octets)s, %(bundle)s, %(issued_at)s);
+-- name: add_statements
+COPY statements (number, run, party, octets, proof, issued_at) FROM STDIN (FORMAT BINARY);
 
 -- name: statement
-SELECT number, run, party, octets, bundle, issued_at FROM statements WHERE number = %(number)s;
+SELECT number, run, party, octets, proof, bundle, issued_at FROM statements WHERE number = %(number)s;
 
 -- name: numbers_of_run
 SELECT number, party FROM statements WHERE run = %(run)s ORDER BY party;

@@ -17,6 +17,7 @@ from allocation_engine.verification import verify_bundle
 from device_profiles.catalogue import Catalogue
 from ingest.closing import Closing, Stage
 from ingest.settlement import Settlement
+from ingest.statement_file import statement_file
 from ingest.store.database import Database
 from ingest.store.statements import find_statement, numbers_of_run
 from provisioning.keys import FileSigner, public_verifier
@@ -56,9 +57,11 @@ def check(database: Database, run: str, count: int) -> dict[str, Any]:
     with database.transaction() as connection:
         numbers = numbers_of_run(connection, run)
         step = max(len(numbers) // count, 1)
-        found = [find_statement(connection, number) for number, _ in [*numbers[::step], *numbers[-1:]]]
+        owner = [number for number, party in numbers if party == "owner"]
+        found = [find_statement(connection, number) for number in [*owner, *(number for number, _ in numbers[::step])]]
+        files = [statement_file(connection, one, Catalogue.shipped()) for one in found if one is not None]
     key = public_verifier(CENTRE.algorithm, CENTRE.public_key)
-    reports = [verify_bundle(one.bundle, {CENTRE.key_id: key}, public_verifier) for one in found if one is not None]
+    reports = [verify_bundle(one, {CENTRE.key_id: key}, public_verifier) for one in files]
     broken = [f"{check.link}: {check.result}" for report in reports for check in report.broken]
     return {"statements": len(numbers), "verified": len(reports), "broken": broken}
 

@@ -180,16 +180,24 @@ def test_a_site_nobody_imported_is_refused_with_what_to_do(centre: MemoryCentre)
 # Statements
 
 
-def test_a_statement_is_the_stored_file_octet_for_octet(closed: MemoryCentre) -> None:
+def test_a_statement_is_the_same_file_each_time_with_the_stored_octets_in_it(closed: MemoryCentre) -> None:
     number = f"park-{PERIOD}-t-03-v1"
     answer = closed.get(f"/v1/statements/{number}")
     stored = closed.database.tables.statements[number]
-    assert answer.content == stored[4]
+    assert answer.content == closed.get(f"/v1/statements/{number}").content
+    assert base64.b64decode(json.loads(answer.content)["proof"]) == stored[4]
     assert base64.b64decode(json.loads(answer.content)["statement"]) == stored[3]
     assert answer.headers["Content-Disposition"] == f'attachment; filename="{number}.json"'
     assert "no-cache" in answer.headers["Cache-Control"], "a provisional statement may become final"
     assert answer.headers["Metertree-Statement"] == "provisional"
     assert "private" in answer.headers["Cache-Control"], "no shared cache keeps somebody's bill"
+
+
+def test_a_file_stored_before_files_were_put_together_on_demand_is_given_as_it_was_stored(closed: MemoryCentre) -> None:
+    number = f"park-{PERIOD}-t-03-v1"
+    stored = closed.database.tables.statements[number]
+    closed.database.tables.statements[number] = (*stored[:4], None, b"as it was", stored[6])
+    assert closed.get(f"/v1/statements/{number}").content == b"as it was"
 
 
 def test_a_statement_that_is_not_there_is_said_to_be_missing(closed: MemoryCentre) -> None:
@@ -543,12 +551,13 @@ def test_a_run_that_is_half_stored_is_undone(centre: MemoryCentre, monkeypatch: 
     centre.write_day()
     stored: list[str] = []
 
-    def breaks(connection: Any, statement: Any) -> None:
-        stored.append(statement.number)
-        if len(stored) == 3:
-            raise psycopg.OperationalError("the line was cut")
+    def breaks(connection: Any, statements: Any) -> None:
+        for statement in statements:
+            stored.append(statement.number)
+            if len(stored) == 3:
+                raise psycopg.OperationalError("the line was cut")
 
-    monkeypatch.setattr("ingest.closing.add_statement", breaks)
+    monkeypatch.setattr("ingest.closing.add_statements", breaks)
     require_problem(centre.post(RUNS, json=REQUEST), 503)
     assert len(stored) == 3
     assert centre.database.tables.runs == centre.database.tables.run_lines == {}

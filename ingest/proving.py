@@ -1,0 +1,166 @@
+"""Which sealed readings prove a period, found for many metering points at once.
+
+Nearly every point was read at each mark that it has to be proven at, so one query by meters and marks finds its
+registers, and another the digests of the envelopes they are sealed in. Only where a mark was not read, the readings
+around it are looked for, point by point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+
+from allocation_engine.evidence import EnvelopeRef, PointEvidence, PointReading, pick_readings
+from device_profiles.catalogue import Catalogue, ProfileUnknown
+from device_profiles.profile import Profile
+from ingest.metering_points import MeteringPoint
+from ingest.settlement import Shelf, around
+from ingest.store.database import Connection
+from ingest.store.readings import EnvelopePlace, RegisterColumn, kept_digests, registers_at
+from metering.errors import BooksError
+from metering.identity import GatewayId, NodeId
+from metering.interval import Interval
+from metering.obis import Obis
+from provisioning.site import Site
+
+METERS_AT_ONCE = 1000
+"""A month of these at band changes is some 200,000 readings: well below 100 MiB on the way."""
+
+Needed = Mapping[tuple[NodeId, Obis], tuple[datetime, ...]]
+"""The marks that each register has to be proven at, as `allocation_engine.metered.evidence_needed` gives them."""
+
+
+class EvidenceMissing(BooksError):
+    """A reading is in the books and the envelope it was sealed in is not: the store is damaged."""
+
+
+def prove_points(
+    connection: Connection,
+    site: Site,
+    catalogue: Catalogue,
+    period: Interval,
+    points: Iterable[MeteringPoint],
+    needed: Needed,
+) -> tuple[PointEvidence, ...]:
+    """Give the evidence of the points that need any, in their order; raises EvidenceMissing."""
+    asked = [point for point in points if (point.node, point.obis) in needed]
+    alike: dict[tuple[datetime, ...], list[MeteringPoint]] = {}
+    for point in asked:
+        alike.setdefault(needed[point.node, point.obis], []).append(point)
+    books = _Books(connection, site, catalogue)
+    proven: dict[tuple[NodeId, Obis], tuple[PointReading, ...]] = {}
+    for marks, group in alike.items():
+        for first in range(0, len(group), METERS_AT_ONCE):
+            proven |= books.prove(group[first : first + METERS_AT_ONCE], marks, period)
+    return tuple(
+        PointEvidence(point.node, point.obis, point.installations, proven[point.node, point.obis]) for point in asked
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    """Readings and envelopes in the store, with what was already found of the latter."""
+
+    connection: Connection
+    site: Site
+    catalogue: Catalogue
+    sealed: dict[tuple[GatewayId, int], dict[int, EnvelopeRef]] = field(default_factory=dict)
+
+    def prove(
+        self, points: Sequence[MeteringPoint], marks: tuple[datetime, ...], period: Interval
+    ) -> dict[tuple[NodeId, Obis], tuple[PointReading, ...]]:
+        """Find what proves points that all have to be proven at the same marks."""
+        meters = {meter.id: meter.node for point in points for meter in self.site.meters_at(point.node)}
+        columns: dict[NodeId, list[RegisterColumn]] = {}
+        for column in registers_at(self.connection, list(meters), marks):
+            columns.setdefault(meters[column.meter], []).append(column)
+        self._find_sealed(column for found in columns.values() for column in found)
+        return {
+            (point.node, point.obis): self._readings(columns.get(point.node, ()), point, marks)
+            or self._readings_around(point, marks, period)
+            for point in points
+        }
+
+    def _readings(
+        self, columns: Sequence[RegisterColumn], point: MeteringPoint, marks: tuple[datetime, ...]
+    ) -> tuple[PointReading, ...] | None:
+        """Give the readings at `marks`, or None if one of them was not read, or not plainly."""
+        found: list[PointReading] = []
+        for column in columns:
+            register = self._register(column, point.obis)
+            if register is None:
+                return None
+            refs, meter = self.sealed[column.gateway, column.epoch], column.meter
+            found += [
+                PointReading(mark, meter, shown, refs[seq])
+                for mark, shown, seq in zip(column.marks, register, column.seqs, strict=True)
+            ]
+        if [one.mark for one in found] == list(marks):
+            return tuple(found)
+        if {one.mark for one in found} != set(marks):
+            return None
+        return pick_readings(marks, sorted(found, key=lambda one: (one.mark, one.meter, one.register_wh, one.envelope)))
+
+    def _register(self, column: RegisterColumn, obis: Obis) -> list[int] | None:
+        """Decode a column; None if it is not plain: a void or impossible number, a form that is not the profile's."""
+        try:
+            profile = self.catalogue.by_hash(column.profile_hash)
+        except ProfileUnknown:
+            return None
+        plain = _plain_channel(profile, column.group, obis)
+        if plain is None or any(None in mantissas for mantissas in column.mantissas):
+            return None
+        shown = np.array(column.mantissas, np.int64)
+        limits = np.array([channel.limits for channel in profile.groups[column.group].channels])
+        if shown.shape[1] != len(limits) or (shown < limits[:, 0]).any() or (shown > limits[:, 1]).any():
+            return None
+        position, factor = plain
+        register: list[int] = (shown[:, position] * factor).tolist()
+        return register
+
+    def _readings_around(
+        self, point: MeteringPoint, marks: tuple[datetime, ...], period: Interval
+    ) -> tuple[PointReading, ...]:
+        """Give the readings at and around `marks`, as settlement saw them."""
+        meters = tuple(meter.id for meter in self.site.meters_at(point.node))
+        shelf = Shelf(self.connection, self.catalogue, meters, (point.obis,))
+        known = around(shelf.registers(shelf.widen(period))[point.obis], period)
+        picked = pick_readings(marks, known)
+        self._require_kept(
+            (one.envelope.gateway, one.envelope.epoch, one.envelope.seq) for one in picked if one.envelope
+        )
+        return picked
+
+    def _find_sealed(self, columns: Iterable[RegisterColumn]) -> None:
+        wanted: dict[tuple[GatewayId, int], set[int]] = {}
+        for column in columns:
+            wanted.setdefault((column.gateway, column.epoch), set()).update(column.seqs)
+        self._require_kept((*chain, seq) for chain, seqs in wanted.items() for seq in seqs)
+
+    def _require_kept(self, places: Iterable[EnvelopePlace]) -> None:
+        """Look up the digests of envelopes that were not met before; raises EvidenceMissing."""
+        unknown = sorted({place for place in places if place[2] not in self.sealed.setdefault(place[:2], {})})
+        for gateway, epoch, seq, digest in kept_digests(self.connection, unknown):
+            self.sealed[gateway, epoch][seq] = EnvelopeRef(gateway, epoch, seq, digest)
+        for gateway, epoch, seq in unknown:
+            if seq not in self.sealed[gateway, epoch]:
+                raise EvidenceMissing(f"the envelope {gateway} epoch {epoch} seq {seq} is not in the store")
+
+
+@lru_cache(maxsize=1024)
+def _plain_channel(profile: Profile, group: int, obis: Obis) -> tuple[int, int] | None:
+    """Say where a group holds a register, and how many base units its last digit is; None where that is not plain."""
+    if not 0 <= group < len(profile.groups):
+        return None
+    holding = [(place, one) for place, one in enumerate(profile.groups[group].channels) if one.obis == obis]
+    if len(holding) != 1:
+        return None
+    position, channel = holding[0]
+    factor = Fraction(10) ** channel.exponent * channel.unit.factor
+    is_plain = factor.denominator == 1 and factor.numerator * max(map(abs, channel.limits)) < 2**63
+    return (position, factor.numerator) if is_plain else None
