@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from allocation_engine.collector import collector_paused
 from allocation_engine.errors import NotConserved
 from allocation_engine.facts import PRICE_PARTS, Facts
 from allocation_engine.fixed_charges import split_fixed
@@ -128,6 +129,7 @@ class PreviewSession:
         self._services = service_costs(self._priced, facts.rules)
         self._now: dict[PoolId, _Amounts] = {}
 
+    @collector_paused()
     def preview(self, document: Mapping[str, Any]) -> Preview:
         """Say what the rules of `document` (`Rules.document`) would change; faults of the document are the answer."""
         try:
@@ -135,6 +137,7 @@ class PreviewSession:
         except DocumentError as error:
             return Preview(self._priced.currency, faults=error.faults)
 
+    @collector_paused()
     def compare(self, draft: Facts) -> Preview:
         """Say what the rules of `draft` would change; only its rules may differ from the facts of the session.
 

@@ -14,10 +14,12 @@ from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import Check, health_router
 from ingest.api.metrics import Metrics
 from ingest.api.posting import PostingRoutes
+from ingest.api.preview import PreviewRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.statements import StatementRoutes
 from ingest.closing import Closing
 from ingest.console.pages import Console
+from ingest.preview_desk import PreviewDesk
 from ingest.store.database import Database
 from metering.clock import Clock
 
@@ -44,6 +46,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))
+    app.include_router(PreviewRoutes(PreviewDesk(parts.database, parts.closing.desk.catalogue)).router(admin))
     app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
