@@ -182,6 +182,7 @@ def climb_row(
 @_compiled
 def fold_rows(
     energy_wh: IntArray,
+    start: int,
     order: Int64Array,
     offsets: Int64Array,
     coefficients: Int64Array,
@@ -191,15 +192,16 @@ def fold_rows(
     signs: Int64Array,
     weighted: Int64Array,
 ) -> None:
-    """Add up the rows of some groups slot by slot.
+    """Add up the rows of some groups slot by slot, from slot `start` on.
 
-    energy_wh     shape (rows, slots) [Wh]; negative where unknown, and then left out
+    energy_wh     shape (rows, start + slots or more) [Wh]; negative where unknown, and then left out
     order         row numbers; those of group g are order[offsets[g]:offsets[g + 1]]
     coefficients  shape (rows,)
     sums          out, shape (groups, slots) [Wh]
     signs         out, shape (groups, slots): negative where some row is unknown
     weighted      added to, shape (slots,): energy x coefficient of all rows of these groups
     """
+    stop = start + sums.shape[1]
     for group in range(first, end):
         total = sums[group]
         sign = signs[group]
@@ -209,7 +211,8 @@ def fold_rows(
         # Four rows at a time: the sums are read and written once for them, which is what this loop's time goes to.
         while at + 4 <= offsets[group + 1]:
             row_a, row_b, row_c, row_d = order[at], order[at + 1], order[at + 2], order[at + 3]
-            a, b, c, d = energy_wh[row_a], energy_wh[row_b], energy_wh[row_c], energy_wh[row_d]
+            a, b = energy_wh[row_a, start:stop], energy_wh[row_b, start:stop]
+            c, d = energy_wh[row_c, start:stop], energy_wh[row_d, start:stop]
             by_a, by_b, by_c, by_d = coefficients[row_a], coefficients[row_b], coefficients[row_c], coefficients[row_d]
             for slot in range(total.size):
                 sign[slot] |= a[slot] | b[slot] | c[slot] | d[slot]
@@ -219,7 +222,7 @@ def fold_rows(
                 weighted[slot] += wh_a * by_a + wh_b * by_b + wh_c * by_c + wh_d * by_d
             at += 4
         while at < offsets[group + 1]:
-            alone = energy_wh[order[at]]
+            alone = energy_wh[order[at], start:stop]
             by = coefficients[order[at]]
             for slot in range(total.size):
                 sign[slot] |= alone[slot]
@@ -311,7 +314,7 @@ def sum_rows(
 ) -> None:
     """Add up energy by price band, over spans of rows.
 
-    energy_wh     shape (rows, slots) [Wh]
+    energy_wh     shape (rows, slots) [Wh]; negative where unknown, and then left out
     rows          shape (spans,), the row of each span
     starts, ends  shape (spans,), its slots
     edges, bands  slots edges[i] <= slot < edges[i + 1] have band bands[i]
@@ -322,13 +325,14 @@ def sum_rows(
         for run in range(bands.size):
             wh = np.int64(0)
             for slot in range(np.uint64(max(edges[run], starts[span])), np.uint64(min(edges[run + 1], ends[span]))):
-                wh += np.int64(row[slot])
+                wh += np.int64(max(row[slot], 0))
             sums[span, bands[run]] += wh
 
 
 @_compiled
 def weigh_rows(
     energy_wh: IntArray,
+    start: int,
     rows: Int64Array,
     groups: Int64Array,
     starts: Int64Array,
@@ -343,9 +347,9 @@ def weigh_rows(
 ) -> None:
     """Add up energy, energy x one factor and energy x another, by price band, over spans of rows.
 
-    Both factors at once, because reading a row costs as much as multiplying it.
+    Both factors at once, because reading a row costs as much as multiplying it. Slots are counted from slot `start` on.
 
-    energy_wh     shape (rows, slots) [Wh]; negative where unknown, and then left out
+    energy_wh     shape (rows, start + slots or more) [Wh]; negative where unknown, and then left out
     rows, groups  shape (spans,), the row and the group of factors of each span
     starts, ends  shape (spans,), its slots
     ones, others  shape (groups, slots), the factors; a single row of `others` is everybody's
@@ -353,12 +357,13 @@ def weigh_rows(
     sums          out, shape (spans, 3, bands)
     """
     span = first
+    stop = start + ones.shape[1]
     while span < end:
         # Two spans at a time where they use the same factors over the same slots: bands are short, and this fills them.
         beside = min(span + 1, end - 1)
         if groups[beside] != groups[span] or starts[beside] != starts[span] or ends[beside] != ends[span]:
             beside = span
-        left, right = energy_wh[rows[span]], energy_wh[rows[beside]]
+        left, right = energy_wh[rows[span], start:stop], energy_wh[rows[beside], start:stop]
         one, other = ones[groups[span]], others[min(groups[span], others.shape[0] - 1)]
         sums[span : beside + 1] = 0
         for run in range(bands.size):

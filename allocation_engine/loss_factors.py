@@ -27,8 +27,9 @@ import numpy as np
 from allocation_engine.blocks import in_blocks
 from allocation_engine.errors import OutOfRange
 from allocation_engine.inputs import Int64Array
-from allocation_engine.kernels import IntArray, gross_up
-from allocation_engine.tree import TreeSpan
+from allocation_engine.kernels import BoolArray, IntArray, gross_up
+from allocation_engine.sparse_rows import SparseRows
+from allocation_engine.tree import TOP, TreeSpan
 
 FACTOR_BITS = 40
 ONE = 1 << FACTOR_BITS
@@ -61,7 +62,7 @@ class LossFactors:
 def find_loss_factors(
     span: TreeSpan,
     import_wh: IntArray,
-    export_wh: IntArray | None,
+    export_wh: IntArray | SparseRows | None,
     no_load_wh_day: Int64Array,
     threads: int | None = None,
 ) -> LossFactors:
@@ -78,9 +79,9 @@ def find_loss_factors(
 def loss_factors_over(
     span: TreeSpan,
     import_wh: IntArray,
-    export_wh: IntArray | None,
+    export_wh: IntArray | SparseRows | None,
     below_wh: Int64Array,
-    is_unknown: np.typing.NDArray[np.bool_],
+    is_unknown: BoolArray,
     no_load_wh_day: Int64Array,
     threads: int | None = None,
 ) -> LossFactors:
@@ -92,10 +93,7 @@ def loss_factors_over(
     is_unknown = is_unknown | (at_node < 0)
     loss_wh = intake_wh - below_wh
     if export_wh is not None:
-        given_below, lost_below = span.fold(export_wh, threads)
-        given = export_wh[span.inner, span.first : span.end]
-        loss_wh += given_below - np.maximum(given, 0)
-        is_unknown |= lost_below | (given < 0)
+        _count_given(span, SparseRows.of(export_wh), loss_wh, is_unknown)
     np.copyto(loss_wh, 0, where=is_unknown)
     gross = np.empty_like(loss_wh)
     rests: list[Int64Array] = []
@@ -114,3 +112,15 @@ def loss_factors_over(
     for rest in rests:
         total += rest
     return LossFactors(span, gross, loss_wh, total)
+
+
+def _count_given(span: TreeSpan, export_wh: SparseRows, loss_wh: Int64Array, is_unknown: BoolArray) -> None:
+    """Take what nodes gave back off their loss, and what their children gave back onto it; only few rows give any."""
+    rows = export_wh.rows
+    given = export_wh[rows, span.first : span.end]
+    place_of_row = np.full(export_wh.shape[0], TOP)
+    place_of_row[span.inner] = np.arange(span.inner.size)
+    for sign, places in ((-1, place_of_row[rows]), (1, span.place_above[rows])):
+        inside = places != TOP
+        np.add.at(loss_wh, places[inside], sign * np.maximum(given[inside], 0))
+        np.logical_or.at(is_unknown, places[inside], given[inside] < 0)

@@ -18,7 +18,7 @@ QualityCounts = tuple[tuple[str, int], ...]
 def sum_spans(energy_wh: IntArray, spans: RowSpans, runs: BandRuns, threads: int | None = None) -> Int64Array:
     """Add up energy by band over spans of rows.
 
-    energy_wh   shape (rows, slots) [Wh]
+    energy_wh   shape (rows, slots) [Wh]; negative where unknown, and then left out
     Returns     shape (spans, bands) [Wh]
     """
     sums = np.zeros((spans.rows.size, runs.count), np.int64)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -46,6 +46,12 @@ class TreeSpan:
         above[self.order] = np.repeat(np.arange(self.inner.size), np.diff(self.offsets))
         return above
 
+    def parts(self, cells_max: int) -> Iterator[TreeSpan]:
+        """Cut the span into pieces of time, of so many places x slots at most, or of single slots."""
+        slots = max(cells_max // max(self.inner.size, 1), 1)
+        for first in range(self.first, self.end, slots):
+            yield replace(self, first=first, end=min(first + slots, self.end))
+
     def children(self, row: int) -> Int64Array:
         """Give the rows that hang below `row`."""
         places = np.flatnonzero(self.inner == row)
@@ -68,14 +74,13 @@ class TreeSpan:
         coefficients   shape (rows,); with any energy they must stay far inside 63 bits, the caller sees to it
         Returns        as `fold`, and shape (slots of the span,)
         """
-        part = energy_wh[:, self.first : self.end]
         shape = (self.inner.size, self.end - self.first)
         sums, signs = np.empty(shape, np.int64), np.empty(shape, energy_wh.dtype)
         weighted: list[Int64Array] = []
 
         def task(first: int, end: int) -> None:
             own = np.zeros(shape[1], np.int64)
-            fold_rows(part, self.order, self.offsets, coefficients, first, end, sums, signs, own)
+            fold_rows(energy_wh, self.first, self.order, self.offsets, coefficients, first, end, sums, signs, own)
             weighted.append(own)
 
         in_blocks(task, self.inner.size, self.order.size // max(self.inner.size, 1) * shape[1], threads)

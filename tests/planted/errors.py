@@ -22,7 +22,7 @@ from allocation_engine import (
     compliance,
     intervals,
     layers,
-    loss,
+    loss_shares,
     metered,
     money,
     pricing,
@@ -387,14 +387,14 @@ def a_power_factor_is_cut_instead_of_rounded(patch: Patch) -> None:
 
 def losses_are_shared_by_the_month(patch: Patch) -> None:
     """Every slot carries the mean: who draws at the peak pays too little."""
-    find = loss.find_loss_factors
+    find = loss_shares.find_loss_factors
 
     def flat(*given: Any) -> Any:
         factors = find(*given)
         mean = np.broadcast_to(factors.gross.mean(axis=1, dtype=np.int64)[:, None], factors.gross.shape)
         return replace(factors, gross=mean.copy())
 
-    patch.setattr(loss, "find_loss_factors", flat)
+    patch.setattr(loss_shares, "find_loss_factors", flat)
 
 
 def a_proof_has_a_wrong_sum(patch: Patch) -> None:

@@ -10,17 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from allocation_engine import loss as loss_module
+from allocation_engine import loss_shares
 from allocation_engine.balance import balance_tree
 from allocation_engine.errors import InputsInvalid, NotConserved, OutOfRange, PeriodNotReady
 from allocation_engine.inputs import ParentSpan, PeriodInputs
 from allocation_engine.intervals import SlotQuality
+from allocation_engine.loss import payer_nodes
 from allocation_engine.loss_factors import LossFactors, find_loss_factors
 from allocation_engine.loss_trace import LINE_BITS, LossTrace
 from allocation_engine.media import Medium
+from allocation_engine.pools import Measure, OwnUseRule
 from allocation_engine.run import LineKind, Run
 from allocation_engine.tree import TreeSpan, tree_spans
-from metering.identity import NodeId
+from metering.identity import NodeId, PoolId, UnitId
 from tests.doubles.loss_site import (
     FLAT,
     LOSS,
@@ -343,7 +345,7 @@ def test_a_planted_fault_stops_the_run(monkeypatch: pytest.MonkeyPatch, fault: A
         return fault(find_loss_factors(span, *flows))
 
     inputs = site_inputs({"a1": [500, 501, 503, 507, 511, 513, 517, 519]})
-    monkeypatch.setattr(loss_module, "find_loss_factors", find)
+    monkeypatch.setattr(loss_shares, "find_loss_factors", find)
     with pytest.raises(NotConserved):
         close_site(inputs, site_rules(inputs, prices=TWO_BANDS))
 
@@ -366,3 +368,59 @@ def test_flat_prices_and_bands_give_the_same_energy() -> None:
     flat, banded = (close_site(inputs, site_rules(inputs, prices=prices)) for prices in (FLAT, TWO_BANDS))
     for one in loss_lines(flat):
         assert abs(quanta_of(flat, one) - quanta_of(banded, one)) < Fraction(1, 10**5)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 5, 7, 13])
+def test_cut_into_pieces_of_time_the_losses_are_the_same(monkeypatch: pytest.MonkeyPatch, cells: int) -> None:
+    """Pieces of one slot and of several, over a tree that changes, with energy given back and a no-load part."""
+    draw = np.random.default_rng(cells)
+    energy = {node: draw.integers(0, 1000, SLOTS).tolist() for node in ("main", "a", "c", "a1", "a2", "lift")}
+    hung = (ParentSpan(0, 3, NodeId("a")), ParentSpan(3, SLOTS, NodeId("main")))
+    inputs = site_inputs(energy, spans={"a1": hung}, export={"c": draw.integers(0, 200, SLOTS).tolist(), "a": 3})
+    rules = site_rules(
+        inputs, loss={**LOSS, "no_load": [NO_LOAD, {**NO_LOAD, "node": "a", "kwh_per_day": "0.5"}]}, prices=TWO_BANDS
+    )
+    whole = close_site(inputs, rules)
+    monkeypatch.setattr(loss_shares, "CELLS_MAX", cells)
+    narrow = replace(inputs, import_wh=inputs.import_wh.astype(np.int32))
+    assert (close_site(inputs, rules), close_site(narrow, rules)) == (whole, whole)
+
+
+def test_pieces_of_time_are_as_long_as_the_cells_allow_and_leave_out_no_slot() -> None:
+    (span,) = tree_spans(site_inputs().nodes, SLOTS)
+    assert [(part.first, part.end) for part in span.parts(3 * span.inner.size)] == [(0, 3), (3, 6), (6, 8)]
+    assert [(part.first, part.end) for part in span.parts(1)] == [(slot, slot + 1) for slot in range(SLOTS)]
+    assert [(part.first, part.end) for part in replace(span, first=2).parts(10**6)] == [(2, SLOTS)]
+
+
+def test_a_pool_of_another_medium_ends_no_electricity_tree() -> None:
+    """Water is charged to unit a1 by a meter of its own; that says nothing of who pays for its electricity."""
+    inputs = site_inputs({"water": 5})
+    nodes = tuple(replace(node, medium=Medium.WATER) if node.id == "water" else node for node in inputs.nodes)
+    inputs = replace(inputs, nodes=nodes)
+    pool = site_rules(inputs, POOLS[1]).pools[0]
+    water = replace(
+        pool,
+        id=PoolId("by-water"),
+        path=(),
+        measure=Measure.WATER,
+        rule=OwnUseRule((UnitId("u-a1"),), ((UnitId("u-a1"), NodeId("water")),)),
+    )
+    assert payer_nodes(inputs, (pool, water)) == {NodeId("lift"): None}
+
+
+@pytest.mark.parametrize(("node", "blind"), [("c", ["main"]), ("a", ["a", "main"]), ("main", ["main"])])
+def test_where_energy_given_back_is_unknown_no_loss_is_known(node: str, blind: list[str]) -> None:
+    inputs = site_inputs()
+    (span,) = tree_spans(inputs.nodes, SLOTS)
+    given = np.zeros_like(inputs.import_wh)
+    given[inputs.row(NodeId("c"))] = 7
+    known = find_loss_factors(span, inputs.import_wh, given, np.zeros(6, np.int64))
+    given[inputs.row(NodeId(node)), 2] = -1
+    found = find_loss_factors(span, inputs.import_wh, given, np.zeros(6, np.int64))
+    names = [inputs.nodes[row].id for row in span.inner]
+    assert [name for name, loss in zip(names, found.loss_wh[:, 2], strict=True) if loss == 0] == sorted(
+        blind, reverse=True
+    )
+    others = [0, 1, 3, 4, 5, 6, 7]
+    assert np.array_equal(found.loss_wh[:, others], known.loss_wh[:, others])
