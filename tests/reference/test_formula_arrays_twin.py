@@ -196,10 +196,20 @@ def test_factors_cut_into_digits_give_the_sums_of_the_whole(bits: int) -> None:
     assert [sum(int(part[slot]) << shift for part, shift in pieces) for slot in range(SLOTS)] == columns.tolist()
 
 
+@pytest.mark.parametrize("bits", [1, 22, 34, 40, 47])
+def test_digits_leave_room_for_the_largest_sum(bits: int) -> None:
+    # Every cell and every factor as large as it can be: a sum in digits must not reach 63 bits.
+    cells = np.full((1, SLOTS), (1 << bits) - 1, np.int64)
+    columns = whole([(1 << 61) - 1] * SLOTS)
+    found = held._between(cells, columns, FRAME, np.array([0, SLOTS]))
+    assert int(found[0, 0]) == SLOTS * ((1 << bits) - 1) * ((1 << 61) - 1)
+
+
 def test_numbers_grow_out_of_64_bits_and_come_back() -> None:
     large = np.array([LIMIT - 1, -5])
     assert times(large, np.array([2])).tolist() == [2 * (LIMIT - 1), -10]
-    assert plus(large, large).tolist() == [2 * (LIMIT - 1), -10]
+    twice = plus(large, large)
+    assert plus(twice, twice).tolist() == [4 * (LIMIT - 1), -20]
     assert times(np.array([3], np.int32), np.array([2**31 - 1], np.int32)).tolist() == [3 * (2**31 - 1)]
     assert narrow(np.array([5], object)).dtype == np.int64
     assert narrow(np.array([LIMIT], object)).dtype == object
