@@ -18,7 +18,7 @@ from allocation_engine.close_period import close_period
 from allocation_engine.commitment import Commitment, commit_run
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import evidence_needed
-from allocation_engine.pools import PassThroughRule
+from allocation_engine.pools import FormulaRule
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run import Run
@@ -235,7 +235,7 @@ def _document(run: Run, inputs: PeriodInputs, rules: Rules, commitment: Commitme
     terms = {
         pool.id: {
             "agreement": pool.agreement,
-            "formula": pool.rule.formula.text if isinstance(pool.rule, PassThroughRule) else None,
+            "formula": pool.rule.formula.text if isinstance(pool.rule, FormulaRule) else None,
         }
         for pool in rules.pools
     }
