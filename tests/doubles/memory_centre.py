@@ -4,6 +4,7 @@ socket."""
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from ingest.closing import Closing
 from ingest.intake import IntakeCounters
 from ingest.settlement import Settlement
 from ingest.statement_file import statement_file
+from ingest.store.runs import find_run
 from ingest.store.statements import find_statement
 from metering.clock import ManualClock
 from metering.interval import SLOT
@@ -103,6 +105,17 @@ def closed_tables() -> Tables:
     centre.write_day()
     centre.closing.close(centre.books.site.id, PERIOD, booked_at=datetime.fromisoformat(BOOKED_AT))
     return centre.database.tables
+
+
+def closed_document() -> dict[str, Any]:
+    """The document of the closed day's run with its lines, to change at will."""
+    database = MemoryDatabase()
+    database.tables = closed_tables()
+    (run,) = database.tables.runs
+    with database.transaction() as connection:
+        stored = find_run(connection, run)
+    assert stored is not None
+    return copy.deepcopy(dict(stored.document))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from ingest.demo.play import Outcome
 from ingest.demo.report import Report, to_text
 from metering.interval import SiteCalendar
 from provisioning.site import Site
-from tests.doubles.memory_centre import BOOKED_AT, PERIOD, MemoryCentre, closed_tables
+from tests.doubles.memory_centre import BOOKED_AT, PERIOD, MemoryCentre, closed_document
 from tests.doubles.park_books import read_park
 
 LANGUAGES = [Language.ZH, Language.EN]
@@ -40,8 +40,7 @@ def site() -> Site:
 @pytest.fixture
 def document() -> dict[str, Any]:
     """The run of one day of the park, to change at will."""
-    (row,) = closed_tables().runs.values()
-    return copy.deepcopy(row[6])
+    return closed_document()
 
 
 def read(site: Site, document: dict[str, Any], language: Language = Language.EN) -> RunView:

@@ -14,7 +14,7 @@ from ingest.console.run_tables import SHOWN, RunTables
 from ingest.console.tables import Table, money_cell, number_cell, table, words_cell
 from ingest.console.words import Language
 from provisioning.site import Site
-from tests.doubles.memory_centre import MemoryCentre
+from tests.doubles.memory_centre import MemoryCentre, closed_document
 from tests.doubles.park_books import read_park
 
 LANGUAGES = list(Language)
@@ -59,7 +59,7 @@ def enrich(document: dict[str, Any]) -> dict[str, Any]:
 def document(closed: MemoryCentre) -> dict[str, Any]:
     """The closed day, stored anew with everything a run may hold."""
     ((run, row),) = closed.database.tables.runs.items()
-    rich = enrich(row[6])
+    rich = enrich(closed_document())
     closed.database.tables.runs[run] = (*row[:6], rich)
     return rich
 
@@ -110,12 +110,12 @@ def test_methods_and_demand_are_said_in_words(park: tuple[Site, Rules], document
     assert texts(found["warnings"]) == [["费用池 lobby-ac 应于 2026-06-30 前复审"]]
 
 
-def test_a_run_without_such_things_has_no_empty_tables(closed: MemoryCentre, park: tuple[Site, Rules]) -> None:
-    (row,) = closed.database.tables.runs.values()
-    found = tables(park, row[6], Language.EN)
+def test_a_run_without_such_things_has_no_empty_tables(park: tuple[Site, Rules]) -> None:
+    plain = closed_document()
+    found = tables(park, plain, Language.EN)
     assert not {"checks", "taxes", "steps", "services", "warnings", "cases"} & set(found)
     assert {"balance", "lines", "days", "methods", "statements"} <= set(found)
-    assert "methods" not in RunTables(park[0], None, row[6], Language.EN).all()
+    assert "methods" not in RunTables(park[0], None, plain, Language.EN).all()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
