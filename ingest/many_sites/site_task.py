@@ -34,11 +34,11 @@ Tell = Callable[[str], None]
 TELL_EVERY_S = 0.25
 
 _MENDS = {
-    "program": "install the same version of metertree on it",
-    "key": f"let its {CENTRE_KEY.variable} name the same signing key",
-    "salts": f"copy {SALT_KEY} beside its signing key from beside the caller's",
-    "profiles": f"give it the same meter profiles, see {PROFILES.variable}",
-    "database": f"let its {DSN.variable} name the same database",
+    "program": "it has another version: install the same version of metertree on it",
+    "key": f"it has another signing key: let its {CENTRE_KEY.variable} name the same one",
+    "salts": f"it has other salts: copy {SALT_KEY} from beside the caller's signing key to beside its own",
+    "profiles": f"it has other meter profiles: give it the same, see {PROFILES.variable}",
+    "database": f"it has another database: let its {DSN.variable} name the same one",
 }
 
 
@@ -89,15 +89,15 @@ def open_closing(settings: WorkerSettings) -> Iterator[tuple[Closing, CentreMark
             profiles=hashlib.sha256(b"".join(sorted(one.hash for one in catalogue.profiles))).hexdigest(),
             database=database.identity(),
         )
-        yield Closing(Settlement(database, catalogue), signer, salt_key), mark
+        # One sealer: a Dask worker may not start processes, and the other processors have sites of their own.
+        yield Closing(Settlement(database, catalogue), signer, salt_key, sealers=1), mark
 
 
 def require_same(ours: CentreMark, callers: CentreMark) -> None:
     """Raise WorkerUnfit, with the mend, if a worker's mark differs from the caller's."""
     names = [field.name for field in fields(CentreMark) if getattr(ours, field.name) != getattr(callers, field.name)]
     if names:
-        told = "; ".join(f"its {name} is not the caller's: {_MENDS[name]}" for name in names)
-        raise WorkerUnfit(told)
+        raise WorkerUnfit("; ".join(_MENDS[name] for name in names))
 
 
 def unfit_reasons(settings: WorkerSettings, callers: CentreMark) -> tuple[str, ...]:

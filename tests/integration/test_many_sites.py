@@ -210,4 +210,4 @@ def test_a_key_that_differs_at_the_last_moment_closes_nothing(estate: Estate, tm
     results = sorted(outcome["result"] for outcome in outcomes.values())
     assert (running.returncode, results) == (1, ["new", "refused"])
     [refused] = [outcome for outcome in outcomes.values() if outcome["result"] == "refused"]
-    assert refused["reasons"] == ["its key is not the caller's: let its METERTREE_CENTRE_KEY name the same signing key"]
+    assert refused["reasons"] == ["it has another signing key: let its METERTREE_CENTRE_KEY name the same one"]

@@ -147,8 +147,8 @@ def test_workers_say_what_they_lack_before_anything_is_closed(
             "(give the path of a key file)",
             "~/salt.key: cannot be read: [Errno 2] No such file or directory: '~/salt.key' "
             "(give the path of a key file)",
-            "its salts is not the caller's: copy salt.key beside its signing key from beside the caller's",
-            "its database is not the caller's: let its METERTREE_DSN name the same database",
+            "it has other salts: copy salt.key from beside the caller's signing key to beside its own",
+            "it has another database: let its METERTREE_DSN name the same one",
         ]
     )
     assert estate.closed() == []
