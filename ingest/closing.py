@@ -38,7 +38,7 @@ from ingest.store.gateways import keys
 from ingest.store.run_log import book_run, move_run, open_log, require_standing
 from ingest.store.run_slots import add_slots
 from ingest.store.runs import PartyTotal, StoredRun, add_run, count_runs, find_run, party_totals
-from ingest.store.settled import settled_days
+from ingest.store.settled import settled_points
 from ingest.store.sites import SiteVersion, lock_site, require_site
 from ingest.store.statements import StoredStatement, add_statements, numbers_of_run
 from metering.envelope import Signer, Verifier
@@ -220,10 +220,10 @@ def gather(connection: Connection, site: Site, rules: Rules, catalogue: Catalogu
     period = site.calendar.period(label)
     days = site.calendar.days(period)
     points = metering_points(site, catalogue)
-    bare = period_inputs(site, label, points, settled_days(connection, site.id, days[0], days[-1]), ())
+    bare = period_inputs(site, label, points, settled_points(connection, site.id, days[0], days[-1]), ())
 
     def earlier(first: date, last: date) -> PeriodInputs:
-        return period_inputs(site, f"{first}--{last}", points, settled_days(connection, site.id, first, last), ())
+        return period_inputs(site, f"{first}--{last}", points, settled_points(connection, site.id, first, last), ())
 
     evidence = prove_points(connection, site, catalogue, period, points, evidence_needed(bare, rules))
     return replace(bare, evidence=evidence, counted_before=count_before(bare, rules, earlier))

@@ -16,7 +16,7 @@ from ingest.period_inputs import period_inputs, site_names
 from ingest.store.database import Connection
 from ingest.store.run_slots import with_slots
 from ingest.store.runs import StoredRun
-from ingest.store.settled import settled_days
+from ingest.store.settled import settled_points
 from ingest.store.sites import site_version
 from metering.errors import BooksError
 from metering.identity import PartyId, PoolId, UnitId
@@ -48,7 +48,7 @@ def facts_of_site(
     like   facts whose energy is taken where both have the node, so that only site and rules differ
     """
     days = site.calendar.days(site.calendar.period(period))
-    settled = settled_days(connection, site.id, days[0], days[-1])
+    settled = settled_points(connection, site.id, days[0], days[-1])
     facts = Facts(period_inputs(site, period, metering_points(site, catalogue), settled, ()), rules, site_names(site))
     return facts if like is None else facts.with_readings_of(like)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 from psycopg.types.json import Jsonb
 
 from allocation_engine.intervals import SlotException
 from ingest.metering_points import RegisterPlace
 from ingest.store.database import Connection, load_queries
+from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, DaySlots, WiredDays
 from metering.identity import MeterId, NodeId, SiteId
 from metering.obis import Obis
 
@@ -35,6 +37,70 @@ class SettledDay:
     energy_wh: tuple[int, ...]
     quality: tuple[int, ...]
     exceptions: tuple[SlotException, ...]
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """The one day."""
+        return (self.day,)
+
+    def energies(self) -> Iterator[DaySlots]:
+        """Give the energy of its slots."""
+        yield self.days, np.array([self.energy_wh], np.int64)
+
+    def qualities(self) -> Iterator[DaySlots]:
+        """Give the quality of its slots."""
+        yield self.days, np.array([self.quality], np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledPoint:
+    """The settled days of one node and quantity, as they came over the wire.
+
+    days        every day that is settled
+    energy_wh   of the days on which anything flowed
+    quality     of the days that are not plainly measured throughout
+    """
+
+    node: NodeId
+    obis: Obis
+    days: tuple[date, ...]
+    energy_wh: WiredDays
+    quality: WiredDays
+    exceptions: tuple[SlotException, ...]
+
+    def energies(self) -> Iterator[DaySlots]:
+        """Give the energy [Wh] of the days on which anything flowed; 0 on the other days."""
+        return self.energy_wh.blocks()
+
+    def qualities(self) -> Iterator[DaySlots]:
+        """Give SlotQuality of the days that are not plainly measured throughout."""
+        return self.quality.blocks()
+
+
+class Settled(Protocol):
+    """Settled days of one node and quantity."""
+
+    @property
+    def node(self) -> NodeId:
+        """Whose they are."""
+
+    @property
+    def obis(self) -> Obis:
+        """Of what."""
+
+    @property
+    def days(self) -> tuple[date, ...]:
+        """Every day that is settled."""
+
+    @property
+    def exceptions(self) -> tuple[SlotException, ...]:
+        """What was not normal."""
+
+    def energies(self) -> Iterator[DaySlots]:
+        """Give energy [Wh] by day and slot; 0 on days that are not given."""
+
+    def qualities(self) -> Iterator[DaySlots]:
+        """Give SlotQuality by day and slot; measured on days that are not given."""
 
 
 def known_before(
@@ -109,6 +175,26 @@ def put_settled_day(connection: Connection, site: SiteId, settled: SettledDay, i
 def forget_settled_days(connection: Connection, site: SiteId) -> None:
     """Drop every settled day of a site, because its meters are wired differently from now on."""
     connection.execute(load_queries("settled")["forget_settled_days"], {"site": site})
+
+
+def settled_points(connection: Connection, site: SiteId, first: date, last: date) -> Iterator[SettledPoint]:
+    """Give the settled days of a site from local day `first` to `last`, both included, by node and quantity.
+
+    They come while they are read: until the last is taken, the connection serves nothing else.
+    """
+    wanted = {"site": site, "first": first, "last": last}
+    with connection.cursor() as cursor:
+        for node, obis, days, *columns, exceptions in cursor.stream(
+            load_queries("settled")["settled_points"], wanted, binary=True
+        ):
+            yield SettledPoint(
+                node=NodeId(node),
+                obis=Obis.parse(obis),
+                days=tuple(days),
+                energy_wh=WiredDays(ENERGY_FORM, columns[0] or (), columns[1] or b""),
+                quality=WiredDays(QUALITY_FORM, columns[2] or (), columns[3] or b""),
+                exceptions=tuple(SlotException.from_document(one) for each in exceptions or () for one in each),
+            )
 
 
 def settled_days(connection: Connection, site: SiteId, first: date, last: date) -> tuple[SettledDay, ...]:

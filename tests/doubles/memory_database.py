@@ -7,6 +7,7 @@ its answers are PostgreSQL's own is checked by running one script on both (tests
 from __future__ import annotations
 
 import json
+import struct
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,6 +127,10 @@ class MemoryConnection(RunLogAnswers):
     def cursor(self) -> Iterator[MemoryConnection]:
         """A cursor is the connection itself."""
         yield self
+
+    def stream(self, query: bytes, arguments: Arguments, *, binary: bool = False) -> Iterator[Row]:
+        """Answer one query row by row."""
+        return iter(self.execute(query, arguments, binary=binary))
 
     @contextmanager
     def copy(self, query: bytes) -> Iterator[MemoryCopy]:
@@ -257,6 +262,15 @@ class MemoryConnection(RunLogAnswers):
         for (site, node, obis, day), row in sorted(self._tables.settled.items(), key=lambda item: item[0]):
             if site == a["site"] and a["first"] <= day <= a["last"]:
                 yield (node, obis, day, *row[:3])
+
+    def _settled_points(self, a: Arguments) -> Iterator[Row]:
+        points: dict[Row, list[Row]] = {}
+        for node, obis, *day in self._settled_days(a):
+            points.setdefault((node, obis), []).append(tuple(day))
+        for point, days in sorted(points.items()):
+            noted = [exceptions for *_, exceptions in days if exceptions]
+            columns = (_wired([(day[0], day[place]) for day in days], form) for place, form in ((1, "q"), (2, "h")))
+            yield (*point, [day[0] for day in days], *(one for pair in columns for one in pair), noted or None)
 
     def _settled_hashes(self, a: Arguments) -> Iterator[Row]:
         for (site, node, obis, day), row in self._tables.settled.items():
@@ -407,6 +421,18 @@ def _require_text(argument: object) -> None:
         argument.encode()
         if "\0" in argument:
             raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+
+
+def _wired(days: Sequence[tuple[Any, Sequence[int]]], form: str) -> tuple[list[Any] | None, bytes | None]:
+    """The days that are not all 0, and their arrays as PostgreSQL sends them."""
+    shown = [(day, numbers) for day, numbers in days if any(numbers)]
+    if not shown:
+        return None, None
+    width = struct.calcsize(f">{form}")
+    return [day for day, _ in shown], b"".join(
+        struct.pack(">5i", 1, 0, 20, len(numbers), 1) + b"".join(struct.pack(f">i{form}", width, n) for n in numbers)
+        for _, numbers in shown
+    )
 
 
 def _due(row: Row) -> Any:

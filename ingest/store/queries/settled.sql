@@ -31,6 +31,20 @@ FROM settled_days
 WHERE site = %(site)s AND day BETWEEN %(first)s AND %(last)s
 ORDER BY node, obis, day;
 
+-- name: settled_points
+-- One row per node and quantity: all its days, and arrays of slots end to end in the binary form of the wire, without the
+-- days on which nothing flowed, and without those that were plainly measured throughout.
+SELECT node, obis, array_agg(day ORDER BY day),
+    array_agg(day ORDER BY day) FILTER (WHERE 0 <> ANY (energy)),
+    string_agg(array_send(energy), ''::bytea ORDER BY day) FILTER (WHERE 0 <> ANY (energy)),
+    array_agg(day ORDER BY day) FILTER (WHERE 0 <> ANY (quality)),
+    string_agg(array_send(quality), ''::bytea ORDER BY day) FILTER (WHERE 0 <> ANY (quality)),
+    jsonb_agg(exceptions ORDER BY day) FILTER (WHERE exceptions <> '[]')
+FROM settled_days
+WHERE site = %(site)s AND day BETWEEN %(first)s AND %(last)s
+GROUP BY node, obis
+ORDER BY node, obis;
+
 -- name: settled_hashes
 SELECT obis, day, inputs_hash FROM settled_days
 WHERE site = %(site)s AND node = %(node)s AND day = ANY (%(days)s);

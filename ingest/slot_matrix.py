@@ -1,0 +1,112 @@
+"""Settled days laid into the matrices of a period: energies in 32 bits while they fit, those given back by rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from allocation_engine.inputs import UInt8Array
+from allocation_engine.intervals import SlotException, SlotQuality
+from allocation_engine.kernels import IntArray
+from allocation_engine.sparse_rows import SparseRows
+from ingest.store.settled import Settled
+from ingest.store.wired_days import DaySlots
+from metering.identity import NodeId
+from metering.interval import SLOT, Interval, SiteCalendar
+from metering.obis import ENERGY_EXPORT, Obis
+
+_INT32_MAX = 2**31 - 1
+
+
+class SlotMatrix:
+    """Rows of nodes, columns of slots, filled one metering point after the other.
+
+    `counted`: the points that matter; what is not settled of one of them is MISSING.
+    """
+
+    def __init__(
+        self, calendar: SiteCalendar, period: Interval, nodes: Iterable[NodeId], counted: Iterable[tuple[NodeId, Obis]]
+    ) -> None:
+        self._row = {node: row for row, node in enumerate(nodes)}
+        self._slots = {day: _within(calendar.day(day), period) for day in calendar.days(period)}
+        self.taken: IntArray = np.zeros((len(self._row), period.slot_count), np.int32)
+        self.exceptions: list[tuple[NodeId, SlotException]] = []
+        self._given: dict[int, IntArray] = {}
+        self._worst = np.zeros(self.taken.shape, np.uint8)
+        self._counted = frozenset(point for point in counted if point[0] in self._row)
+        self._unsettled = set(self._counted)
+        self._in_part: dict[tuple[NodeId, Obis], UInt8Array] = {}
+
+    def lay(self, settled: Settled) -> None:
+        """Lay what is settled of one point."""
+        self.exceptions += ((settled.node, exception) for exception in settled.exceptions)
+        point = settled.node, settled.obis
+        inside = [self._slots[day] for day in settled.days if day in self._slots]
+        if point not in self._counted or not inside:
+            return
+        self._unsettled.discard(point)
+        row = self._row[settled.node]
+        for first, numbers in self._spans(settled.energies()):
+            self._lay_energy(row, first, numbers, is_given=settled.obis == ENERGY_EXPORT)
+        if len(inside) == len(self._slots) and point not in self._in_part:
+            for first, numbers in self._spans(settled.qualities()):
+                slots = self._worst[row, first : first + numbers.size]
+                np.maximum(slots, numbers.astype(np.uint8), out=slots)
+            return
+        quality = self._in_part.get(point)
+        if quality is None:
+            quality = self._in_part[point] = np.full(self._worst.shape[1], SlotQuality.MISSING, np.uint8)
+        for first, end in inside:
+            quality[first:end] = SlotQuality.MEASURED
+        for first, numbers in self._spans(settled.qualities()):
+            quality[first : first + numbers.size] = numbers
+
+    @property
+    def given(self) -> SparseRows:
+        """Energy to the grid."""
+        rows = sorted(self._given)
+        kept: IntArray = np.zeros((len(rows), self.taken.shape[1]), np.int64)
+        for place, row in enumerate(rows):
+            kept[place] = self._given[row]
+        return SparseRows.holding(len(self.taken), rows, kept)
+
+    def quality(self) -> UInt8Array:
+        """Give the worse of what is counted at each node; call when everything is laid."""
+        for node, _ in self._unsettled:
+            slots = self._worst[self._row[node]]
+            np.maximum(slots, np.uint8(SlotQuality.MISSING), out=slots)
+        for (node, _), slots in self._in_part.items():
+            np.maximum(self._worst[self._row[node]], slots, out=self._worst[self._row[node]])
+        return self._worst
+
+    def _lay_energy(self, row: int, first: int, numbers: npt.NDArray[np.integer], *, is_given: bool) -> None:
+        if is_given:
+            into = self._given.setdefault(row, np.zeros(self.taken.shape[1], np.int64))
+            into[first : first + numbers.size] = numbers
+            return
+        if self.taken.dtype == np.int32 and (numbers.max() > _INT32_MAX or numbers.min() < -_INT32_MAX):
+            self.taken = self.taken.astype(np.int64)
+        self.taken[row, first : first + numbers.size] = numbers
+
+    def _spans(self, blocks: Iterable[DaySlots]) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
+        """Give the first slot of each block, or of each of its days where they do not follow one another."""
+        for days, numbers in blocks:
+            known = [self._slots.get(day) for day in days]
+            spans = [one for one in known if one is not None]
+            length = numbers.shape[1]
+            if len(spans) == len(days) and all(
+                span == (spans[0][0] + index * length, spans[0][0] + (index + 1) * length)
+                for index, span in enumerate(spans)
+            ):
+                yield spans[0][0], numbers.reshape(-1)
+                continue
+            for span, row in zip(known, numbers, strict=True):
+                if span is not None and span[0] + length <= self._worst.shape[1]:
+                    yield span[0], row
+
+
+def _within(day: Interval, period: Interval) -> tuple[int, int]:
+    """Give the first slot of a day in the period, and the one after its last."""
+    return (day.start - period.start) // SLOT, (day.end - period.start) // SLOT

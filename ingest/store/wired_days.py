@@ -1,0 +1,80 @@
+"""Arrays of slots as PostgreSQL sends them, many days end to end, as matrices of days and slots without a loop.
+
+An array on the wire is five numbers of 32 bits (dimensions, whether any element is NULL, type, length, first index),
+then each element with its length before it, all with the most significant octet first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from metering.errors import BooksError
+
+ENERGY_FORM = "i8"
+"""bigint[]"""
+QUALITY_FORM = "i2"
+"""smallint[]"""
+HEAD_NUMBERS = 5
+HEAD_OCTETS = 4 * HEAD_NUMBERS
+_DIMENSIONS, _NULLS, _LENGTH = 0, 1, 3
+
+DaySlots = tuple[Sequence[date], npt.NDArray[Any]]
+"""Days, and a matrix with one row for each of them."""
+
+
+class ArrayDamaged(BooksError):
+    """An array of slots does not have the form of one."""
+
+
+@dataclass(frozen=True, slots=True)
+class WiredDays:
+    """Days, and the arrays of their slots end to end; `form` is ENERGY_FORM or QUALITY_FORM."""
+
+    form: str
+    days: Sequence[date]
+    octets: bytes
+
+    def blocks(self) -> Iterator[DaySlots]:
+        """Give the days in blocks of equal length: all at once unless clocks changed; raises ArrayDamaged."""
+        if not self.days:
+            return
+        length = self._length(0)
+        record = self._record(length)
+        if len(self.octets) == record.itemsize * len(self.days):
+            rows = np.frombuffer(self.octets, record)
+            if (rows["head"][:, _LENGTH] == length).all():
+                yield self.days, self._numbers(rows)
+                return
+        place = 0
+        for day in self.days:
+            record = self._record(self._length(place))
+            if place + record.itemsize > len(self.octets):
+                raise ArrayDamaged(f"the slots of {day} end early")
+            yield (day,), self._numbers(np.frombuffer(self.octets, record, 1, place))
+            place += record.itemsize
+        if place != len(self.octets):
+            raise ArrayDamaged(f"{len(self.octets) - place} octets follow the slots of {self.days[-1]}")
+
+    def _length(self, place: int) -> int:
+        """Read how many slots the array has that begins at `place`."""
+        head = self.octets[place : place + HEAD_OCTETS]
+        if len(head) < HEAD_OCTETS or head[:4] != b"\0\0\0\1":
+            raise ArrayDamaged("the slots of a day are no array of one dimension")
+        return int.from_bytes(head[4 * _LENGTH : 4 * _LENGTH + 4])
+
+    def _record(self, length: int) -> np.dtype[Any]:
+        cell = np.dtype([("octets", ">i4"), ("number", f">{self.form}")])
+        return np.dtype([("head", ">i4", HEAD_NUMBERS), ("cells", cell, length)])
+
+    def _numbers(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        cells = rows["cells"]
+        width = np.dtype(self.form).itemsize
+        if not len(rows) or (rows["head"][:, _DIMENSIONS] != 1).any() or (cells["octets"] != width).any():
+            raise ArrayDamaged("a day has a slot without a number")
+        return cells["number"]

@@ -1,0 +1,79 @@
+"""Arrays of slots as they come over the wire: whole months at once, days of other lengths, and what is no array."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, ArrayDamaged, WiredDays
+
+FIRST = date(2026, 3, 28)
+CODES = {ENERGY_FORM: "q", QUALITY_FORM: "h"}
+
+
+def wired(rows: Sequence[Sequence[int]], form: str = ENERGY_FORM) -> WiredDays:
+    """Days from the first on, as PostgreSQL sends them."""
+    code = CODES[form]
+    width = struct.calcsize(f">{code}")
+    octets = b"".join(
+        struct.pack(">5i", 1, 0, 20, len(row), 1) + b"".join(struct.pack(f">i{code}", width, one) for one in row)
+        for row in rows
+    )
+    return WiredDays(form, [FIRST + timedelta(days=number) for number in range(len(rows))], octets)
+
+
+def unwired(days: WiredDays) -> dict[date, list[int]]:
+    """What the blocks say, day by day."""
+    return {day: row for block, numbers in days.blocks() for day, row in zip(block, numbers.tolist(), strict=True)}
+
+
+@given(
+    st.sampled_from([ENERGY_FORM, QUALITY_FORM]),
+    st.lists(st.lists(st.integers(-(2**15), 2**15 - 1), min_size=1, max_size=9), max_size=7),
+)
+def test_every_day_comes_back_whatever_its_length(form: str, rows: list[list[int]]) -> None:
+    days = wired(rows, form)
+    assert unwired(days) == dict(zip(days.days, rows, strict=True))
+
+
+def test_days_of_one_length_come_as_one_matrix() -> None:
+    ((days, numbers),) = wired([[1, 2, 3], [4, 5, 2**40]]).blocks()
+    assert len(days) == 2
+    assert numbers.tolist() == [[1, 2, 3], [4, 5, 2**40]]
+
+
+def test_days_whose_lengths_only_add_up_are_not_taken_for_even_ones() -> None:
+    # A year with both changes of clock: 96 slots on the first day, then 92 and 100 on two others.
+    rows = [[1] * 96, [2] * 92, [3] * 100]
+    assert list(unwired(wired(rows)).values()) == rows
+
+
+def test_nothing_gives_nothing() -> None:
+    assert list(WiredDays(ENERGY_FORM, (), b"").blocks()) == []
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda octets: octets[:-1],
+        lambda octets: octets[:10],
+        lambda octets: octets + b"\0",
+        lambda octets: struct.pack(">i", 2) + octets[4:],
+        lambda octets: octets[:20] + struct.pack(">i", -1) + octets[24:],
+    ],
+)
+def test_what_is_no_array_of_slots_is_refused(spoil: object) -> None:
+    whole = wired([[1, 2], [3, 4]])
+    with pytest.raises(ArrayDamaged):
+        list(WiredDays(whole.form, whole.days, spoil(whole.octets)).blocks())  # type: ignore[operator]
+
+
+def test_numbers_keep_their_type_of_the_wire() -> None:
+    ((_, numbers),) = wired([[7]], QUALITY_FORM).blocks()
+    assert numbers.dtype == np.dtype(">i2")
