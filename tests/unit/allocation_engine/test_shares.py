@@ -231,7 +231,7 @@ def test_a_formula_that_divides_by_zero_refuses_the_run(
     make_inputs: MakeInputs, make_rules: MakeRules, formula_pool: Pool
 ) -> None:
     # That a divisor may be 0 is found when rules are saved; that nothing has an area is a fact of the period.
-    inputs = lobby(make_inputs, units={one: (0, None) for one in "abc"})
+    inputs = lobby(make_inputs, units=dict.fromkeys("abc", (0, None)))
     with pytest.raises(FormulaUndefined, match="divides by 0"):
         close_period(inputs, make_rules(inputs, {**formula_pool, **FLOORS}, tmax={"2026-07-01": "26"}))
 
