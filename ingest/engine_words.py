@@ -88,6 +88,10 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         "建筑物及其设施的费用按约定；没有约定的，按专有部分面积比例（{source}）",
     ),
     ("all weights were 0 in {count} spans; fallback: {fallback}", "{count} 段内权重全为 0；改由：{fallback}"),
+    (
+        "all weights of the formula were 0 in {count} spans; fallback: {fallback}",
+        "{count} 段内公式的权重全为 0；改由：{fallback}",
+    ),
     ("all weights of {key} were 0; fallback: {fallback}", "{key} 的权重全为 0；改由：{fallback}"),
     (
         "{part} of the area is estimated, more than {most}: only {keys} counts ({source})",
