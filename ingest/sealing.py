@@ -12,7 +12,6 @@ import pickle
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import count
 from multiprocessing.connection import Connection
 from typing import Any
@@ -46,7 +45,9 @@ def seal_all(parties: Sequence[PartyId], seal: Seal, processes: int) -> Iterator
         for handful in count():
             if handful * HANDFUL >= len(parties):
                 return
-            yield from workers[handful % wanted].next_handful()
+            sealed = workers[handful % wanted].next_handful()
+            # What cannot be sealed is tried once more here, so that the error is the one it would be without workers.
+            yield from map(seal, parties[handful * HANDFUL :][:HANDFUL]) if sealed is None else sealed
 
 
 class _Worker:
@@ -70,32 +71,23 @@ class _Worker:
         self._process.join()
         self._pipe.close()
 
-    def next_handful(self) -> list[Statement]:
-        """Wait for the next statements of this worker."""
+    def next_handful(self) -> list[Statement] | None:
+        """Wait for the next statements of this worker; None where one of them cannot be sealed."""
         try:
-            told: list[Statement] | _Failure = pickle.loads(self._pipe.recv_bytes())
+            told: list[Statement] | None = pickle.loads(self._pipe.recv_bytes())
         except (EOFError, OSError) as error:
             self._process.join()
             raise SealingStopped(
                 f"a process that sealed statements ended with {self._process.exitcode}; nothing was stored, close again"
             ) from error
-        if isinstance(told, _Failure):
-            raise told.error
         return told
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What a worker could not go on from."""
-
-    error: MeteringError
 
 
 def _work(pipe: Connection[Any, Any], parties: Sequence[PartyId], seal: Seal, number: int, of: int) -> None:
     """Seal every `of`-th handful from the `number`-th on."""
     for first in range(number * HANDFUL, len(parties), of * HANDFUL):
         try:
-            told: list[Statement] | _Failure = [seal(party) for party in parties[first : first + HANDFUL]]
-        except MeteringError as error:
-            told = _Failure(error)
+            told: list[Statement] | None = [seal(party) for party in parties[first : first + HANDFUL]]
+        except MeteringError:
+            told = None
         pipe.send_bytes(pickle.dumps(told))
