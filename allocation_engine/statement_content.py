@@ -30,6 +30,8 @@ from metering.interval import Interval
 from metering.obis import Obis
 
 STATEMENT_FORMAT = "metertree-statement/1"
+STATEMENT_OCTETS_MAX = 32 * 1024 * 1024
+"""An owner's month of 2,000 vacant units at six band changes a day is 28 MiB; a tenant's is 15 KiB a unit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from allocation_engine.inclusion import InclusionProof, ProvenPool, require_pool
 from allocation_engine.money import show_minor
 from allocation_engine.proof import Broken, decode_readings, prove_line
 from allocation_engine.publication import Publication, open_publication
-from allocation_engine.statement_content import GatewayKey, StatementContent
+from allocation_engine.statement_content import STATEMENT_OCTETS_MAX, GatewayKey, StatementContent
 from device_profiles.profile import Profile
 from device_profiles.profile_file import profile_from_canonical
 from metering.envelope import (
@@ -112,12 +112,13 @@ def verify_bundle(
 
 def _open_statement(octets: bytes, centre_keys: Mapping[bytes, Verifier]) -> tuple[StatementContent | None, Check]:
     try:
-        message = parse_sign1(octets)
+        message = parse_sign1(octets, STATEMENT_OCTETS_MAX)
         if message.key_id not in centre_keys:
             trusted = ", ".join(key_id.hex() for key_id in centre_keys) or "none"
             told = f"signed with key {message.key_id.hex()}; keys you trust: {trusted}"
             return None, Check("statement key", False, told)
-        content = StatementContent.from_wire(decode_canonical(message.require(centre_keys[message.key_id])))
+        payload = message.require(centre_keys[message.key_id])
+        content = StatementContent.from_wire(decode_canonical(payload, STATEMENT_OCTETS_MAX))
     except SignatureInvalid as error:
         return None, Check("statement", False, f"it was changed after signing, or signed by someone else: {error}")
     except EnvelopeMalformed as error:

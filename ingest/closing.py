@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
-from functools import partial
 from typing import Any
 
 from allocation_engine.close_period import close_period
@@ -24,7 +23,7 @@ from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run import Run
 from allocation_engine.run_document import head_document, line_documents
 from allocation_engine.run_state import RunState, read_actor, require_step
-from allocation_engine.statement import GatewayKey, Statement, seal_statement
+from allocation_engine.statement import GatewayKey, Sealer, Statement, StatementFrame
 from device_profiles.catalogue import Catalogue
 from ingest.counted_before import count_before
 from ingest.metering_points import metering_points
@@ -175,18 +174,10 @@ class Closing:
         booked_at: datetime,
         watch: Watch,
     ) -> None:
-        seal = partial(
-            seal_statement,
-            run,
-            inputs,
-            rules,
-            booked_at=booked_at,
-            version=count_runs(connection, run.site, run.label),
-            gateway_keys=_gateway_keys(connection, inputs),
-            commitment=commitment,
-            signer=self.signer,
-        )
-        sealed = seal_all(run.parties, seal, self.sealers)
+        version = count_runs(connection, run.site, run.label)
+        frame = StatementFrame(booked_at, version, _gateway_keys(connection, inputs))
+        sealer = Sealer(run, inputs, rules, frame, commitment, self.signer)
+        sealed = seal_all(run.parties, sealer.seal, self.sealers)
         add_statements(connection, _watched(_stored(sealed, run.id, booked_at), len(run.parties), watch))
 
 

@@ -7,7 +7,7 @@ statement too, they would take a hundred times the room of the statement.
 from __future__ import annotations
 
 from allocation_engine.bundle import pack_bundle
-from allocation_engine.statement_content import StatementContent
+from allocation_engine.statement_content import STATEMENT_OCTETS_MAX, StatementContent
 from device_profiles.catalogue import Catalogue
 from ingest.proving import EvidenceMissing
 from ingest.store.database import Connection
@@ -24,7 +24,8 @@ def statement_file(connection: Connection, stored: StoredStatement, catalogue: C
     if stored.bundle is not None:
         return stored.bundle
     assert stored.proof is not None, "the table holds a proof wherever it holds no bundle"
-    content = StatementContent.from_wire(decode_canonical(parse_sign1(stored.octets).payload))
+    signed = parse_sign1(stored.octets, STATEMENT_OCTETS_MAX)
+    content = StatementContent.from_wire(decode_canonical(signed.payload, STATEMENT_OCTETS_MAX))
     meters = frozenset(reading.meter for point in content.points for reading in point.readings)
     octets = envelope_octets(connection, {(ref.gateway, ref.epoch, ref.seq) for ref in content.evidence})
     evidence = []

@@ -179,9 +179,9 @@ class Sealed:
     is_whole: bool
 
 
-def parse_sign1(octets: bytes) -> Sign1:
+def parse_sign1(octets: bytes, octets_max: int = ENVELOPE_OCTETS_MAX) -> Sign1:
     """Take a COSE_Sign1 apart without trusting it; raises EnvelopeMalformed."""
-    message = decode_canonical(octets)
+    message = decode_canonical(octets, octets_max)
     if not isinstance(message, cbor2.CBORTag) or message.tag != COSE_SIGN1_TAG:
         raise EnvelopeMalformed("not a COSE_Sign1 (tag 18)")
     parts = message.value
