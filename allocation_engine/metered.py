@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from operator import itemgetter
 
 import numpy as np
 
@@ -60,16 +61,46 @@ def evidence_needed(inputs: PeriodInputs, rules: Rules) -> dict[tuple[NodeId, Ob
 
     Give each list to `pick_readings` and put the result into `PeriodInputs.evidence`.
     """
-    changes = {tariff.id: price_changes(tariff, inputs) for tariff in rules.prices.tariffs}
-    needed: dict[tuple[NodeId, Obis], set[int]] = {}
+    finder = MarkFinder(inputs, rules)
+    needed: dict[tuple[NodeId, Obis], frozenset[int]] = {}
     for pool in rules.pools:
         for unit, nodes in metered_units(pool, inputs):
-            for occupancy in inputs.occupancies_of(unit):
-                for node in (*nodes, *pool.deduct):
-                    marks = span_marks(inputs, node, changes[pool.tariff], occupancy.first, occupancy.end)
-                    for obis in pool.measure.registers:
-                        needed.setdefault((node, obis), set()).update(marks)
-    return {key: tuple(inputs.mark(index) for index in sorted(marks)) for key, marks in sorted(needed.items())}
+            spans = tuple((one.first, one.end) for one in inputs.occupancies_of(unit))
+            for node in (*nodes, *pool.deduct):
+                marks = finder.find(node, pool.tariff, spans)
+                for obis in pool.measure.registers:
+                    needed[node, obis] = needed[node, obis] | marks if (node, obis) in needed else marks
+    return {key: finder.instants(marks) for key, marks in sorted(needed.items(), key=itemgetter(0))}
+
+
+class MarkFinder:
+    """Says at which marks nodes must be known to price them; almost all nodes are asked for the same ones."""
+
+    def __init__(self, inputs: PeriodInputs, rules: Rules) -> None:
+        """Find where bands and tiers of every tariff change, and which nodes are plainly measured."""
+        self._inputs = inputs
+        self._changes = {tariff.id: price_changes(tariff, inputs) for tariff in rules.prices.tariffs}
+        self._measured = (inputs.quality.max(axis=1, initial=0) == SlotQuality.MEASURED).tolist()
+        self._found: dict[tuple[str, tuple[tuple[int, int], ...]], frozenset[int]] = {}
+        self._instants: dict[frozenset[int], tuple[datetime, ...]] = {}
+
+    def find(self, node: NodeId, tariff: str, spans: tuple[tuple[int, int], ...]) -> frozenset[int]:
+        """Give the numbers of the marks at which `node` must be known to price slots first <= slot < end of `spans`."""
+        changes = self._changes[tariff]
+        if not self._measured[self._inputs.row(node)]:
+            return frozenset().union(*(span_marks(self._inputs, node, changes, *span) for span in spans))
+        if (tariff, spans) not in self._found:
+            marks = frozenset().union(*(band_marks(changes, *span) for span in spans))
+            self._found[tariff, spans] = marks
+            self._instants[marks] = self._instants_of(marks)
+        return self._found[tariff, spans]
+
+    def instants(self, marks: frozenset[int]) -> tuple[datetime, ...]:
+        """Give the instants of marks, in order."""
+        return self._instants.get(marks) or self._instants_of(marks)
+
+    def _instants_of(self, marks: frozenset[int]) -> tuple[datetime, ...]:
+        return tuple(self._inputs.mark(index) for index in sorted(marks))
 
 
 def price_changes(tariff: Tariff, inputs: PeriodInputs) -> set[int]:
@@ -77,12 +108,17 @@ def price_changes(tariff: Tariff, inputs: PeriodInputs) -> set[int]:
     return {*tariff.price(inputs.calendar, inputs.period).changes(), *tier_changes(tariff, inputs)}
 
 
+def band_marks(changes: Iterable[int], first: int, end: int) -> set[int]:
+    """Give both ends of a span of slots, and each change of band between them."""
+    return {first, end} | {change for change in changes if first < change < end}
+
+
 def span_marks(inputs: PeriodInputs, node: NodeId, changes: Iterable[int], first: int, end: int) -> set[int]:
     """Give the mark numbers at which `node` must be known to price it from slot `first` to `end`.
 
     Both ends, each change of band between them, and both ends of each slot that is not plainly measured.
     """
-    marks = {first, end} | {change for change in changes if first < change < end}
+    marks = band_marks(changes, first, end)
     quality = inputs.quality[inputs.row(node), first:end]
     for slot in np.flatnonzero(quality != SlotQuality.MEASURED):
         marks |= {first + int(slot), first + int(slot) + 1}

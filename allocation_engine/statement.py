@@ -9,28 +9,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from operator import attrgetter
-from typing import TypeVar
+from operator import itemgetter
 
+from allocation_engine.canonical_parts import join_list, join_map
+from allocation_engine.caps import ComplianceCheck
+from allocation_engine.collector import collector_paused
 from allocation_engine.commitment import Commitment
 from allocation_engine.errors import PeriodNotReady
-from allocation_engine.evidence import EnvelopeRef, PointEvidence, pick_readings
+from allocation_engine.evidence import EnvelopeRef
 from allocation_engine.inputs import PeriodInputs
-from allocation_engine.metered import price_changes, span_marks
+from allocation_engine.party_evidence import PartyEvidence
 from allocation_engine.pool_facts import stated_pool
-from allocation_engine.pools import Measure
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
-from allocation_engine.run import Line, MeteredTrace, Run
-from allocation_engine.statement_content import STATEMENT_OCTETS_MAX, GatewayKey, StatedPool, StatementContent
+from allocation_engine.run import Run
+from allocation_engine.statement_content import STATEMENT_OCTETS_MAX, GatewayKey, StatementContent
 from allocation_engine.taxes import TaxShown
 from metering.envelope import Signer, encode, sign1
-from metering.identity import GatewayId, MeterId, NodeId, PartyId
-from metering.obis import Obis
+from metering.identity import GatewayId, MeterId, PartyId
 
 __all__ = ["GatewayKey", "Sealer", "Statement", "StatementFrame", "seal_statement"]
-
-Owned = TypeVar("Owned", Line, TaxShown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class StatementFrame:
 
 
 class Sealer:
-    """Seals the statements of a run: whatever is the same for all parties is found once.
+    """Seals the statements of a run: whatever is the same for all parties is found, and encoded, once.
 
     run, inputs, rules   what the run came from
     commitment           of the run
@@ -97,110 +95,89 @@ class Sealer:
         commitment: Commitment,
         signer: Signer,
     ) -> None:
-        self._run, self._inputs, self._frame = run, inputs, frame
-        self._commitment, self._signer = commitment, signer
-        self._lines = _by_party(run.lines)
-        self._taxes = _by_party(run.taxes)
-        self._marks = [inputs.mark(index) for index in range(inputs.slot_count + 1)]
-        self._held = {(point.node, point.obis): point for point in inputs.evidence}
-        changes = {tariff.id: price_changes(tariff, inputs) for tariff in rules.prices.tariffs}
-        self._changes = {pool.id: changes[rules.prices.tariff(pool.tariff).id] for pool in run.pools}
-        self._band_runs = PricedPeriod.of(inputs, *rules.prices.tariffs).band_runs()
+        self._run, self._commitment, self._signer = run, commitment, signer
+        self._evidence = PartyEvidence(run, inputs, rules)
         self._keys: dict[tuple[GatewayId, int], list[GatewayKey]] = {}
         for key in frame.gateway_keys:
             self._keys.setdefault((key.gateway, key.epoch), []).append(key)
-
-    def seal(self, party: PartyId) -> Statement:
-        """Seal the statement of `party`: number `<site>-<label>-<party>-v<version>`.
-
-        Raises PeriodNotReady where the evidence of a metered line is missing.
-        """
-        run = self._run
-        lines = self._lines.get(party, ())
-        points = self._points(lines)
-        evidence = _refs(points)
-        content = StatementContent(
-            number=f"{run.site}-{run.label}-{party}-v{self._frame.version}",
-            version=self._frame.version,
-            booked_at=self._frame.booked_at,
+        self._taxes: dict[PartyId, list[TaxShown]] = {}
+        for tax in run.taxes:
+            self._taxes.setdefault(tax.party, []).append(tax)
+        self._checks: dict[PartyId | None, list[tuple[int, ComplianceCheck]]] = {}
+        for place, check in enumerate(run.checks):
+            self._checks.setdefault(check.party, []).append((place, check))
+        self._pools = {pool.id: stated_pool(pool, commitment.roots[pool.id]) for pool in run.pools}
+        self._alike = StatementContent(
+            number="",
+            version=frame.version,
+            booked_at=frame.booked_at,
             site=run.site,
             label=run.label,
             zone=run.zone,
             period=run.period,
-            party=party,
+            party=inputs.owner,
             currency=run.currency,
-            total_minor=sum(line.amount_minor for line in lines),
+            total_minor=0,
             engine_version=run.engine_version,
             run_id=bytes.fromhex(run.id),
             inputs_hash=run.inputs_hash,
             rules_hash=run.rules_hash,
             site_hash=run.site_hash,
-            commitment=self._commitment.root,
+            commitment=commitment.root,
             bands=run.bands,
-            band_runs=self._band_runs,
-            pools=self._pools(lines),
-            lines=lines,
-            points=points,
-            evidence=evidence,
-            keys=self._keys_of(evidence),
+            band_runs=PricedPeriod.of(inputs, *rules.prices.tariffs).band_runs(),
+            pools=(),
+            lines=(),
+            points=(),
+            evidence=(),
+            keys=(),
             warnings=run.warnings,
-            taxes=self._taxes.get(party, ()),
-            checks=tuple(check for check in run.checks if check.party in (None, party)),
         )
-        octets = sign1(encode(content.to_wire()), self._signer)
+        self._encoded_alike = {name: encode(part) for name, part in self._alike.alike_to_wire().items()}
+        self._encoded_pools = {pool.id: encode(pool.to_wire()) for pool in self._pools.values()}
+
+    @collector_paused()
+    def seal(self, party: PartyId) -> Statement:
+        """Seal the statement of `party`: number `<site>-<label>-<party>-v<version>`.
+
+        Raises PeriodNotReady where the evidence of a metered line is missing, or a statement is too large.
+        """
+        content = self._content(party)
+        octets = sign1(self._octets(content), self._signer)
         if len(octets) > STATEMENT_OCTETS_MAX:
             raise PeriodNotReady((f"statement {content.number} has {len(octets)} octets; split the party's units",))
-        meters = frozenset(one.meter for point in points for one in point.readings)
-        proof = self._commitment.open(lines).to_octets()
-        return Statement(content.number, party, content.total_minor, octets, proof, evidence, meters)
+        meters = frozenset(one.meter for point in content.points for one in point.readings)
+        proof = self._commitment.open(content.lines).to_octets()
+        return Statement(content.number, party, content.total_minor, octets, proof, content.evidence, meters)
 
-    def _pools(self, lines: Iterable[Line]) -> tuple[StatedPool, ...]:
+    def _octets(self, content: StatementContent) -> bytes:
+        """Encode what is the party's own and put it together with what all statements have in common."""
+        own = {name: encode(part) for name, part in content.own_to_wire().items()}
+        pools = join_list([self._encoded_pools[pool.id] for pool in content.pools])
+        return join_map({**self._encoded_alike, **own, "pools": pools})
+
+    def _content(self, party: PartyId) -> StatementContent:
+        run, alike = self._run, self._alike
+        lines = run.lines_of(party)
         owned = {line.pool for line in lines}
-        return tuple(stated_pool(pool, self._commitment.roots[pool.id]) for pool in self._run.pools if pool.id in owned)
+        points = self._evidence.of(lines)
+        evidence = sorted({one.envelope for point in points for one in point.readings if one.envelope is not None})
+        checks = sorted((*self._checks.get(None, ()), *self._checks.get(party, ())), key=itemgetter(0))
+        return replace(
+            alike,
+            number=f"{run.site}-{run.label}-{party}-v{alike.version}",
+            party=party,
+            total_minor=run.total_minor(party),
+            pools=tuple(pool for pool in self._pools.values() if pool.id in owned),
+            lines=lines,
+            points=points,
+            evidence=tuple(evidence),
+            keys=self._keys_of(evidence),
+            taxes=tuple(self._taxes.get(party, ())),
+            checks=tuple(check for _, check in checks),
+        )
 
     def _keys_of(self, evidence: Iterable[EnvelopeRef]) -> tuple[GatewayKey, ...]:
         chains = {(ref.gateway, ref.epoch) for ref in evidence}
         keys = {key.key_id: key for chain in sorted(chains) for key in self._keys.get(chain, ())}
         return tuple(keys[key_id] for key_id in sorted(keys))
-
-    def _points(self, lines: Iterable[Line]) -> tuple[PointEvidence, ...]:
-        """Pick, from the evidence of the period, what proves these lines."""
-        marks: dict[tuple[NodeId, Obis], set[int]] = {}
-        for line in lines:
-            if isinstance(line.trace, MeteredTrace):
-                for node in (*line.trace.nodes, *line.trace.deduct):
-                    for first, end in line.trace.spans:
-                        wanted = span_marks(self._inputs, node, self._changes[line.pool], first, end)
-                        for obis in Measure(line.trace.measure).registers:
-                            marks.setdefault((node, obis), set()).update(wanted)
-        missing = sorted(key for key in marks if key not in self._held)
-        if missing:
-            raise PeriodNotReady(tuple(f"no evidence for {obis} of {node}" for node, obis in missing))
-        return tuple(self._point(self._held[key], wanted) for key, wanted in sorted(marks.items()))
-
-    def _point(self, held: PointEvidence, wanted: Iterable[int]) -> PointEvidence:
-        marks = [self._marks[index] for index in sorted(wanted)]
-        is_whole = [one.mark for one in held.readings] == marks
-        readings = held.readings if is_whole else pick_readings(marks, held.readings)
-        if any(one.envelope is None for one in readings):
-            raise PeriodNotReady((f"readings of {held.node} are given without the envelopes they are sealed in",))
-        return held if is_whole else replace(held, readings=readings)
-
-
-def _by_party(items: Iterable[Owned]) -> dict[PartyId, tuple[Owned, ...]]:
-    """Sort lines, or whatever else a party has, by party; each in the order given."""
-    found: dict[PartyId, list[Owned]] = {}
-    for one in items:
-        found.setdefault(one.party, []).append(one)
-    return {party: tuple(each) for party, each in found.items()}
-
-
-def _refs(points: Iterable[PointEvidence]) -> tuple[EnvelopeRef, ...]:
-    """Give the envelopes behind readings, sorted. By plain tuples, which compare and hash ten times as fast."""
-    found = {
-        _PLACE(one.envelope): one.envelope for point in points for one in point.readings if one.envelope is not None
-    }
-    return tuple(found[place] for place in sorted(found))
-
-
-_PLACE = attrgetter("gateway", "epoch", "seq", "digest")

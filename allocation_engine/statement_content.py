@@ -74,6 +74,10 @@ class StatedPool:
         """Give plain content without the root: what the root covers."""
         return _facts_to_wire(self)
 
+    def to_wire(self) -> dict[str, Any]:
+        """Give plain content."""
+        return {**self.to_facts(), "root": self.root}
+
 
 @dataclass(frozen=True, slots=True)
 class StatementContent:
@@ -118,20 +122,29 @@ class StatementContent:
 
     def to_wire(self) -> dict[str, Any]:
         """Give the map that is encoded and signed."""
-        place: dict[EnvelopeRef | None, int] = {ref: index for index, ref in enumerate(self.evidence)}
+        return {**self.alike_to_wire(), **self.own_to_wire(), "pools": [pool.to_wire() for pool in self.pools]}
+
+    def alike_to_wire(self) -> dict[str, Any]:
+        """Give the entries that are the same in every statement of a run."""
         return {
             "format": STATEMENT_FORMAT,
-            **{name: getattr(self, name) for name in _PLAIN_FIELDS},
+            **{name: getattr(self, name) for name in _ALIKE_FIELDS},
             "booked_at": _seconds(self.booked_at),
             "period": [_seconds(self.period.start), _seconds(self.period.end)],
             "bands": [_band_to_wire(band) for band in self.bands],
             "band_runs": [list(one) for one in self.band_runs],
-            "pools": [_pool_to_wire(pool) for pool in self.pools],
+            "warnings": list(self.warnings),
+        }
+
+    def own_to_wire(self) -> dict[str, Any]:
+        """Give the entries that are a party's own; of the pools it has only some, which are the same for all."""
+        place: dict[EnvelopeRef | None, int] = {ref: index for index, ref in enumerate(self.evidence)}
+        return {
+            **{name: getattr(self, name) for name in _OWN_FIELDS},
             "lines": [_line_to_wire(line) for line in self.lines],
             "points": [_point_to_wire(point, place) for point in self.points],
-            "evidence": [[ref.gateway, ref.epoch, ref.seq, ref.digest] for ref in self.evidence],
+            "evidence": [list(ref) for ref in self.evidence],
             "keys": [[k.gateway, k.epoch, k.key_id, int(k.algorithm), k.public_key] for k in self.keys],
-            "warnings": list(self.warnings),
             "taxes": [_tax_to_wire(one) for one in self.taxes],
             "checks": [_check_to_wire(one) for one in self.checks],
         }
@@ -147,10 +160,12 @@ class StatementContent:
             raise EnvelopeMalformed(f"not a statement of format {STATEMENT_FORMAT}: {error}") from error
 
 
-_PLAIN_FIELDS = (
-    *("number", "version", "site", "label", "zone", "party", "currency", "total_minor", "engine_version"),
+_ALIKE_FIELDS = (
+    *("version", "site", "label", "zone", "currency", "engine_version"),
     *("run_id", "inputs_hash", "rules_hash", "site_hash", "commitment"),
 )
+_OWN_FIELDS = ("number", "party", "total_minor")
+_PLAIN_FIELDS = (*_ALIKE_FIELDS, *_OWN_FIELDS)
 
 
 def _parts_from_wire(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -178,10 +193,6 @@ def _band_to_wire(band: Band) -> list[Any]:
 def _band_from_wire(content: Any) -> Band:
     version, name, rate_micro, tariff, per, (numerator, denominator) = content
     return Band(version, name, rate_micro, tariff, per, (numerator, denominator))
-
-
-def _pool_to_wire(pool: StatedPool) -> dict[str, Any]:
-    return {**_facts_to_wire(pool), "root": pool.root}
 
 
 def _facts_to_wire(pool: StatedPool) -> dict[str, Any]:

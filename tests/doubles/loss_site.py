@@ -143,10 +143,7 @@ class Centre:
 
 def statement_of(party: str, inputs: PeriodInputs, rules: Rules) -> StatementContent:
     """The statement of one party, read back from its octets."""
-    evidence = tuple(
-        _point(inputs, node, obis, marks) for (node, obis), marks in evidence_needed(inputs, rules).items()
-    )
-    inputs = replace(inputs, evidence=evidence)
+    inputs = proven(inputs, rules)
     run = close_period(inputs, rules)
     statement = seal_statement(
         run,
@@ -160,6 +157,12 @@ def statement_of(party: str, inputs: PeriodInputs, rules: Rules) -> StatementCon
         signer=Centre(),
     )
     return StatementContent.from_wire(decode_canonical(parse_sign1(statement.octets).payload))
+
+
+def proven(inputs: PeriodInputs, rules: Rules) -> PeriodInputs:
+    """The same inputs with the evidence that their metered lines need."""
+    needed = evidence_needed(inputs, rules)
+    return replace(inputs, evidence=tuple(_point(inputs, *key, marks) for key, marks in needed.items()))
 
 
 def _point(inputs: PeriodInputs, node: str, obis: Any, marks: Any) -> PointEvidence:

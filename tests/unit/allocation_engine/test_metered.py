@@ -23,11 +23,13 @@ from allocation_engine.metered import (
     span_marks,
     split_metered,
 )
+from allocation_engine.party_evidence import PartyEvidence
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.rules import Rules
 from allocation_engine.run import MeteredTrace
-from metering.identity import NodeId
+from metering.identity import NodeId, PartyId
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT
+from tests.doubles.loss_site import proven
 
 MakeInputs = Callable[..., PeriodInputs]
 MakeRules = Callable[..., Rules]
@@ -165,3 +167,36 @@ def test_units_priced_all_at_once_have_the_lines_of_units_priced_one_by_one(
     assert is_plain(pool, priced, metered)
     _, lines = split_metered(pool, priced)
     assert lines == tuple(lines_one_by_one(pool, priced, metered))
+
+
+def test_a_meter_that_counts_for_two_is_proven_at_the_marks_of_both(
+    make_inputs: MakeInputs, make_rules: MakeRules
+) -> None:
+    """The kiosk's meter is taken off the hall's and charged to the kiosk, and both change hands, at different times."""
+    bare = make_inputs(
+        energy={"hall": 10, "kiosk": 3},
+        parents={"kiosk": "hall"},
+        units={"h": (100, "hall"), "k": (5, "kiosk")},
+        let=[("h", "t-1", 0, 3), ("h", "t-2", 3, 8), ("k", "t-2", 0, 5), ("k", "t-1", 5, 8)],
+    )
+    hall = {"id": "hall", "class": "exclusive", "rule": "direct", "path": ["hall"], "unit": "h", "deduct": ["kiosk"]}
+    own = {"id": "own", "class": "exclusive", "rule": "own-use", "units": ["k"]}
+    rules = make_rules(bare, hall, own)
+    inputs = proven(bare, rules)
+    needed = evidence_needed(inputs, rules)
+    at = {"hall": [0, 3, 8], "kiosk": [0, 3, 5, 8]}
+    assert {node: list(marks) for (node, _), marks in needed.items()} == {
+        node: [inputs.mark(slot) for slot in slots] for node, slots in at.items()
+    }
+    run = close_period(inputs, rules)
+    found = PartyEvidence(run, inputs, rules)
+    for party, marks in {"t-1": [0, 3, 5, 8], "t-2": [0, 3, 5, 8], "owner": []}.items():
+        points = {point.node: point for point in found.of(run.lines_of(PartyId(party)))}
+        readings = points[NodeId("kiosk")].readings if points else ()
+        assert [one.mark for one in readings] == [inputs.mark(one) for one in marks]
+    assert [(line.id, sum(line.band_energy_wh)) for line in run.lines] == [
+        ("hall/h/t-1", 21),
+        ("hall/h/t-2", 35),
+        ("own/k/t-1", 9),
+        ("own/k/t-2", 15),
+    ]
