@@ -7,7 +7,9 @@ around it are looked for, point by point.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -35,6 +37,12 @@ Needed = Mapping[tuple[NodeId, Obis], tuple[datetime, ...]]
 """The marks that each register has to be proven at, as `allocation_engine.metered.evidence_needed` gives them."""
 
 
+Part = tuple[Sequence[MeteringPoint], tuple[datetime, ...]]
+"""Points, and the marks that all of them have to be proven at."""
+Columns = Mapping[NodeId, Sequence[RegisterColumn]]
+"""What the meters of each node showed."""
+
+
 class EvidenceMissing(BooksError):
     """A reading is in the books and the envelope it was sealed in is not: the store is damaged."""
 
@@ -54,12 +62,26 @@ def prove_points(
         alike.setdefault(needed[point.node, point.obis], []).append(point)
     books = _Books(connection, site, catalogue)
     proven: dict[tuple[NodeId, Obis], tuple[PointReading, ...]] = {}
-    for marks, group in alike.items():
-        for first in range(0, len(group), METERS_AT_ONCE):
-            proven |= books.prove(group[first : first + METERS_AT_ONCE], marks, period)
+    parts = [
+        (group[first : first + METERS_AT_ONCE], marks)
+        for marks, group in alike.items()
+        for first in range(0, len(group), METERS_AT_ONCE)
+    ]
+    for part, columns in _asked_ahead(books.ask, parts):
+        proven |= books.prove(part, columns, period)
     return tuple(
         PointEvidence(point.node, point.obis, point.installations, proven[point.node, point.obis]) for point in asked
     )
+
+
+def _asked_ahead(ask: Callable[[Part], Columns], parts: Sequence[Part]) -> Iterator[tuple[Part, Columns]]:
+    """Give each part with its columns; while one is worked on, the database looks for those of the next."""
+    with ThreadPoolExecutor(1) as asking:
+        answers = deque(asking.submit(ask, part) for part in parts[:1])
+        for place, part in enumerate(parts):
+            columns = answers.popleft().result()
+            answers.extend(asking.submit(ask, one) for one in parts[place + 1 : place + 2])
+            yield part, columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +93,21 @@ class _Books:
     catalogue: Catalogue
     sealed: dict[tuple[GatewayId, int], dict[int, EnvelopeRef]] = field(default_factory=dict)
 
-    def prove(
-        self, points: Sequence[MeteringPoint], marks: tuple[datetime, ...], period: Interval
-    ) -> dict[tuple[NodeId, Obis], tuple[PointReading, ...]]:
-        """Find what proves points that all have to be proven at the same marks."""
+    def ask(self, part: Part) -> Columns:
+        """Ask what the meters of points showed at marks that all of them have to be proven at."""
+        points, marks = part
         meters = {meter.id: meter.node for point in points for meter in self.site.meters_at(point.node)}
         columns: dict[NodeId, list[RegisterColumn]] = {}
         for column in registers_at(self.connection, list(meters), marks):
             columns.setdefault(meters[column.meter], []).append(column)
         self._find_sealed(column for found in columns.values() for column in found)
+        return columns
+
+    def prove(
+        self, part: Part, columns: Columns, period: Interval
+    ) -> dict[tuple[NodeId, Obis], tuple[PointReading, ...]]:
+        """Pick what proves these points."""
+        points, marks = part
         return {
             (point.node, point.obis): self._readings(columns.get(point.node, ()), point, marks)
             or self._readings_around(point, marks, period)

@@ -29,6 +29,7 @@ from ingest.store.readings import readings_due
 from ingest.store.settled import (
     SettledDay,
     UnsettledDay,
+    anything_waits,
     forget_unsettled_days,
     known_after,
     known_before,
@@ -90,7 +91,7 @@ class Settlement:
     def settle_site(self, site: SiteId) -> int:
         """Settle whatever waits in one site, one transaction per node; give the number of days that changed."""
         with self.database.transaction() as connection:
-            version = newest_version(connection, site)
+            version = newest_version(connection, site) if anything_waits(connection) else None
             if version is None:
                 return 0
             waiting = unsettled_days(connection, [meter.id for meter in version.site.meters])

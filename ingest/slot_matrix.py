@@ -7,17 +7,16 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from allocation_engine.inputs import UInt8Array
+from allocation_engine.inputs import Int64Array, UInt8Array
 from allocation_engine.intervals import SlotException, SlotQuality
 from allocation_engine.kernels import IntArray
 from allocation_engine.sparse_rows import SparseRows
+from ingest.energy_rows import RowFiller, sparse_rows
 from ingest.store.settled import Settled
 from ingest.store.wired_days import DaySlots
 from metering.identity import NodeId
 from metering.interval import SLOT, Interval, SiteCalendar
 from metering.obis import ENERGY_EXPORT, Obis
-
-_INT32_MAX = 2**31 - 1
 
 
 class SlotMatrix:
@@ -31,10 +30,10 @@ class SlotMatrix:
     ) -> None:
         self._row = {node: row for row, node in enumerate(nodes)}
         self._slots = {day: _within(calendar.day(day), period) for day in calendar.days(period)}
-        self.taken: IntArray = np.zeros((len(self._row), period.slot_count), np.int32)
+        self._taken = RowFiller(len(self._row), period.slot_count)
         self.exceptions: list[tuple[NodeId, SlotException]] = []
-        self._given: dict[int, IntArray] = {}
-        self._worst = np.zeros(self.taken.shape, np.uint8)
+        self._given: dict[int, Int64Array] = {}
+        self._worst = np.zeros((len(self._row), period.slot_count), np.uint8)
         self._counted = frozenset(point for point in counted if point[0] in self._row)
         self._unsettled = set(self._counted)
         self._in_part: dict[tuple[NodeId, Obis], UInt8Array] = {}
@@ -49,7 +48,11 @@ class SlotMatrix:
         self._unsettled.discard(point)
         row = self._row[settled.node]
         for first, numbers in self._spans(settled.energies()):
-            self._lay_energy(row, first, numbers, is_given=settled.obis == ENERGY_EXPORT)
+            if settled.obis == ENERGY_EXPORT:
+                into = self._given.setdefault(row, np.zeros(self._worst.shape[1], np.int64))
+                into[first : first + numbers.size] = numbers
+            else:
+                self._taken.put(row, first, numbers)
         if len(inside) == len(self._slots) and point not in self._in_part:
             for first, numbers in self._spans(settled.qualities()):
                 slots = self._worst[row, first : first + numbers.size]
@@ -64,13 +67,14 @@ class SlotMatrix:
             quality[first : first + numbers.size] = numbers
 
     @property
+    def taken(self) -> IntArray:
+        """Energy from the grid."""
+        return self._taken.rows
+
+    @property
     def given(self) -> SparseRows:
         """Energy to the grid."""
-        rows = sorted(self._given)
-        kept: IntArray = np.zeros((len(rows), self.taken.shape[1]), np.int64)
-        for place, row in enumerate(rows):
-            kept[place] = self._given[row]
-        return SparseRows.holding(len(self.taken), rows, kept)
+        return sparse_rows(*self._worst.shape, self._given)
 
     def quality(self) -> UInt8Array:
         """Give the worse of what is counted at each node; call when everything is laid."""
@@ -80,15 +84,6 @@ class SlotMatrix:
         for (node, _), slots in self._in_part.items():
             np.maximum(self._worst[self._row[node]], slots, out=self._worst[self._row[node]])
         return self._worst
-
-    def _lay_energy(self, row: int, first: int, numbers: npt.NDArray[np.integer], *, is_given: bool) -> None:
-        if is_given:
-            into = self._given.setdefault(row, np.zeros(self.taken.shape[1], np.int64))
-            into[first : first + numbers.size] = numbers
-            return
-        if self.taken.dtype == np.int32 and (numbers.max() > _INT32_MAX or numbers.min() < -_INT32_MAX):
-            self.taken = self.taken.astype(np.int64)
-        self.taken[row, first : first + numbers.size] = numbers
 
     def _spans(self, blocks: Iterable[DaySlots]) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
         """Give the first slot of each block, or of each of its days where they do not follow one another."""

@@ -326,6 +326,7 @@ class Site:
     ports: tuple[Port, ...]
     _by_id: Mapping[str, Mapping[str, Any]] = field(init=False, repr=False, compare=False)
     _fitted: Mapping[NodeId, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
+    _hashes: list[bytes] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
         check_identifier(self.id)
@@ -353,7 +354,9 @@ class Site:
     @property
     def hash(self) -> bytes:
         """SHA-256 of the document as deterministic CBOR: names this version (32 octets)."""
-        return hashlib.sha256(encode(self.to_document())).digest()
+        if not self._hashes:
+            self._hashes.append(hashlib.sha256(encode(self.to_document())).digest())
+        return self._hashes[0]
 
     def node(self, node: NodeId) -> Node:
         """Find a node; raises NotInSite."""

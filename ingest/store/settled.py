@@ -132,6 +132,11 @@ def _nearest(
     return found
 
 
+def anything_waits(connection: Connection) -> bool:
+    """Say whether any day of any meter waits for settlement."""
+    return connection.execute(load_queries("settled")["anything_waits"]).fetchone() == (True,)
+
+
 def unsettled_days(connection: Connection, meters: Sequence[MeterId]) -> tuple[UnsettledDay, ...]:
     """List the days of `meters` that wait for settlement."""
     rows = connection.execute(load_queries("settled")["unsettled_days"], {"meters": list(meters)})

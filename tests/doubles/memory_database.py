@@ -245,6 +245,9 @@ class MemoryConnection(RunLogAnswers):
 
     # settled.sql
 
+    def _anything_waits(self, _: Arguments) -> list[Row]:
+        return [(bool(self._tables.unsettled),)]
+
     def _unsettled_days(self, a: Arguments) -> list[Row]:
         return [(*place, count) for place, count in sorted(self._tables.unsettled.items()) if place[0] in a["meters"]]
 

@@ -2,6 +2,9 @@
 -- Days with readings that came after the last settlement, with what makes a later arrival visible.
 SELECT meter, day, arrivals FROM unsettled_days WHERE meter = ANY (%(meters)s) ORDER BY meter, day;
 
+-- name: anything_waits
+SELECT EXISTS (SELECT FROM unsettled_days);
+
 -- name: forget_unsettled_days
 -- Only what has not changed since it was seen: a reading that arrived meanwhile keeps its day unsettled.
 -- Rows are locked in the order in which the intake writes them, so that the two never wait for each other in a ring.
