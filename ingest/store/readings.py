@@ -73,7 +73,7 @@ def readings_due(
 def registers_at(
     connection: Connection, meters: Sequence[MeterId], marks: Sequence[datetime]
 ) -> Iterator[RegisterColumn]:
-    """Give what was measured of `meters` at `marks`, in order of meter and mark."""
+    """Give what was measured of `meters` at `marks`, in no order."""
     wanted = {"meters": list(meters), "marks": list(marks)}
     for meter, profile_hash, group, gateway, epoch, *columns in connection.execute(
         load_queries("readings")["registers_at"], wanted, binary=True
