@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import closing
@@ -109,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
 def _close_one(args: argparse.Namespace) -> int:
     from device_profiles.catalogue import Catalogue
     from ingest.closing import Closing
+    from ingest.closing_progress import ClosingProgress
     from ingest.commands.run import show_run
     from ingest.settlement import Settlement
     from ingest.store.database import Database
@@ -121,13 +123,14 @@ def _close_one(args: argparse.Namespace) -> int:
     key = Path(settings.text(CENTRE_KEY))
     signer, salt_key = FileSigner.read(key), make_salt_key(key.with_name(SALT_KEY))
     with Database(settings.text(DSN), connections=2) as database:
-        closing = Closing(Settlement(database, catalogue), signer, salt_key)
+        closing = Closing(Settlement(database, catalogue), signer, salt_key, sealers=os.cpu_count() or 1)
         if args.dry_run:
             print_totals(closing.dry_run(SiteId(args.site), args.period))
             return 0
-        stored, is_new = closing.close(
-            SiteId(args.site), args.period, booked_at=args.booked_at, actor=args.by, draft=args.draft
-        )
+        with ClosingProgress() as watch:
+            stored, is_new = closing.close(
+                SiteId(args.site), args.period, booked_at=args.booked_at, actor=args.by, draft=args.draft, watch=watch
+            )
         print("new run" if is_new else "this run was stored before; nothing was added")
         show_run(database, stored)
     return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import time
 from datetime import UTC, datetime
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--again", action="store_true")
     args = parser.parse_args()
     with Database(args.dsn, connections=4) as database:
-        closing = Closing(Settlement(database, Catalogue.shipped()), CENTRE, SALT_KEY)
+        closing = Closing(Settlement(database, Catalogue.shipped()), CENTRE, SALT_KEY, os.cpu_count() or 1)
         if args.again:
             found: dict[str, Any] = {"run": closing.dry_run(SITE, PERIOD).id}
         elif args.check:
