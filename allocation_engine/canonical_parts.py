@@ -15,7 +15,12 @@ _LIST, _MAP = 4, 5
 
 def join_list(items: Sequence[bytes]) -> bytes:
     """Give the array of encoded items."""
-    return _head(_LIST, len(items)) + b"".join(items)
+    return list_head(len(items)) + b"".join(items)
+
+
+def list_head(count: int) -> bytes:
+    """Give what stands before the items of an array: so one too long for the memory can be hashed item by item."""
+    return _head(_LIST, count)
 
 
 def join_map(entries: Mapping[str, bytes]) -> bytes:

@@ -8,15 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from allocation_engine.blocks import in_blocks
+from allocation_engine.canonical_parts import list_head
 from allocation_engine.errors import InputsInvalid
-from allocation_engine.evidence import Installation, PointEvidence, PointReading
+from allocation_engine.evidence import PointEvidence
+from allocation_engine.evidence_octets import evidence_octets
 from allocation_engine.intervals import SlotException, SlotQuality
 from allocation_engine.kernels import IntArray
 from allocation_engine.media import Medium
@@ -30,6 +31,7 @@ UInt8Array = npt.NDArray[np.uint8]
 
 SLOT_WH_MAX = 10**11
 """Largest energy of one node in one slot [Wh]: 400 GW for 15 minutes. Sums over a year stay far inside 64 bits."""
+_FACTS = 13
 HASH_ROWS = 256
 """So many rows at a time are widened and hashed: a few megabytes, which stay in the cache."""
 
@@ -199,7 +201,8 @@ class PeriodInputs:
         order = sorted(range(len(self.nodes)), key=lambda index: self.nodes[index].id)
         before = self.counted_before
         evidence = sorted(self.evidence, key=lambda point: (point.node, point.obis))
-        content = [
+        digest = hashlib.sha256(list_head(_FACTS))
+        for facts in (
             self.site,
             self.label,
             self.calendar.zone,
@@ -209,20 +212,17 @@ class PeriodInputs:
             [_node_content(self.nodes[index]) for index in order],
             self._digests(order),
             sorted(encode([node, exception.to_document()]) for node, exception in self.exceptions),
-            evidence,
+        ):
+            digest.update(encode(facts))
+        digest.update(list_head(len(evidence)))
+        for octets in evidence_octets(evidence):
+            digest.update(octets)
+        for facts in (
             sorted([unit.id, unit.area_cm2, unit.node or ""] for unit in self.units),
             sorted([one.unit, one.party, one.first, one.end] for one in self.occupancies),
             sorted([one.pool, one.unit or "", one.party or "", one.since.isoformat(), one.amount] for one in before),
-        ]
-        digest = hashlib.sha256(_array_head(len(content)))
-        for part in content:
-            if part is not evidence:
-                digest.update(encode(part))
-                continue
-            # Point by point, because a month of 100,000 meters rests on millions of readings.
-            digest.update(_array_head(len(evidence)))
-            for point in evidence:
-                digest.update(encode(_evidence_content(point)))
+        ):
+            digest.update(encode(facts))
         return digest.digest()
 
     def _digests(self, order: Sequence[int]) -> list[bytes]:
@@ -318,36 +318,6 @@ def _require_full_occupancy(
             raise InputsInvalid(f"unit {unit.id}: nobody answers for it from slot {reached} of {slot_count}")
 
 
-_mark_ms = lru_cache(maxsize=8192)(to_ms)
-"""The same few marks stand in all evidence of a period."""
-
-
-def _array_head(count: int) -> bytes:
-    """Give what stands before the items of an array in deterministic CBOR."""
-    octets = 0 if count < 24 else 1 if count < 2**8 else 2 if count < 2**16 else 4
-    return bytes([0x80 + (count, 24, 25, 0, 26)[octets]]) + count.to_bytes(octets) if octets else bytes([0x80 + count])
-
-
 def _node_content(node: TreeNode) -> list[Any]:
     parents = [[span.first, span.end, span.parent or ""] for span in node.parents]
     return [node.id, str(node.kind), parents, node.accuracy_ppm, str(node.medium)]
-
-
-def _evidence_content(point: PointEvidence) -> list[Any]:
-    return [
-        point.node,
-        str(point.obis),
-        [_installation_content(one) for one in point.installations],
-        [_reading_content(one) for one in point.readings],
-    ]
-
-
-def _installation_content(one: Installation) -> list[Any]:
-    span = [None if instant is None else to_ms(instant) for instant in (one.start, one.end)]
-    return [one.meter, *span, one.multiplier, one.modulus_wh, one.power_max_w, one.initial_wh, one.final_wh]
-
-
-def _reading_content(one: PointReading) -> list[Any]:
-    sealed = one.envelope
-    place = [] if sealed is None else [sealed.gateway, sealed.epoch, sealed.seq, sealed.digest]
-    return [_mark_ms(one.mark), one.meter, one.register_wh, *place]
