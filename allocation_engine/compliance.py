@@ -18,9 +18,12 @@ from metering.identity import PartyId
 def shown_taxes(prices: Prices, inputs: PeriodInputs, lines: Sequence[Line]) -> Iterator[TaxShown]:
     """Take the taxes that prices include out of what each party is charged."""
     for tax in taxes_in_force(prices.taxes, inputs.calendar.days(inputs.period)):
-        for party in sorted({line.party for line in lines if tax.included and tax.taxes(line.pool)}):
-            gross_minor = sum(line.amount_minor for line in lines if line.party == party and tax.taxes(line.pool))
-            yield show_tax(tax, party, gross_minor)
+        gross_minor: dict[PartyId, int] = {}
+        for line in lines if tax.included else ():
+            if tax.taxes(line.pool):
+                gross_minor[line.party] = gross_minor.get(line.party, 0) + line.amount_minor
+        for party in sorted(gross_minor):
+            yield show_tax(tax, party, gross_minor[party])
 
 
 def check_caps(
@@ -37,14 +40,13 @@ def check_caps(
 
 
 def _charged(cap: ResaleCap, owner: PartyId, lines: Sequence[Line]) -> dict[PartyId, Charged]:
-    counted = [line for line in lines if cap.counts(line.pool) and line.party != owner]
-    return {
-        party: Charged(
-            sum(sum(line.band_energy_wh) for line in counted if line.party == party and line.kind is LineKind.METERED),
-            sum(line.amount_minor for line in counted if line.party == party),
-        )
-        for party in sorted({line.party for line in counted})
-    }
+    charged: dict[PartyId, Charged] = {}
+    for line in lines:
+        if cap.counts(line.pool) and line.party != owner:
+            so_far = charged.get(line.party, Charged(0, 0))
+            energy_wh = sum(line.band_energy_wh) if line.kind is LineKind.METERED else 0
+            charged[line.party] = Charged(so_far.energy_wh + energy_wh, so_far.amount_minor + line.amount_minor)
+    return charged
 
 
 def check_warnings(checks: Sequence[ComplianceCheck]) -> Iterator[str]:

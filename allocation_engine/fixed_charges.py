@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from operator import itemgetter
 
 from allocation_engine.costs import WHOLE, CostStep, amount_step, steps_nano
-from allocation_engine.inputs import PeriodInputs
 from allocation_engine.money import to_minor
-from allocation_engine.months import month_spans
+from allocation_engine.months import MonthSpan, month_spans
 from allocation_engine.pools import MinimumRule, Pool, PoolClass, StandingRule
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.run import ChargeTrace, Line, LineKind, PoolResult
@@ -37,27 +37,35 @@ def add_tax(tax: Tax, priced: PricedPeriod, lines: Sequence[Line]) -> tuple[Pool
     """Charge every party a tax that prices do not include, on the sum of its taxed lines."""
     part = tax.percent / 100
     added = []
-    for party in sorted({line.party for line in lines}):
-        taxed = [line for line in lines if line.party == party and tax.taxes(line.pool)]
-        if taxed:
-            net_minor = sum(line.amount_minor for line in taxed)
-            step = amount_step(f"{tax.id} on the lines", net_minor, priced.currency, part, tax.source)
-            added.append(_line(PoolId(tax.id), party, None, (step,), tuple(line.id for line in taxed), priced))
+    by_party: dict[PartyId, list[Line]] = {}
+    for line in lines:
+        if tax.taxes(line.pool):
+            by_party.setdefault(line.party, []).append(line)
+    for party, taxed in sorted(by_party.items(), key=itemgetter(0)):
+        net_minor = sum(line.amount_minor for line in taxed)
+        step = amount_step(f"{tax.id} on the lines", net_minor, priced.currency, part, tax.source)
+        added.append(_line(PoolId(tax.id), party, None, (step,), tuple(line.id for line in taxed), priced))
     return _result(PoolId(tax.id), tax.names, added, priced), tuple(added)
 
 
 def _standing(pool: Pool, rule: StandingRule, priced: PricedPeriod) -> Iterator[Line]:
+    months = month_spans(priced.inputs.calendar, priced.inputs.period)
     for unit, party, spans in _occupants(rule.units, priced):
-        steps = tuple(_months(priced.inputs, rule.per_month_micro, spans, "standing charge"))
+        steps = tuple(_months(months, rule.per_month_micro, spans, "standing charge"))
         yield _line(pool.id, party, unit, steps, (), priced)
 
 
 def _minimum(pool: Pool, rule: MinimumRule, priced: PricedPeriod, earlier: Sequence[Line]) -> Iterator[Line]:
+    months = month_spans(priced.inputs.calendar, priced.inputs.period)
+    by_customer: dict[tuple[UnitId | None, PartyId], list[Line]] = {}
+    for line in earlier:
+        if line.pool == rule.pool:
+            by_customer.setdefault((line.unit, line.party), []).append(line)
     for unit, party, spans in _occupants(rule.units, priced):
-        counted = [line for line in earlier if (line.pool, line.unit, line.party) == (rule.pool, unit, party)]
+        counted = by_customer.get((unit, party), [])
         reached_minor = sum(line.amount_minor for line in counted)
         reached = amount_step(f"charged in {rule.pool}", reached_minor, priced.currency, Fraction(-1), "taken off")
-        steps = (reached, *_months(priced.inputs, rule.per_month_micro, spans, "minimum"))
+        steps = (reached, *_months(months, rule.per_month_micro, spans, "minimum"))
         if to_minor(steps_nano(steps), priced.currency) > 0:
             yield _line(pool.id, party, unit, steps, tuple(line.id for line in counted), priced)
 
@@ -71,9 +79,9 @@ def _occupants(
 
 
 def _months(
-    inputs: PeriodInputs, per_month_micro: int, spans: Sequence[tuple[int, int]], what: str
+    months: Sequence[MonthSpan], per_month_micro: int, spans: Sequence[tuple[int, int]], what: str
 ) -> Iterator[CostStep]:
-    for month in month_spans(inputs.calendar, inputs.period):
+    for month in months:
         part = month.covered(spans)
         if part:
             fraction = (part.numerator, part.denominator)

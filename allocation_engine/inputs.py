@@ -139,6 +139,8 @@ class PeriodInputs:
     _rows: Mapping[NodeId, int] = field(init=False, repr=False)
     _units: Mapping[UnitId, LettableUnit] = field(init=False, repr=False)
     _occupants: Mapping[UnitId, tuple[Occupancy, ...]] = field(init=False, repr=False)
+    _counted: Mapping[tuple[PoolId, UnitId | None, PartyId | None, date], int] = field(init=False, repr=False)
+    _day_spans: list[tuple[date, int, int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         shape = (len(self.nodes), self.slot_count)
@@ -159,6 +161,9 @@ class PeriodInputs:
         object.__setattr__(self, "_rows", {node.id: row for row, node in enumerate(self.nodes)})
         object.__setattr__(self, "_units", {unit.id: unit for unit in self.units})
         object.__setattr__(self, "_occupants", occupants)
+        counted = {(one.pool, one.unit, one.party, one.since): one.amount for one in reversed(self.counted_before)}
+        object.__setattr__(self, "_counted", counted)
+        object.__setattr__(self, "_day_spans", [])
 
     @property
     def slot_count(self) -> int:
@@ -187,13 +192,17 @@ class PeriodInputs:
         """Give the instant at which slot `index` starts; `slot_count` gives the end of the period."""
         return self.period.start + index * SLOT
 
+    def counted(self, pool: PoolId, unit: UnitId | None, party: PartyId | None, since: date) -> int | None:
+        """Give what a customer took from local day `since` until the period began; None where nobody knows."""
+        return self._counted.get((pool, unit, party, since))
+
     def day_spans(self) -> list[tuple[date, int, int]]:
         """Give each local day with its slots `first` <= slot < `end` of the period."""
-        spans = []
-        for day in self.calendar.days(self.period):
-            whole = self.calendar.day(day)
-            spans.append((day, slot_of(self.period, whole.start), slot_of(self.period, whole.end)))
-        return spans
+        if not self._day_spans:
+            for day in self.calendar.days(self.period):
+                whole = self.calendar.day(day)
+                self._day_spans.append((day, slot_of(self.period, whole.start), slot_of(self.period, whole.end)))
+        return list(self._day_spans)
 
     @property
     def hash(self) -> bytes:

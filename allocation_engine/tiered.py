@@ -126,11 +126,11 @@ def _parties(pool: Pool, inputs: PeriodInputs, units: Iterable[UnitId]) -> Itera
 
 def _before(inputs: PeriodInputs, customer: Customer, piece: _Piece) -> int:
     """Give what the customer took since the span began until the period did."""
-    if piece.since >= inputs.calendar.days(inputs.period)[0]:
+    if piece.since >= inputs.day_spans()[0][0]:
         return 0
-    for one in inputs.counted_before:
-        if (one.pool, one.unit, one.party, one.since) == (customer.pool, customer.unit, customer.party, piece.since):
-            return one.amount
+    counted = inputs.counted(customer.pool, customer.unit, customer.party, piece.since)
+    if counted is not None:
+        return counted
     until = inputs.calendar.local(inputs.period.start).date()
     reason = f"{customer}: what was taken from {piece.since} to {until} is not known, and tiers of {piece.version.id}"
     raise PeriodNotReady((f"{reason} count from there; enter an opening in tariff.toml",))
@@ -146,7 +146,7 @@ def _earlier(inputs: PeriodInputs, energy: Int64Array, spans: Sequence[tuple[int
 def _part(inputs: PeriodInputs, customer: Customer, piece: _Piece, spans: Sequence[tuple[int, int]]) -> Fraction:
     if piece.tiers.limits is TierLimits.WHOLE:
         return Fraction(1)
-    if piece.since < inputs.calendar.days(inputs.period)[0]:
+    if piece.since < inputs.day_spans()[0][0]:
         reason = f"{customer}: limits by occupied time need whole months, and the period begins inside one"
         raise PeriodNotReady((reason,))
     month = next(one for one in month_spans(inputs.calendar, inputs.period) if one.first_day == piece.since)
