@@ -11,8 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from metering.errors import MeteringError
+
+if TYPE_CHECKING:
+    from ingest.store.layout import Storage
 
 PREFIX = "METERTREE_"
 
@@ -57,7 +61,22 @@ HOST = Setting("host", "address the API and the console listen on", "127.0.0.1")
 PORT = Setting("port", "port the API and the console listen on", "8080")
 PROFILES = Setting("profiles", "further folder of meter profiles beside the shipped ones", "")
 SETTLE_EVERY_S = Setting("settle-every-s", "pause between two settlement passes [s]", "5")
+CHUNK_DAYS = Setting("chunk-days", "span of a chunk of a hypertable [days]", "7")
+COMPRESS_AFTER_DAYS = Setting("compress-after-days", "age at which readings go into the columnstore [days]", "14")
+LATE_DAYS = Setting("late-days", "how late readings may come and still show in the aggregates [days]", "35")
+MONTHS_AHEAD = Setting("months-ahead", "months to come that have a partition", "3")
+KEEP_READINGS_MONTHS = Setting("keep-readings-months", "readings are dropped when older [months]", "36")
+KEEP_ENVELOPES_MONTHS = Setting(
+    "keep-envelopes-months", "envelopes are dropped when older, unless a statement rests on them [months]", "36"
+)
+KEEP_STATEMENTS_MONTHS = Setting(
+    "keep-statements-months", "how long after its issue a statement must stay provable [months]", "120"
+)
 
+STORAGE_SETTINGS = (
+    *(CHUNK_DAYS, COMPRESS_AFTER_DAYS, LATE_DAYS, MONTHS_AHEAD),
+    *(KEEP_READINGS_MONTHS, KEEP_ENVELOPES_MONTHS, KEEP_STATEMENTS_MONTHS),
+)
 BROKER_SETTINGS = (BROKER_HOST, BROKER_PORT, BROKER_USER, BROKER_PASSWORD_FILE)
 SERVE_SETTINGS = (DSN, *BROKER_SETTINGS, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES, SETTLE_EVERY_S)
 
@@ -115,6 +134,13 @@ class Settings:
             raise SettingInvalid(f"{setting.flag}: {text!r} is not a port; give a number from 1 to 65535")
         return int(text)
 
+    def count(self, setting: Setting) -> int:
+        """Give a number from 1 to 9999; raises SettingInvalid."""
+        text = self.text(setting)
+        if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10_000:
+            raise SettingInvalid(f"{setting.flag}: {text!r} is not a number from 1 to 9999")
+        return int(text)
+
     def seconds(self, setting: Setting) -> float:
         """Give a positive duration [s]; raises SettingInvalid."""
         text = self.text(setting)
@@ -146,6 +172,13 @@ def read_broker_config(settings: Settings) -> BrokerConfig:
         user=settings.text(BROKER_USER),
         password=settings.secret(BROKER_PASSWORD_FILE) if settings.text(BROKER_PASSWORD_FILE) else "",
     )
+
+
+def read_storage(settings: Settings) -> Storage:
+    """Read how the store is laid out and how long it keeps what; raises SettingInvalid or LayoutRefused."""
+    from ingest.store.layout import Storage
+
+    return Storage(**{one.name.replace("-", "_"): settings.count(one) for one in STORAGE_SETTINGS})
 
 
 def read_serve_config(settings: Settings) -> ServeConfig:

@@ -14,9 +14,11 @@ from ingest.config import (
     DSN,
     PROFILES,
     SERVE_SETTINGS,
+    STORAGE_SETTINGS,
     Settings,
     add_settings,
     read_broker_config,
+    read_storage,
 )
 from metering.errors import DocumentError, MeteringError
 
@@ -35,7 +37,7 @@ def register(subparsers: Subparsers) -> None:
         help="check everything `serve` needs, and say how to mend it",
         description="Check profiles, keys, token, database and broker. Changes nothing. Exit code 1 if anything fails.",
     )
-    add_settings(parser, *SERVE_SETTINGS)
+    add_settings(parser, *SERVE_SETTINGS, *STORAGE_SETTINGS)
     parser.set_defaults(run=run)
 
 
@@ -47,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         ("centre key", _centre_key),
         ("admin token", _admin_token),
         ("database", _database),
+        ("storage", _storage),
         ("broker", _broker),
     )
     failed = 0
@@ -91,6 +94,29 @@ def _database(settings: Settings) -> str:
         if not is_migrated(database):
             raise Unwell("it answers, but is not up to date; run: metertree migrate")
     return "answers and is up to date"
+
+
+def _storage(settings: Settings) -> str:
+    """Say how the big tables are laid out; what `metertree maintain` would still have to make is a fault."""
+    from ingest.store.database import Database
+    from ingest.store.layout import find_layout, list_parts, list_policies, missing_steps
+    from metering.clock import SystemClock
+
+    storage = read_storage(settings)
+    with Database(settings.text(DSN), connections=1) as database, database.transaction() as connection:
+        layout, missing = find_layout(connection), missing_steps(connection, storage, SystemClock().now())
+        if missing:
+            raise Unwell(f"{len(missing)} steps are missing ({missing[0].what} ...); run: metertree maintain")
+        told = [
+            f"{parts.table}: {parts.count} parts, {parts.compressed} compressed, {parts.octets / 1e6:.1f} MB"
+            + (
+                ""
+                if parts.first is None or parts.last is None
+                else f", {parts.first:%Y-%m-%d} to {parts.last:%Y-%m-%d}"
+            )
+            for parts in list_parts(connection)
+        ]
+        return "\n  ".join([str(layout), *told, *list_policies(connection)])
 
 
 def _broker(settings: Settings) -> str:

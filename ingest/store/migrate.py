@@ -1,7 +1,8 @@
 """Brings a database to the newest schema: append-only migrations, each applied once, known by its checksum.
 
 Files are named `NNNN_pre|post_<what>.sql`: `pre` runs before the new program is deployed and must suit the old one,
-`post` after it. All of a call's migrations commit together, under a lock that serves one process at a time.
+`post` after it. All of a call's migrations commit together, under a lock that serves one process at a time. After them
+the big tables are laid out (layout.py), step by step.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 
 from ingest.store.database import Connection, Database, load_queries
+from ingest.store.layout import Storage, arrange
+from metering.clock import SystemClock
 from metering.errors import MeteringError
 
 _FILE = re.compile(r"\d{4}_(?:pre|post)_[a-z0-9_]+\.sql\Z")
@@ -56,8 +60,25 @@ def missing_migrations(connection: Connection, shipped: tuple[Migration, ...]) -
     return shipped[len(applied) :]
 
 
-def migrate(database: Database, shipped: tuple[Migration, ...] | None = None) -> tuple[str, ...]:
-    """Apply what is missing and give the names applied; raises MigrationsDiffer, and changes nothing then."""
+def migrate(
+    database: Database,
+    shipped: tuple[Migration, ...] | None = None,
+    *,
+    storage: Storage | None = None,
+    now: datetime | None = None,
+) -> tuple[str, ...]:
+    """Apply what is missing, lay the tables out, and give the names of migrations applied.
+
+    Raises MigrationsDiffer, and changes nothing then; LayoutRefused.
+    """
+    applied = migrate_schema(database, shipped)
+    for _ in arrange(database, storage or Storage(), now or SystemClock().now()):
+        pass
+    return applied
+
+
+def migrate_schema(database: Database, shipped: tuple[Migration, ...] | None = None) -> tuple[str, ...]:
+    """Apply the migrations only and give their names; raises MigrationsDiffer, and changes nothing then."""
     queries = load_queries("database")
     with database.transaction() as connection:
         connection.execute(queries["lock_migrations"])
@@ -65,11 +86,15 @@ def migrate(database: Database, shipped: tuple[Migration, ...] | None = None) ->
         for migration in missing:
             connection.execute(migration.statements)
             connection.execute(queries["record_migration"], {"name": migration.name, "checksum": migration.checksum})
-        connection.execute(resources.files(__package__).joinpath("hypertables.sql").read_bytes())
     return tuple(migration.name for migration in missing)
+
+
+def unapplied_migrations(database: Database) -> tuple[str, ...]:
+    """Name the migrations that the database lacks; raises MigrationsDiffer."""
+    with database.transaction() as connection:
+        return tuple(migration.name for migration in missing_migrations(connection, shipped_migrations()))
 
 
 def is_migrated(database: Database) -> bool:
     """Say whether the database has every migration of this program; raises MigrationsDiffer."""
-    with database.transaction() as connection:
-        return not missing_migrations(connection, shipped_migrations())
+    return not unapplied_migrations(database)

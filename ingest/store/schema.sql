@@ -1,8 +1,8 @@
 -- The whole database of the central service, on one page.
 --
 -- Times are instants (UTC inside); a `day` of settled_days is a local day of the site. Energy is integer Wh, money
--- integer minor units. `envelopes` and `readings` become hypertables where TimescaleDB is present (hypertables.sql);
--- they carry no unique index, because `ledger` decides what is new.
+-- integer minor units. `envelopes` and `readings` become hypertables where TimescaleDB is present (hypertables.sql), and
+-- are partitioned by month elsewhere (partitions.sql); they carry no unique index, because `ledger` decides what is new.
 
 -- 1. Who may speak, and for which meters ------------------------------------------------------------------------
 
@@ -345,3 +345,15 @@ COMMENT ON TABLE statements IS
     'octets: the signed statement. proof: that its lines are in the commitment of the run; the file a stranger verifies '
     'is these two with the envelopes they name. bundle: that file, of statements from before. token_hash: opens the '
     'page without a login.';
+
+CREATE TABLE run_evidence (
+    run text PRIMARY KEY REFERENCES allocation_runs,
+    statements integer NOT NULL,
+    issued_at timestamptz NOT NULL,
+    oldest timestamptz,
+    newest timestamptz,
+    CHECK ((oldest IS NULL) = (newest IS NULL))
+);
+COMMENT ON TABLE run_evidence IS
+    'Of a run''s statements: how many they are, when the newest was issued, and from when to when the envelopes they name were '
+    'received. Retention drops none of these before its time, and none at all while a run with statements is missing here.';

@@ -1,6 +1,7 @@
 """Fixtures with real servers: one PostgreSQL for the whole run, a fresh migrated database per test.
 
-METERTREE_TEST_DSN names another server (its role must be able to create databases); otherwise an embedded one is made.
+METERTREE_TEST_DSN names another server: then each test has a database of its own there, made and dropped by a role that
+needs CREATEDB and no more, with TimescaleDB in it where the server has that. Otherwise an embedded one is made.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from metering.clock import SystemClock
 GIVEN_DSN = os.environ.get("METERTREE_TEST_DSN")
 TABLES = (
     *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
+    "run_evidence",
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
 )
 """Every table of the schema, those that refer to others first."""
+EMPTY = "template0"
 _numbers = itertools.count(1)
 
 
@@ -65,42 +68,46 @@ def execute_alone(dsn: str, statement: str, *names: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def migrated_template(postgres_dsn: str) -> Iterator[str]:
-    """Name of a database with the newest schema and nothing in it, to copy from."""
+def migrated_template(postgres_dsn: str) -> str | None:
+    """Name of a database with the newest schema and nothing in it, to copy from; None on a given server.
+
+    There TimescaleDB's scheduler may sit in it, and a database that somebody is connected to cannot be copied.
+    """
+    if GIVEN_DSN:
+        return None
     name = f"metertree_template_{os.getpid()}"
     execute_alone(postgres_dsn, "CREATE DATABASE {}", name)
     with Database(make_conninfo(postgres_dsn, dbname=name), connections=1) as database:
         migrate(database)
-    yield name
-    if GIVEN_DSN:
-        execute_alone(postgres_dsn, "DROP DATABASE {}", name)
+    return name
 
 
 @pytest.fixture
 def empty_dsn(postgres_dsn: str) -> Iterator[str]:
     """Connection string to a database without any table."""
-    yield from _database(postgres_dsn, "template0")
+    yield from _database(postgres_dsn, EMPTY)
 
 
 @pytest.fixture(scope="session")
-def shared_dsn(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
-    """Connection string to the one database that most tests share: a copy each would cost half a second."""
+def shared_dsn(postgres_dsn: str, migrated_template: str | None) -> Iterator[str | None]:
+    """Connection string to the one database that most tests share: a copy each would cost half a second.
+
+    None on a given server, where each test has its own.
+    """
+    if migrated_template is None:
+        yield None
+        return
     yield from _database(postgres_dsn, migrated_template)
 
 
 @pytest.fixture
-def migrated_dsn(shared_dsn: str) -> str:
+def migrated_dsn(postgres_dsn: str, shared_dsn: str | None) -> Iterator[str]:
     """Connection string to a database with the newest schema and nothing in it."""
-    with psycopg.connect(shared_dsn) as connection:
-        tables = {name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
-        assert tables == {*TABLES, "schema_migrations"}, "TABLES must name every table"
-        for table in TABLES:
-            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-    return shared_dsn
+    yield from _database(postgres_dsn, None) if shared_dsn is None else _emptied(shared_dsn)
 
 
 @pytest.fixture
-def own_dsn(postgres_dsn: str, migrated_template: str) -> Iterator[str]:
+def own_dsn(postgres_dsn: str, migrated_template: str | None) -> Iterator[str]:
     """The same in a database of its own, whose settings the test may change."""
     yield from _database(postgres_dsn, migrated_template)
 
@@ -112,10 +119,50 @@ def database(migrated_dsn: str) -> Iterator[Database]:
         yield opened
 
 
-def _database(dsn: str, template: str) -> Iterator[str]:
-    """Dropping a database costs a checkpoint, so those on an embedded server, which is removed, are left."""
+def _database(dsn: str, template: str | None) -> Iterator[str]:
+    """Make a database, a copy of `template` (None: of the newest schema), and drop it whatever becomes of the test.
+
+    Dropping costs a checkpoint, so those on an embedded server, which is removed, are left.
+    """
     name = f"metertree_test_{os.getpid()}_{next(_numbers)}"
-    execute_alone(dsn, "CREATE DATABASE {} TEMPLATE {}", name, template)
-    yield make_conninfo(dsn, dbname=name)
-    if GIVEN_DSN:
-        execute_alone(dsn, "DROP DATABASE {} WITH (FORCE)", name)
+    if GIVEN_DSN and template not in (None, EMPTY):
+        _stop_timescaledb(make_conninfo(dsn, dbname=template))
+    execute_alone(dsn, "CREATE DATABASE {} TEMPLATE {}", name, template or EMPTY)
+    made = make_conninfo(dsn, dbname=name)
+    try:
+        if GIVEN_DSN and template in (None, EMPTY):
+            _add_timescaledb(made)
+        if template is None:
+            with Database(made, connections=1) as opened:
+                migrate(opened)
+        yield made
+    finally:
+        if GIVEN_DSN:
+            execute_alone(dsn, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _emptied(dsn: str) -> Iterator[str]:
+    with psycopg.connect(dsn) as connection:
+        tables = {name for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")}
+        assert tables == {*TABLES, "schema_migrations"}, "TABLES must name every table"
+        for table in TABLES:
+            connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+    yield dsn
+
+
+def _add_timescaledb(dsn: str) -> None:
+    """Install TimescaleDB where the server has it; an extension that it has and refuses is an error."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone() is not None:
+            connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+
+
+def _stop_timescaledb(dsn: str) -> None:
+    """End TimescaleDB's scheduler in a database that is to be copied; only a superuser may."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        if connection.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is None:
+            return
+        try:
+            connection.execute("SELECT _timescaledb_functions.stop_background_workers()")
+        except psycopg.errors.InsufficientPrivilege as error:
+            pytest.skip(f"to copy a database under TimescaleDB's scheduler takes a superuser: {error}")

@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from ingest.store.database import Database, Queries, QueryUnknown, load_queries
+from ingest.store.layout import Storage, arrange
 from ingest.store.migrate import Migration, MigrationsDiffer, is_migrated, migrate, shipped_migrations
+from metering.clock import SystemClock
 
 STORE = resources.files("ingest.store")
 
@@ -40,6 +42,8 @@ def catalogue_of(dsn: str) -> list[tuple[str, str, str]]:
 def test_all_migrations_make_the_schema_on_the_page(migrated_dsn: str, empty_dsn: str) -> None:
     with psycopg.connect(empty_dsn) as connection:
         connection.execute(STORE.joinpath("schema.sql").read_bytes())
+    with Database(empty_dsn, connections=1) as database:
+        assert list(arrange(database, Storage(), SystemClock().now()))
     assert catalogue_of(migrated_dsn) == catalogue_of(empty_dsn)
     assert len(catalogue_of(empty_dsn)) > 100
 
