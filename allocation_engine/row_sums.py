@@ -9,11 +9,12 @@ kernel adds up from below and from above, and only rows for which the two disagr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from math import gcd, lcm
+from typing import TypeVar
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from allocation_engine.errors import NotConserved
 from allocation_engine.kernels import Int64Array, mix_rows
 from allocation_engine.layers import NONE, IntegerArray, Layer, whole_array
 
+Made = TypeVar("Made")
 DIGIT_BITS, DIGIT_OCTETS = 24, 3
 GUARD_BITS = 40
 """Places after the point that are right in any case: one row in 2^40 needs adding up in full by chance."""
@@ -132,12 +134,13 @@ class RowSums:
         at = fractions.shape[1] - odd
         least, most = (int(np.partition(bound, at)[at]) for bound in fractions)
         surely = np.flatnonzero(fractions[0] > most)
-        open_places = np.flatnonzero((fractions[0] <= most) & (fractions[1] >= least)).tolist()
-        ranked = sorted(open_places, key=lambda place: (-self._fraction(place, rest), ids[place]))
+        open_places = np.flatnonzero((fractions[0] <= most) & (fractions[1] >= least))
+        rows = open_places[open_places < self.weights.shape[0]]
+        lacking = dict(self._by_row(rows, lambda found: -(found % 1)))
+        if rows.size < open_places.size:
+            lacking[self.weights.shape[0]] = -rest
+        ranked = sorted(lacking, key=lambda place: (lacking[place], ids[place]))
         return np.concatenate([surely, np.array(ranked[: odd - surely.size], np.int64)])
-
-    def _fraction(self, place: int, rest: Fraction) -> Fraction:
-        return rest if place == self.weights.shape[0] else self.exact(place) % 1
 
     def _bounded(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
         """Give the floor of each sum x scale, and bounds of what is left over [2^-48]."""
@@ -147,12 +150,26 @@ class RowSums:
         else:
             whole, fraction = self._mixed(scale)
             unsure = np.flatnonzero(whole[0] != whole[1])
-        for row in unsure.tolist():
-            scaled = self.exact(row) * scale
-            whole[0, row] = floor = scaled.numerator // scaled.denominator
-            fraction[:, row] = int((scaled - floor) * (1 << FRACTION_BITS))
-            fraction[1, row] += 1
+
+        def cut(found: Fraction) -> tuple[int, int]:
+            scaled = found * scale
+            floor, left = divmod(scaled.numerator, scaled.denominator)
+            return floor, (left << FRACTION_BITS) // scaled.denominator
+
+        for row, (floor, left) in self._by_row(unsure, cut):
+            whole[0, row], fraction[0, row], fraction[1, row] = floor, left, left + 1
         return whole[0], fraction
+
+    def _by_row(self, rows: Int64Array, made: Callable[[Fraction], Made]) -> Iterator[tuple[int, Made]]:
+        """Add up some rows in full and give what is made of each; of rows that are alike only once."""
+        known: dict[tuple[int, ...], Made] = {}
+        for row, kind, weights in zip(
+            rows.tolist(), self._kinds[1][rows].tolist(), self.weights[rows].tolist(), strict=True
+        ):
+            pattern = (kind, *weights)
+            if pattern not in known:
+                known[pattern] = made(self.exact(row))
+            yield row, known[pattern]
 
     def _mixed(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
         """Give a lower and an upper bound of each sum x scale: floors, and bounds of what is left over [2^-48]."""

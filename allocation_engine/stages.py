@@ -6,7 +6,7 @@ amount of a group is the sum of its lines (ADR 0053). All spans and all groups o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
@@ -120,6 +120,7 @@ class _Division:
     takers: Takers
     levels: list[_Level] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
+    _told: dict[tuple[int, int], list[tuple[KeyStep, ...] | None]] = field(default_factory=dict)
 
     def layers(self) -> tuple[Layer, ...]:
         """Divide the whole of each span down to the takers: one layer for each key of the last stage."""
@@ -134,25 +135,51 @@ class _Division:
 
     def steps_of(self, row: int) -> tuple[KeyStep, ...]:
         """Tell how the parts of a taker came about, span by span and stage by stage, as far as anything reached."""
-        lineage: list[tuple[_Level, int]] = []
-        for level in reversed(self.levels):
+        lineage: list[list[tuple[KeyStep, ...] | None]] = []
+        for depth in range(len(self.levels) - 1, -1, -1):
             if row < 0:
                 return ()
-            lineage.insert(0, (level, row))
-            row = int(level.outer_of[row])
-        return tuple(step for place in range(len(self.spans)) for step in self._steps(lineage, place))
+            lineage.insert(0, self._steps(depth, row))
+            row = int(self.levels[depth].outer_of[row])
+        steps: list[KeyStep] = []
+        for place in range(len(self.spans)):
+            for by_span in lineage:
+                here = by_span[place]
+                if here is None:
+                    break
+                steps += here
+        return tuple(steps)
 
-    def _steps(self, lineage: Sequence[tuple[_Level, int]], place: int) -> Iterator[KeyStep]:
-        day = self.spans[place][0] if self.rule.grain is Grain.DAY else None
-        for level, number in lineage:
+    def _steps(self, depth: int, number: int) -> list[tuple[KeyStep, ...] | None]:
+        """Tell by span how a group or a taker was weighed in its stage; None where nothing reached it."""
+        found = self._told.get((depth, number))
+        if found is None:
+            level, is_daily = self.levels[depth], self.rule.grain is Grain.DAY
             row, outer = int(level.row_of[number]), int(level.outer_of[number])
-            if row < 0 or not level.before.parts[outer][place]:
-                return
-            for one in level.weighings:
-                part, total = one.parts[place], int(one.totals[outer, place])
-                if part:
-                    ratio, weight = (part.numerator, part.denominator), int(one.weights[row, place])
-                    yield KeyStep(day, level.name, level.subjects.ids[row], one.by[place], ratio, weight, total)
+            found = [None] * len(self.spans)
+            columns = (
+                [(one, one.weights[row].tolist(), one.totals[outer].tolist()) for one in level.weighings]
+                if row >= 0
+                else []
+            )
+            for place, ((day, _, _), part) in enumerate(zip(self.spans, level.before.parts[outer], strict=True)):
+                if row >= 0 and part:
+                    found[place] = tuple(
+                        KeyStep(
+                            day if is_daily else None,
+                            level.name,
+                            level.subjects.ids[row],
+                            one.by[place],
+                            one.parts[place].as_integer_ratio(),
+                            weights[place],
+                            totals[place],
+                        )
+                        for one, weights, totals in columns
+                        if one.parts[place]
+                    )
+            if depth < len(self.levels) - 1:
+                self._told[depth, number] = found
+        return found
 
     def _divide(self, stage: Stage, everybody: Subjects, before: _Reached) -> tuple[Layer, ...]:
         """Divide what reached each group between those who lie in it: one layer for each key."""
