@@ -36,11 +36,12 @@ FIRST_ROWS = 8
 
 def largest_unit(fractions: Sequence[Fraction]) -> Fraction:
     """Give the largest fraction that all are whole multiples of; 0 where all are 0."""
-    numerator, denominator = 0, 1
-    for one in fractions:
-        if one:
-            numerator, denominator = gcd(numerator, one.numerator), lcm(denominator, one.denominator)
-    return Fraction(numerator, denominator)
+    found = [one for one in fractions if one]
+    # In pairs: a multiple that grows by one short denominator after the other is handled in its whole length each time.
+    multiples = [one.denominator for one in found] or [1]
+    while len(multiples) > 1:
+        multiples = [lcm(*multiples[place : place + 2]) for place in range(0, len(multiples), 2)]
+    return Fraction(gcd(*(one.numerator for one in found)), multiples[0])
 
 
 @dataclass(frozen=True, eq=False)
