@@ -63,6 +63,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         "look for a missing meter, a wrong ratio or a wrong parent",
         "{node}：{loss} kWh 去向不明，准确度只能解释 {band} kWh；请查漏装表、错倍率或错上级",
     ),
+    ("energy given back: {basis}", "上网电量：{basis}"),
     ("{registers}; split evenly in time", "{registers}；按时间均分"),
     ("{count} slots without a register at both ends", "{count} 刻两端没有读数"),
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class SlotMatrix:
 
     def lay(self, settled: Settled) -> None:
         """Lay what is settled of one point."""
-        self.exceptions += ((settled.node, exception) for exception in settled.exceptions)
+        self.exceptions += ((settled.node, _told(exception, settled.obis)) for exception in settled.exceptions)
         point = settled.node, settled.obis
         inside = [self._slots[day] for day in settled.days if day in self._slots]
         if point not in self._counted or not inside:
@@ -100,6 +101,12 @@ class SlotMatrix:
             for span, row in zip(known, numbers, strict=True):
                 if span is not None and span[0] + length <= self._worst.shape[1]:
                     yield span[0], row
+
+
+def _told(exception: SlotException, obis: Obis) -> SlotException:
+    """Say of which register an exception is, where it is not the one that every node has."""
+    is_given = obis == ENERGY_EXPORT
+    return replace(exception, basis=f"energy given back: {exception.basis}") if is_given else exception
 
 
 def _within(day: Interval, period: Interval) -> tuple[int, int]:

@@ -11,6 +11,8 @@ import pytest
 from allocation_engine.errors import InputsInvalid
 from allocation_engine.intervals import Reason, SlotException, SlotQuality
 from device_profiles.catalogue import Catalogue
+from ingest.console.words import Language
+from ingest.engine_words import engine_word
 from ingest.metering_points import MeteringPoint, StoredReading, decode, metering_points, register_places
 from ingest.period_inputs import period_inputs, site_names
 from ingest.store.settled import SettledDay
@@ -98,6 +100,20 @@ def test_an_exception_over_midnight_is_taken_once_and_one_of_last_month_not_at_a
     ]
     inputs = period_inputs(site, JULY, points, days, ())
     assert inputs.exceptions == ((NODE, at_start), (NODE, over))
+
+
+def test_an_exception_of_energy_given_back_says_so_and_stands_beside_that_of_energy_taken(
+    site: Site, points: tuple[MeteringPoint, ...]
+) -> None:
+    start = site.calendar.period(JULY).start
+    gap = SlotException(SlotQuality.ESTIMATED, Reason.GAP, start, start + 4 * SLOT, 1, "m-1 read 3 Wh")
+    days = [
+        SettledDay(NODE, obis, date(2026, 7, 1), (0,) * 96, (0,) * 96, (gap,))
+        for obis in (ENERGY_IMPORT, ENERGY_EXPORT)
+    ]
+    told = [one.basis for _, one in period_inputs(site, JULY, points, days, ()).exceptions]
+    assert told == ["energy given back: m-1 read 3 Wh", "m-1 read 3 Wh"]
+    assert engine_word(told[0], Language.ZH) == "上网电量：m-1 read 3 Wh"
 
 
 def test_every_slot_of_every_unit_has_an_occupant_and_a_handover_splits_at_its_slot(
