@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
 from ingest.ports import ChainAdvance, ChainState, LedgerEntry
+from ingest.sweeps import Opened
 from ingest.verify import Reason, Rejected
-from metering.envelope import Sealed
 
 GENESIS = bytes(32)
 """What the first envelope may name as its predecessor, beside the enrolment bundle."""
@@ -39,35 +39,35 @@ class Chain:
         self._envelopes = 0
         self._repeats = 0
 
-    def is_repeat(self, sealed: Sealed) -> bool:
+    def is_repeat(self, sealed: Opened) -> bool:
         """Say whether the ledger has this very envelope."""
-        entry = self._entries.get(sealed.envelope.seq)
+        entry = self._entries.get(sealed.head.seq)
         return entry is not None and entry.digest == sealed.digest
 
-    def fault(self, sealed: Sealed) -> Rejected | None:
+    def fault(self, sealed: Opened) -> Rejected | None:
         """Say why this envelope does not fit the chain, or None if it does."""
-        envelope = sealed.envelope
-        held = self._entries.get(envelope.seq)
+        head = sealed.head
+        held = self._entries.get(head.seq)
         if held is not None:
-            problem = f"seq {envelope.seq} is held with digest {held.digest.hex()}, this one has {sealed.digest.hex()}"
+            problem = f"seq {head.seq} is held with digest {held.digest.hex()}, this one has {sealed.digest.hex()}"
             return Rejected(Reason.SEQUENCE_REPLAYED, problem, sealed)
         if not self._follows(sealed):
-            problem = f"seq {envelope.seq} names {envelope.previous_hash.hex()}, which is not the digest before it"
+            problem = f"seq {head.seq} names {head.previous_hash.hex()}, which is not the digest before it"
             return Rejected(Reason.CHAIN_BROKEN, problem, sealed)
-        after = self._entries.get(envelope.seq + 1)
+        after = self._entries.get(head.seq + 1)
         if after is not None and after.previous_hash != sealed.digest:
-            return Rejected(Reason.CHAIN_BROKEN, f"seq {envelope.seq + 1} is held and names another digest", sealed)
+            return Rejected(Reason.CHAIN_BROKEN, f"seq {head.seq + 1} is held and names another digest", sealed)
         return None
 
-    def enter(self, sealed: Sealed, *, refused: bool) -> None:
+    def enter(self, sealed: Opened, *, refused: bool) -> None:
         """Take `sealed` into the chain."""
-        envelope = sealed.envelope
-        self._entries[envelope.seq] = LedgerEntry(sealed.digest, envelope.previous_hash)
-        self._highest_seq = max(self._highest_seq, envelope.seq)
+        head = sealed.head
+        self._entries[head.seq] = LedgerEntry(sealed.digest, head.previous_hash)
+        self._highest_seq = max(self._highest_seq, head.seq)
         if not refused:
             self._envelopes += 1
-            if envelope.mark is not None:
-                self._newest_mark = max(envelope.mark, self._newest_mark or envelope.mark)
+            if head.mark is not None:
+                self._newest_mark = max(head.mark, self._newest_mark or head.mark)
 
     def count_repeat(self) -> None:
         """Note that an envelope came once more."""
@@ -95,12 +95,12 @@ class Chain:
             received_at=received_at,
         )
 
-    def _follows(self, sealed: Sealed) -> bool:
-        envelope = sealed.envelope
-        if envelope.seq == 1:
-            return envelope.previous_hash in (GENESIS, self._bundle_hash)
-        before = self._entries.get(envelope.seq - 1)
-        return before is None or before.digest == envelope.previous_hash
+    def _follows(self, sealed: Opened) -> bool:
+        head = sealed.head
+        if head.seq == 1:
+            return head.previous_hash in (GENESIS, self._bundle_hash)
+        before = self._entries.get(head.seq - 1)
+        return before is None or before.digest == head.previous_hash
 
 
 def _contiguous(seq: int, stored: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -28,12 +29,25 @@ from ingest.ports import (
     StoreRefused,
     StoreUnreachable,
 )
-from ingest.verify import Proven, Reason, Rejected, admit_content, prove, read_claim
+from ingest.sweeps import Opened
+from ingest.verify import (
+    Keys,
+    Proven,
+    Reason,
+    Rejected,
+    Rosters,
+    Signed,
+    admit_content,
+    check_signature,
+    open_signed,
+    read_claim,
+)
 from metering.clock import Clock
-from metering.envelope import Sealed, Signer, digest_of
+from metering.envelope import Signer, digest_of
 from metering.receipt import Receipt, seal_receipt
 from metering.topics import receipt_topic
 
+Verdict = Proven | Rejected
 GROUP_MAX = 256
 """Envelopes per transaction: enough to share one disk flush, few enough to commit within a broker's patience."""
 WAIT_S = 0.5
@@ -90,6 +104,7 @@ class Intake:
         self._clock = clock
         self._profiles = frozenset(profiles)
         self._on_commit = on_commit
+        self._rosters = Rosters()
         self.counters = IntakeCounters()
 
     def run(self, stop: Event) -> None:
@@ -97,21 +112,41 @@ class Intake:
         while not stop.is_set():
             arrivals = self._consumer.receive(GROUP_MAX, WAIT_S)
             if arrivals:
-                self._take_patiently(arrivals, stop)
+                self._take_patiently(arrivals, None, stop)
 
-    def take(self, arrivals: Sequence[Arrival]) -> None:
-        """Enter one group, send receipts, acknowledge. Raises StoreUnreachable, and nothing has changed then."""
+    def run_ahead(self, stop: Event) -> None:
+        """As `run`, and a second thread receives and proves the next group, one and no more, while this one commits."""
+        with ThreadPoolExecutor(1, "intake-prove") as prover:
+            ahead = prover.submit(self._receive_and_prove)
+            while not stop.is_set():
+                arrivals, verdicts = ahead.result()
+                ahead = prover.submit(self._receive_and_prove)
+                if arrivals:
+                    self._take_patiently(arrivals, verdicts, stop)
+
+    def take(self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict] | None = None) -> None:
+        """Enter one group, send receipts, acknowledge. Raises StoreUnreachable, and nothing has changed then.
+
+        verdicts   what `prove` said of them, if it was asked already
+        """
         try:
-            self._commit(arrivals)
+            self._commit(arrivals, verdicts)
         except StoreRefused as refusal:
             self._divide(arrivals, refusal)
         self._consumer.acknowledge(arrivals)
 
-    def _take_patiently(self, arrivals: Sequence[Arrival], stop: Event) -> None:
+    def _receive_and_prove(self) -> tuple[Sequence[Arrival], Sequence[Verdict] | None]:
+        arrivals = self._consumer.receive(GROUP_MAX, WAIT_S)
+        try:
+            return arrivals, self.prove(arrivals) if arrivals else None
+        except StoreUnreachable:
+            return arrivals, None
+
+    def _take_patiently(self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict] | None, stop: Event) -> None:
         patience_s = BACKOFF_S
         while True:
             try:
-                self.take(arrivals)
+                self.take(arrivals, verdicts)
                 return
             except StoreUnreachable as error:
                 self.counters.retries += 1
@@ -120,26 +155,29 @@ class Intake:
                 return
             patience_s = min(2 * patience_s, BACKOFF_S_MAX)
 
-    def _commit(self, arrivals: Sequence[Arrival]) -> None:
+    def _commit(self, arrivals: Sequence[Arrival], verdicts: Sequence[Verdict] | None = None) -> None:
         received_at = self._clock.now()
-        verdicts = list(zip(arrivals, self._proofs(arrivals), strict=True))
+        judged = list(zip(arrivals, self.prove(arrivals) if verdicts is None else verdicts, strict=True))
         proven = sorted(
-            ((arrival, verdict) for arrival, verdict in verdicts if isinstance(verdict, Proven)),
-            key=lambda item: (item[1].owner, item[1].sealed.envelope.seq),
+            ((arrival, verdict) for arrival, verdict in judged if isinstance(verdict, Proven)),
+            key=lambda item: (item[1].owner, item[1].sealed.head.seq),
         )
-        rejected = [(arrival, verdict) for arrival, verdict in verdicts if isinstance(verdict, Rejected)]
+        rejected = [(arrival, verdict) for arrival, verdict in judged if isinstance(verdict, Rejected)]
         with self._store.group() as group:
-            entered = _GroupEntry(group, self._profiles, received_at).enter(proven, rejected)
+            entered = _GroupEntry(group, self._profiles, received_at, self._rosters).enter(proven, rejected)
         self._count(entered.counters, len(arrivals))
         self._send(entered.receipts)
         if entered.counters.accepted:
             self._on_commit()
 
-    def _proofs(self, arrivals: Sequence[Arrival]) -> list[Proven | Rejected]:
+    def prove(self, arrivals: Sequence[Arrival]) -> list[Verdict]:
+        """Say of each arrival whether it is what it claims to be; raises StoreUnreachable. Changes nothing."""
         claims = [read_claim(arrival.topic, arrival.octets) for arrival in arrivals]
         made = [claim for claim in claims if not isinstance(claim, Rejected)]
-        keys = self._store.keys({claim.message.key_id for claim in made}, {claim.gateway for claim in made})
-        return [claim if isinstance(claim, Rejected) else prove(claim, keys) for claim in claims]
+        keys = Keys(self._store.keys({claim.message.key_id for claim in made}, {claim.gateway for claim in made}))
+        checked = [claim if isinstance(claim, Rejected) else check_signature(claim, keys) for claim in claims]
+        opened = iter(open_signed([one for one in checked if isinstance(one, Signed)]))
+        return [one if isinstance(one, Rejected) else next(opened) for one in checked]
 
     def _divide(self, arrivals: Sequence[Arrival], refusal: StoreRefused) -> None:
         """Find the one envelope that the store will not take, so that it alone goes to quarantine."""
@@ -175,9 +213,16 @@ class Intake:
 class _GroupEntry:
     """One group on its way into one transaction of the store."""
 
-    def __init__(self, group: IntakeGroup, profiles: Collection[bytes], received_at: datetime) -> None:
+    def __init__(
+        self,
+        group: IntakeGroup,
+        profiles: Collection[bytes],
+        received_at: datetime,
+        rosters: Rosters | None = None,
+    ) -> None:
         self._group = group
         self._profiles = profiles
+        self._rosters = rosters
         self._received_at = received_at
         self._entries: list[Entry] = []
         self._quarantined: list[Quarantined] = []
@@ -195,7 +240,9 @@ class _GroupEntry:
                 chain.count_repeat()
                 self._entered.counters.repeated += 1
                 continue
-            fault = chain.fault(one.sealed) or admit_content(one.sealed, wiring[one.owner.gateway], self._profiles)
+            fault = chain.fault(one.sealed) or admit_content(
+                one.sealed, wiring[one.owner.gateway], self._profiles, self._rosters
+            )
             if fault is None:
                 self._accept(chain, one.sealed)
             else:
@@ -209,30 +256,30 @@ class _GroupEntry:
         seqs: dict[GatewayEpoch, set[int]] = {}
         bundles: dict[GatewayEpoch, bytes] = {}
         for one in proven:
-            seqs.setdefault(one.owner, set()).add(one.sealed.envelope.seq)
+            seqs.setdefault(one.owner, set()).add(one.sealed.head.seq)
             bundles[one.owner] = one.key.bundle_hash
         states = self._group.lock_chains({owner: neighbours(wanted) for owner, wanted in seqs.items()})
         return {owner: Chain(state, bundle_hash=bundles[owner]) for owner, state in states.items()}
 
-    def _accept(self, chain: Chain, sealed: Sealed) -> None:
+    def _accept(self, chain: Chain, sealed: Opened) -> None:
         chain.enter(sealed, refused=False)
         self._entries.append(Entry(sealed, self._received_at, refused=None))
         self._entered.counters.accepted += 1
-        self._entered.counters.readings += len(sealed.envelope.readings)
+        self._entered.counters.readings += sealed.head.count
 
     def _refuse(self, chain: Chain, arrival: Arrival, one: Proven, fault: Rejected) -> None:
         """Keep a rightly signed envelope in quarantine; unless its seq is taken, it holds its place in the chain."""
         if fault.reason is Reason.SEQUENCE_REPLAYED:
             detail = {"digest": one.sealed.digest.hex(), "detail": fault.detail}
-            self._group.raise_alarm(EQUIVOCATION, one.owner, one.sealed.envelope.seq, detail, self._received_at)
+            self._group.raise_alarm(EQUIVOCATION, one.owner, one.sealed.head.seq, detail, self._received_at)
         else:
             chain.enter(one.sealed, refused=True)
             self._entries.append(Entry(one.sealed, self._received_at, refused=fault.reason))
         self._quarantine(arrival, fault)
 
     def _quarantine(self, arrival: Arrival, fault: Rejected) -> None:
-        envelope = None if fault.sealed is None else fault.sealed.envelope
-        claim = None if envelope is None else (GatewayEpoch(envelope.gateway, envelope.epoch), envelope.seq)
+        head = None if fault.sealed is None else fault.sealed.head
+        claim = None if head is None else (GatewayEpoch(head.gateway, head.epoch), head.seq)
         self._quarantined.append(
             Quarantined(
                 octets=arrival.octets,
@@ -240,7 +287,7 @@ class _GroupEntry:
                 topic=arrival.topic,
                 reason=fault.reason,
                 detail=fault.detail,
-                proven=envelope is not None,
+                proven=head is not None,
                 received_at=self._received_at,
                 claim=claim,
             )

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from metering.envelope import Sealed, Verifier
+from ingest.sweeps import Opened
+from metering.envelope import Verifier
 from metering.errors import MeteringError
 from metering.identity import GatewayId, KeyId, MeterId
 from provisioning.site import Span
@@ -68,7 +69,7 @@ class ChainState:
 class Entry:
     """One new row of the ledger. `refused`: the reason if the envelope goes to quarantine and not into the books."""
 
-    sealed: Sealed
+    sealed: Opened
     received_at: datetime
     refused: str | None
 

@@ -119,6 +119,27 @@ class Envelope:
     kind: Kind = Kind.READINGS
 
 
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the signature covers: all of an envelope but its readings, of which it holds the number and the root.
+
+    profiles  the profile hashes that the readings name by index
+    """
+
+    gateway: GatewayId
+    epoch: int
+    seq: int
+    previous_hash: bytes
+    boot: bytes
+    sealed_at: datetime
+    clock: ClockState
+    mark: datetime | None
+    kind: Kind
+    profiles: tuple[bytes, ...]
+    count: int
+    root: bytes
+
+
 def encode(content: Any) -> bytes:
     """Encode deterministically (RFC 8949, 4.2.1): shortest forms, sorted keys, no indefinite lengths."""
     return cbor2.dumps(content, canonical=True)
@@ -175,6 +196,7 @@ class Sealed:
     message: Sign1
     digest: bytes
     """SHA-256 of the signed head: what the next envelope names as `previous_hash`, however much is disclosed."""
+    head: Head
     envelope: Envelope
     is_whole: bool
 
@@ -240,15 +262,16 @@ def parse_sealed(octets: bytes) -> Sealed:
     """Parse a message, whole or disclosed in part, without checking the signature; raises EnvelopeMalformed."""
     signed, shown = _parts(octets)
     message = parse_sign1(signed)
-    return Sealed(octets, message, digest_of(signed), _from_wire(message.payload, shown), shown[0] == _WHOLE)
+    head = read_head(message.payload)
+    return Sealed(octets, message, digest_of(signed), head, _envelope_of(head, shown), shown[0] == _WHOLE)
 
 
 def open_disclosed(octets: bytes, verifier: Verifier) -> Sealed:
     """Verify, then parse a message, whole or in part; raises EnvelopeMalformed or SignatureInvalid."""
     signed, shown = _parts(octets)
     message = parse_sign1(signed)
-    envelope = _from_wire(message.require(verifier), shown)
-    return Sealed(octets, message, digest_of(signed), envelope, shown[0] == _WHOLE)
+    head = read_head(message.require(verifier))
+    return Sealed(octets, message, digest_of(signed), head, _envelope_of(head, shown), shown[0] == _WHOLE)
 
 
 def open_sealed(octets: bytes, verifier: Verifier) -> Sealed:
@@ -333,44 +356,64 @@ def _reading_to_wire(reading: MeterReading, profiles: Sequence[bytes], sealed_ms
     ]
 
 
-def _from_wire(payload: bytes, shown: Sequence[Any]) -> Envelope:
+def read_head(payload: bytes) -> Head:
+    """Parse the payload of a sealed head; raises EnvelopeMalformed."""
     fields = expect_list(decode_canonical(payload), 13, "head")
     if fields[0] != FORMAT:
         raise EnvelopeMalformed(f"format {fields[0]!r} is not known; this service reads format {FORMAT}")
     clock = expect_list(fields[8], 2, "clock")
-    profiles = [expect_bytes(profile, 32, "profile hash") for profile in expect_list(fields[10], None, "profiles")]
-    sealed_ms = expect_int(fields[7], "sealed_at", -(2**47), 2**47)
     try:
-        return Envelope(
+        return Head(
             gateway=GatewayId(check_identifier(expect_text(fields[2], "gateway"))),
             epoch=expect_int(fields[3], "epoch", 1, 2**31 - 1),
             seq=expect_int(fields[4], "seq", 1, 2**63 - 1),
             previous_hash=expect_bytes(fields[5], 32, "previous hash"),
             boot=expect_bytes(fields[6], 16, "boot"),
-            sealed_at=from_ms(sealed_ms),
+            sealed_at=from_ms(expect_int(fields[7], "sealed_at", -(2**47), 2**47)),
             clock=ClockState(
                 ClockQuality(expect_int(clock[0], "clock quality", 0, 2)),
                 None if clock[1] is None else expect_int(clock[1], "clock error", 0, 2**47),
             ),
             mark=None if fields[9] is None else from_ms(1000 * expect_int(fields[9], "mark", -(2**37), 2**37)),
-            readings=tuple(_reading_from_wire(item, profiles, sealed_ms) for item in _readings(fields, shown)),
             kind=Kind(expect_int(fields[1], "kind", 1, 1)),
+            profiles=tuple(expect_bytes(one, 32, "profile hash") for one in expect_list(fields[10], None, "profiles")),
+            count=expect_int(fields[11], "count", 0, READINGS_MAX),
+            root=expect_bytes(fields[12], 32, "root"),
         )
     except IdentifierInvalid as error:
         raise EnvelopeMalformed(str(error)) from error
 
 
-def _readings(fields: Sequence[Any], shown: Sequence[Any]) -> Sequence[Any]:
+def _envelope_of(head: Head, shown: Sequence[Any]) -> Envelope:
+    """Put the head and the shown readings together, once they are proven to hang below its root."""
+    sealed_ms = to_ms(head.sealed_at)
+    try:
+        readings = tuple(_reading_from_wire(item, head.profiles, sealed_ms) for item in _readings(head, shown))
+    except IdentifierInvalid as error:
+        raise EnvelopeMalformed(str(error)) from error
+    return Envelope(
+        gateway=head.gateway,
+        epoch=head.epoch,
+        seq=head.seq,
+        previous_hash=head.previous_hash,
+        boot=head.boot,
+        sealed_at=head.sealed_at,
+        clock=head.clock,
+        mark=head.mark,
+        readings=readings,
+        kind=head.kind,
+    )
+
+
+def _readings(head: Head, shown: Sequence[Any]) -> Sequence[Any]:
     """Give the readings that are shown, once they are proven to hang below the signed root."""
-    count = expect_int(fields[11], "count", 0, READINGS_MAX)
-    root = expect_bytes(fields[12], 32, "root")
     if shown[0] == _WHOLE:
-        readings = expect_list(shown[2], count, "readings")
+        readings = expect_list(shown[2], head.count, "readings")
         seed = expect_bytes(shown[1], SALT_OCTETS, "seed")
-        if tree_root(seed, [encode(reading) for reading in readings]) != root:
+        if tree_root(seed, [encode(reading) for reading in readings]) != head.root:
             raise EnvelopeMalformed("the readings are not those that were signed")
         return readings
-    return [_open_reading(item, count, root) for item in expect_list(shown[1], None, "openings")]
+    return [_open_reading(item, head.count, head.root) for item in expect_list(shown[1], None, "openings")]
 
 
 def _open_reading(item: Any, count: int, root: bytes) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -28,8 +28,9 @@ from ingest.ports import (
 )
 from ingest.store import gateways, sites
 from ingest.store.database import Connection, Database, DatabaseUnreachable, load_queries
+from ingest.store.reading_rows import COPY_BEGIN, COPY_END, reading_rows, unsettled_days
+from ingest.sweeps import Opened, Sweep, frame_of, open_sweeps
 from metering.identity import GatewayId, KeyId, MeterId, SiteId
-from metering.reading import MeterReading
 from provisioning.site import Span
 
 UNPROVEN_MAX = 2000
@@ -39,10 +40,6 @@ REFUSED_MAX = 100
 
 _LEDGER_TYPES = ("text", "int4", "int8", "bytea", "bytea", "timestamptz", "text")
 _ENVELOPE_TYPES = ("text", "int4", "int8", "timestamptz", "bytea")
-_READING_TYPES = (
-    *("text", "timestamptz", "bool", "timestamptz", "timestamptz", "int2", "bytea", "int2", "int8[]"),
-    *("text", "int4", "int8"),
-)
 
 Wiring = Mapping[MeterId, Span]
 
@@ -106,11 +103,14 @@ class PostgresGroup:
 
     def enter(self, entries: Sequence[Entry]) -> None:
         """Write ledger rows; for those not refused also octets and readings, and mark their days as unsettled."""
+        if not entries:
+            return
         accepted = [entry for entry in entries if entry.refused is None]
         self._copy("copy_ledger", _LEDGER_TYPES, (_ledger_row(entry) for entry in entries))
         self._copy("copy_envelopes", _ENVELOPE_TYPES, (_envelope_row(entry) for entry in accepted))
-        self._copy("copy_readings", _READING_TYPES, (row for entry in accepted for row in _reading_rows(entry)))
-        days = sorted({day for entry in accepted for day in _days(entry)})
+        sweeps = [_sweep_of(entry.sealed) for entry in accepted]
+        self._copy_readings(sweeps)
+        days = sorted({day for sweep in sweeps for day in unsettled_days(sweep)})
         if days:
             columns = {"meters": [meter for meter, _ in days], "days": [day for _, day in days]}
             self._execute("add_unsettled_days", columns)
@@ -129,9 +129,11 @@ class PostgresGroup:
 
     def advance(self, chains: Mapping[GatewayEpoch, ChainAdvance]) -> None:
         """Write new heads."""
-        for owner, chain in chains.items():
-            row = {name: getattr(chain, name) for name in ChainAdvance.__slots__}
-            self._execute("advance_chain", row | {"gateway": owner.gateway, "epoch": owner.epoch})
+        if not chains:
+            return
+        advances = [chains[owner] for owner in sorted(chains)]
+        rows = {name: [getattr(advance, name) for advance in advances] for name in ChainAdvance.__slots__}
+        self._execute("advance_chains", rows | _columns(chains))
 
     def refused(self, chains: Collection[GatewayEpoch]) -> Mapping[GatewayEpoch, tuple[tuple[int, str], ...]]:
         """Give the newest refused seqs of each chain with their reasons, at most 100, by seq."""
@@ -159,6 +161,16 @@ class PostgresGroup:
             copy.set_types(types)
             for row in rows:
                 copy.write_row(row)
+
+    def _copy_readings(self, sweeps: Sequence[Sweep]) -> None:
+        openings: dict[int, list[Sweep]] = {}
+        for sweep in sweeps:
+            openings.setdefault(id(sweep.columns), []).append(sweep)
+        with self._connection.cursor() as cursor, cursor.copy(self._queries["copy_readings"]) as copy:
+            copy.write(COPY_BEGIN)
+            for opened in openings.values():
+                copy.write(reading_rows(opened).data)
+            copy.write(COPY_END)
 
 
 class _Wirings:
@@ -195,43 +207,25 @@ def _columns(chains: Collection[GatewayEpoch]) -> dict[str, list[Any]]:
 
 
 def _ledger_row(entry: Entry) -> tuple[Any, ...]:
-    envelope = entry.sealed.envelope
-    place = (envelope.gateway, envelope.epoch, envelope.seq)
-    return (*place, entry.sealed.digest, envelope.previous_hash, entry.received_at, entry.refused)
+    head = entry.sealed.head
+    place = (head.gateway, head.epoch, head.seq)
+    return (*place, entry.sealed.digest, head.previous_hash, entry.received_at, entry.refused)
 
 
 def _envelope_row(entry: Entry) -> tuple[Any, ...]:
-    envelope = entry.sealed.envelope
-    return (envelope.gateway, envelope.epoch, envelope.seq, entry.received_at, entry.sealed.octets)
+    head = entry.sealed.head
+    return (head.gateway, head.epoch, head.seq, entry.received_at, entry.sealed.octets)
 
 
-def _reading_rows(entry: Entry) -> Iterator[tuple[Any, ...]]:
-    envelope = entry.sealed.envelope
-    for reading in envelope.readings:
-        yield (
-            reading.meter,
-            _due_at(envelope.mark, reading),
-            envelope.mark is not None,
-            reading.started_at,
-            reading.ended_at,
-            int(reading.quality),
-            reading.profile_hash,
-            reading.group,
-            list(reading.mantissas),
-            envelope.gateway,
-            envelope.epoch,
-            envelope.seq,
-        )
-
-
-def _days(entry: Entry) -> Iterator[tuple[MeterId, date]]:
-    envelope = entry.sealed.envelope
-    for reading in envelope.readings:
-        yield reading.meter, _due_at(envelope.mark, reading).astimezone(UTC).date()
-
-
-def _due_at(mark: datetime | None, reading: MeterReading) -> datetime:
-    return reading.ended_at if mark is None else mark
+def _sweep_of(sealed: Opened) -> Sweep:
+    """Give its columns to an envelope that was opened as objects."""
+    if isinstance(sealed, Sweep):
+        return sealed
+    frame = frame_of(sealed.octets)
+    (sweep,) = [None] if frame is None else open_sweeps([(sealed.octets, frame, sealed.head)])
+    if sweep is None:
+        raise StoreRefused(f"seq {sealed.head.seq} of {sealed.head.gateway} cannot be taken apart into columns")
+    return sweep
 
 
 def _quarantine_row(refusal: Quarantined) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from psycopg import DataError
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Database, load_queries
+from tests.doubles.binary_copy import fields_of, reading_row
 from tests.doubles.memory_runs import RunLogAnswers
 
 Row = tuple[Any, ...]
@@ -135,7 +136,9 @@ class MemoryConnection(RunLogAnswers):
     @contextmanager
     def copy(self, query: bytes) -> Iterator[MemoryCopy]:
         """Take rows in."""
-        yield MemoryCopy(getattr(self, f"_{_NAMES[query]}"))
+        copy = MemoryCopy(getattr(self, f"_{_NAMES[query]}"))
+        yield copy
+        copy.end()
 
     # gateways.sql
 
@@ -206,16 +209,17 @@ class MemoryConnection(RunLogAnswers):
         for place in zip(a["meters"], a["days"], strict=True):
             self._tables.unsettled[place] = self._tables.unsettled.get(place, 0) + 1
 
-    def _advance_chain(self, a: Arguments) -> None:
-        place = (a["gateway"], a["epoch"])
-        head = self._tables.heads[place]
-        marks = [mark for mark in (head["newest_mark"], a["newest_mark"]) if mark is not None]
-        self._tables.heads[place] = head | {
-            **{name: a[name] for name in ("contiguous_seq", "head_hash", "highest_seq", "received_at")},
-            "newest_mark": max(marks, default=None),
-            "envelopes": head["envelopes"] + a["envelopes"],
-            "repeats": head["repeats"] + a["repeats"],
-        }
+    def _advance_chains(self, a: Arguments) -> None:
+        for number, place in enumerate(zip(a["gateways"], a["epochs"], strict=True)):
+            came = {name: column[number] for name, column in a.items()}
+            head = self._tables.heads[place]
+            marks = [mark for mark in (head["newest_mark"], came["newest_mark"]) if mark is not None]
+            self._tables.heads[place] = head | {
+                **{name: came[name] for name in ("contiguous_seq", "head_hash", "highest_seq", "received_at")},
+                "newest_mark": max(marks, default=None),
+                "envelopes": head["envelopes"] + came["envelopes"],
+                "repeats": head["repeats"] + came["repeats"],
+            }
 
     # sites.sql
 
@@ -392,10 +396,11 @@ class MemoryConnection(RunLogAnswers):
 
 
 class MemoryCopy:
-    """Takes the rows of a COPY."""
+    """Takes the rows of a COPY; octets are those of `readings`."""
 
     def __init__(self, take: Callable[[Row], None]) -> None:
         self._take = take
+        self._octets = bytearray()
 
     def set_types(self, types: Sequence[str]) -> None:
         """Types matter to a wire only."""
@@ -403,6 +408,15 @@ class MemoryCopy:
     def write_row(self, row: Row) -> None:
         """Take one row."""
         self._take(tuple(row))
+
+    def write(self, octets: bytes) -> None:
+        """Take rows in PostgreSQL's binary form."""
+        self._octets += octets
+
+    def end(self) -> None:
+        """Enter what came as octets."""
+        for fields in fields_of(bytes(self._octets)) if self._octets else ():
+            self._take(reading_row(fields))
 
 
 _FILES = ("gateways", "intake", "sites", "settled", "readings", "runs", "run_log", "statements", "database")

@@ -6,10 +6,11 @@ the proof that a green simulation means something.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from allocation_engine import intervals
 from allocation_engine.evidence import Installation, PointReading
@@ -20,8 +21,8 @@ from edge_agent.uplink_loop import UplinkLoop
 from ingest import intake
 from ingest.chain import Chain
 from ingest.ports import ChainAdvance
-from ingest.verify import Reason, Rejected
-from metering.envelope import Sealed, chain_digest, open_sealed, parse_sealed, seal
+from ingest.verify import Claim, Keys, Reason, Rejected, check_signature
+from metering.envelope import Sealed, chain_digest, parse_sealed, seal
 from metering.interval import SLOT, Interval
 from metering.reading import ReadQuality
 from metering.receipt import open_receipt
@@ -46,10 +47,10 @@ def receipt_before_commit() -> Patches:
     """The centre sends its receipts while the transaction is still open."""
 
     class Hasty(intake.Intake):
-        def _commit(self, arrivals: Any) -> None:
-            verdicts = list(zip(arrivals, self._proofs(arrivals), strict=True))
+        def _commit(self, arrivals: Any, verdicts: Any = None) -> None:
+            verdicts = list(zip(arrivals, self.prove(arrivals), strict=True))
             proven = [item for item in verdicts if not isinstance(item[1], Rejected)]
-            proven.sort(key=lambda item: (item[1].owner, item[1].sealed.envelope.seq))
+            proven.sort(key=lambda item: (item[1].owner, item[1].sealed.head.seq))
             rejected = [item for item in verdicts if isinstance(item[1], Rejected)]
             with self._store.group() as group:
                 entered = intake._GroupEntry(group, self._profiles, self._clock.now()).enter(proven, rejected)
@@ -298,7 +299,7 @@ def refusals_not_kept() -> Patches:
 def content_not_checked() -> Patches:
     """Readings of meters that the site does not know enter the books."""
 
-    def obliging(sealed: Sealed, wiring: Any, profiles: Collection[bytes]) -> None:
+    def obliging(*_: Any) -> None:
         return None
 
     return {"ingest.intake.admit_content": obliging}
@@ -314,10 +315,13 @@ def signature_not_checked() -> Patches:
         def verifies(self, signature: bytes, message: bytes) -> bool:
             return True
 
-    def credulous(octets: bytes, verifier: Any) -> Sealed:
-        return open_sealed(octets, Believer(verifier))
+    def credulous(claim: Claim, keys: Keys) -> Any:
+        found = keys.of(claim)
+        if not isinstance(found, Rejected):
+            found = [replace(key, verifier=Believer(key.verifier)) for key in found]
+        return check_signature(claim, cast(Any, SimpleNamespace(of=lambda _: found)))
 
-    return {"ingest.verify.open_sealed": credulous}
+    return {"ingest.intake.check_signature": credulous}
 
 
 def subtracted_across_exchange() -> Patches:

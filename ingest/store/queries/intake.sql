@@ -65,12 +65,17 @@ INSERT INTO alarms (raised_at, kind, gateway, epoch, seq, detail)
 VALUES (%(raised_at)s, %(kind)s, %(gateway)s, %(epoch)s, %(seq)s, %(detail)s)
 ON CONFLICT DO NOTHING;
 
--- name: advance_chain
+-- name: advance_chains
 UPDATE chain_heads
-SET contiguous_seq = %(contiguous_seq)s, head_hash = %(head_hash)s, highest_seq = %(highest_seq)s,
-    newest_mark = greatest(newest_mark, %(newest_mark)s), envelopes = envelopes + %(envelopes)s,
-    repeats = repeats + %(repeats)s, received_at = %(received_at)s
-WHERE gateway = %(gateway)s AND epoch = %(epoch)s;
+SET contiguous_seq = came.contiguous_seq, head_hash = came.head_hash, highest_seq = came.highest_seq,
+    newest_mark = greatest(chain_heads.newest_mark, came.newest_mark),
+    envelopes = chain_heads.envelopes + came.envelopes, repeats = chain_heads.repeats + came.repeats,
+    received_at = came.received_at
+FROM unnest(%(gateways)s::text[], %(epochs)s::int[], %(contiguous_seq)s::bigint[], %(head_hash)s::bytea[],
+    %(highest_seq)s::bigint[], %(newest_mark)s::timestamptz[], %(envelopes)s::bigint[], %(repeats)s::bigint[],
+    %(received_at)s::timestamptz[]) AS came (gateway, epoch, contiguous_seq, head_hash, highest_seq, newest_mark,
+    envelopes, repeats, received_at)
+WHERE chain_heads.gateway = came.gateway AND chain_heads.epoch = came.epoch;
 
 -- name: refused
 -- One reason per seq: that of the envelope which holds it comes before that of a clone ('sequence-replayed', the last).
