@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 from math import gcd, lcm
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,18 @@ FRACTION_BITS = 48
 RESIDUE_BITS = 31
 FIRST_ROWS = 8
 """So many rows are added up in full to find what all sums may be multiples of."""
+
+
+class Ratio(NamedTuple):
+    """A fraction that nobody reduced: with very long numbers that takes longer than all the rest."""
+
+    numerator: int
+    denominator: int
+
+
+def multiple_of(unit: Fraction, bits: int) -> Ratio:
+    """Give 1 / (unit x 2^bits): a sum x this is how many units it has, cut at that bit."""
+    return Ratio(unit.denominator, unit.numerator << bits)
 
 
 def largest_unit(fractions: Sequence[Fraction]) -> Fraction:
@@ -95,12 +107,12 @@ class RowSums:
                 found.append(Fraction(inner * shared, denominator))
         return largest_unit(found)
 
-    def floors(self, scale: Fraction) -> Int64Array:
+    def floors(self, scale: Fraction | Ratio) -> Int64Array:
         """Give the floor of each sum x `scale`; all are below 2^62."""
         floors, _ = self._bounded(scale)
         return floors
 
-    def multiples(self, scale: Fraction) -> Int64Array:
+    def multiples(self, scale: Fraction | Ratio) -> Int64Array:
         """Give each sum x `scale` where all of them are known to be whole; all are below 2^62."""
         if self.weights.dtype == object:
             return self.floors(scale)
@@ -143,7 +155,7 @@ class RowSums:
         ranked = sorted(lacking, key=lambda place: (lacking[place], ids[place]))
         return np.concatenate([surely, np.array(ranked[: odd - surely.size], np.int64)])
 
-    def _bounded(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
+    def _bounded(self, scale: Fraction | Ratio) -> tuple[Int64Array, Int64Array]:
         """Give the floor of each sum x scale, and bounds of what is left over [2^-48]."""
         if self.weights.dtype == object:
             whole, fraction = (np.zeros((2, self.weights.shape[0]), np.int64) for _ in range(2))
@@ -153,9 +165,9 @@ class RowSums:
             unsure = np.flatnonzero(whole[0] != whole[1])
 
         def cut(found: Fraction) -> tuple[int, int]:
-            scaled = found * scale
-            floor, left = divmod(scaled.numerator, scaled.denominator)
-            return floor, (left << FRACTION_BITS) // scaled.denominator
+            denominator = found.denominator * scale.denominator
+            floor, left = divmod(found.numerator * scale.numerator, denominator)
+            return floor, (left << FRACTION_BITS) // denominator
 
         for row, (floor, left) in self._by_row(unsure, cut):
             whole[0, row], fraction[0, row], fraction[1, row] = floor, left, left + 1
@@ -172,7 +184,7 @@ class RowSums:
                 known[pattern] = made(self.exact(row))
             yield row, known[pattern]
 
-    def _mixed(self, scale: Fraction) -> tuple[Int64Array, Int64Array]:
+    def _mixed(self, scale: Fraction | Ratio) -> tuple[Int64Array, Int64Array]:
         """Give a lower and an upper bound of each sum x scale: floors, and bounds of what is left over [2^-48]."""
         whole, fraction = (np.zeros((2, self.weights.shape[0]), np.int64) for _ in range(2))
         largest = int(self.weights.max(initial=0)) * self.weights.shape[1]
@@ -221,9 +233,11 @@ class RowSums:
         shared = 0
         for row in weights[:FIRST_ROWS].tolist():
             shared = gcd(shared, _dot(row, numerators))
-        if shared <= 1 or len(weights) <= FIRST_ROWS:
-            return shared
-        if shared.bit_length() <= RESIDUE_BITS:
+            if 0 < shared.bit_length() <= RESIDUE_BITS:
+                break
+        if shared == 1:
+            return 1
+        if 0 < shared.bit_length() <= RESIDUE_BITS:
             left = whole_array([one % shared for one in numerators])
             residues = ((weights % shared) * left % shared).sum(axis=1) % shared
             return gcd(shared, int(np.gcd.reduce(residues)))
@@ -239,7 +253,7 @@ def _dot(weights: Sequence[int], numerators: Sequence[int]) -> int:
     return sum(one * by for one, by in zip(weights, numerators, strict=True))
 
 
-def _cut(factors: Sequence[Sequence[Fraction]], scale: Fraction, places: int) -> tuple[Int64Array, Int64Array]:
+def _cut(factors: Sequence[Sequence[Fraction]], scale: Fraction | Ratio, places: int) -> tuple[Int64Array, Int64Array]:
     """Cut factors x scale `places` digits after the point, and say how much may be missing in the last place."""
     shift = MANTISSA_BITS - scale.numerator.bit_length() + scale.denominator.bit_length()
     mantissa, lost = divmod(scale.numerator << max(shift, 0), scale.denominator << max(-shift, 0))

@@ -36,7 +36,7 @@ from allocation_engine.pools import (
     SpreadingRule,
 )
 from allocation_engine.pricing import PricedPeriod
-from allocation_engine.row_sums import RowSums, largest_unit
+from allocation_engine.row_sums import RowSums, largest_unit, multiple_of
 from allocation_engine.run import ANY_LINE, DayShare, Line, LineKind, PoolResult, ShareTrace
 from allocation_engine.service_costs import ServiceCost
 from allocation_engine.stages import split_by_keys
@@ -89,11 +89,13 @@ class SharedPool:
         unit = largest_unit([sums.unit, *([] if rest is None else [rest])])
         if not unit:
             return np.zeros(len(self.ids), np.int64)
-        whole = sum(self.weighed) / unit
-        excess = max(whole.numerator.bit_length() - WEIGHT_BITS, 0)
-        scale = 1 / (unit * (1 << excess))
+        whole = sum(self.weighed) * unit.denominator // unit.numerator
+        excess = max(whole.bit_length() - WEIGHT_BITS, 0)
+        scale = multiple_of(unit, excess)
         weights = sums.floors(scale) if excess else sums.multiples(scale)
-        return weights if rest is None else np.append(weights, int(rest * scale))
+        if rest is None:
+            return weights
+        return np.append(weights, rest.numerator * scale.numerator // (rest.denominator * scale.denominator))
 
     @cached_property
     def divided(self) -> Divided:

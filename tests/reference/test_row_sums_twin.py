@@ -100,6 +100,14 @@ def test_rounding_together_gives_the_odd_ones_as_fractions_would(kind: str, seed
     assert [*rounded.tolist(), last] == [expected[one] for one in ids]
 
 
+def test_rows_that_come_to_nothing_do_not_hide_what_the_others_share() -> None:
+    weights = np.array([[1, 0]] * 20 + [[0, 6], [0, 9]])
+    layer = Layer.between_all(weights, [20, 15])
+    assert RowSums.of([layer], [0, 5]).unit == 1
+    assert RowSums.of([layer], [0, 15]).unit == 3
+    assert RowSums.of([layer], [0, 0]).unit == 0
+
+
 def test_equal_fractions_go_by_id() -> None:
     thirds = Layer.between_all(np.array([[1], [1], [1]]), [3])
     rounded, rest = RowSums.of([thirds], [5]).rounded(5, ["c", "a", "b"], None)
