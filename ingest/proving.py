@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
+from itertools import repeat
 
 import numpy as np
 
@@ -23,7 +24,14 @@ from device_profiles.profile import Profile
 from ingest.metering_points import MeteringPoint
 from ingest.settlement import Shelf, around
 from ingest.store.database import Connection
-from ingest.store.readings import EnvelopePlace, RegisterColumn, kept_digests, registers_at
+from ingest.store.readings import (
+    EnvelopePlace,
+    Int64Array,
+    RegisterColumn,
+    kept_digests,
+    registers_at,
+    wire_instant,
+)
 from metering.errors import BooksError
 from metering.identity import GatewayId, NodeId
 from metering.interval import Interval
@@ -119,17 +127,19 @@ class _Books:
     ) -> tuple[PointReading, ...] | None:
         """Give the readings at `marks`, or None if one of them was not read, or not plainly."""
         found: list[PointReading] = []
+        wire = _wire_marks(marks)
+        mark_of: dict[int, datetime] = {}
         for column in columns:
             register = self._register(column, point.obis)
             if register is None:
                 return None
-            refs, meter = self.sealed[column.gateway, column.epoch], column.meter
-            found += [
-                PointReading(mark, meter, shown, refs[seq])
-                for mark, shown, seq in zip(column.marks, register, column.seqs, strict=True)
-            ]
-        if [one.mark for one in found] == list(marks):
-            return tuple(found)
+            refs = self.sealed[column.gateway, column.epoch]
+            sealed = map(refs.__getitem__, column.seqs.tolist())
+            if len(columns) == 1 and np.array_equal(column.marks, wire):
+                return tuple(map(PointReading, marks, repeat(column.meter), register, sealed))
+            mark_of = mark_of or dict(zip(wire.tolist(), marks, strict=True))
+            at = map(mark_of.__getitem__, column.marks.tolist())
+            found += map(PointReading, at, repeat(column.meter), register, sealed)
         if {one.mark for one in found} != set(marks):
             return None
         return pick_readings(marks, sorted(found, key=lambda one: (one.mark, one.meter, one.register_wh, one.envelope)))
@@ -141,9 +151,9 @@ class _Books:
         except ProfileUnknown:
             return None
         plain = _plain_channel(profile, column.group, obis)
-        if plain is None or any(None in mantissas for mantissas in column.mantissas):
+        shown = column.mantissas
+        if plain is None or shown is None:
             return None
-        shown = np.array(column.mantissas, np.int64)
         limits = np.array([channel.limits for channel in profile.groups[column.group].channels])
         if shown.shape[1] != len(limits) or (shown < limits[:, 0]).any() or (shown > limits[:, 1]).any():
             return None
@@ -167,7 +177,7 @@ class _Books:
     def _find_sealed(self, columns: Iterable[RegisterColumn]) -> None:
         wanted: dict[tuple[GatewayId, int], set[int]] = {}
         for column in columns:
-            wanted.setdefault((column.gateway, column.epoch), set()).update(column.seqs)
+            wanted.setdefault((column.gateway, column.epoch), set()).update(column.seqs.tolist())
         self._require_kept((*chain, seq) for chain, seqs in wanted.items() for seq in seqs)
 
     def _require_kept(self, places: Iterable[EnvelopePlace]) -> None:
@@ -178,6 +188,11 @@ class _Books:
         for gateway, epoch, seq in unknown:
             if seq not in self.sealed[gateway, epoch]:
                 raise EvidenceMissing(f"the envelope {gateway} epoch {epoch} seq {seq} is not in the store")
+
+
+@lru_cache(maxsize=16)
+def _wire_marks(marks: tuple[datetime, ...]) -> Int64Array:
+    return np.array([wire_instant(mark) for mark in marks], np.int64)
 
 
 @lru_cache(maxsize=1024)

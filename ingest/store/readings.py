@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from allocation_engine.evidence import EnvelopeRef
 from ingest.metering_points import StoredReading
 from ingest.store.database import Connection, load_queries
+from ingest.store.wired_days import wired_numbers
 from metering.identity import GatewayId, MeterId
 from metering.reading import MeterReading, ReadQuality
 
+Int64Array = npt.NDArray[np.int64]
+_WIRE_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 DIGEST_OCTETS = 32
 EnvelopePlace = tuple[GatewayId, int, int]
 """Gateway, epoch, seq."""
@@ -20,16 +26,20 @@ EnvelopePlace = tuple[GatewayId, int, int]
 
 @dataclass(frozen=True, slots=True)
 class RegisterColumn:
-    """What one meter showed at several marks, in one gateway's epoch and one form: `group` of the profile."""
+    """What one meter showed at several marks, in one gateway's epoch and one form: `group` of the profile.
+
+    marks, seqs   shape (readings,); marks are in microseconds since 2000, see `wire_instant`
+    mantissas     shape (readings, channels); None if one of them is void
+    """
 
     meter: MeterId
     profile_hash: bytes
     group: int
     gateway: GatewayId
     epoch: int
-    marks: list[datetime]
-    seqs: list[int]
-    mantissas: list[list[int | None]]
+    marks: Int64Array
+    seqs: Int64Array
+    mantissas: Int64Array | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +88,17 @@ def registers_at(
     for meter, profile_hash, group, gateway, epoch, *columns in connection.execute(
         load_queries("readings")["registers_at"], wanted, binary=True
     ):
-        yield RegisterColumn(MeterId(meter), bytes(profile_hash), group, GatewayId(gateway), epoch, *columns)
+        at, seqs, mantissas = (wired_numbers("i8", bytes(octets)) for octets in columns)
+        assert at is not None, "a mark is never NULL"
+        assert seqs is not None, "a seq is never NULL"
+        yield RegisterColumn(
+            MeterId(meter), bytes(profile_hash), group, GatewayId(gateway), epoch, at, seqs, mantissas
+        )
+
+
+def wire_instant(instant: datetime) -> int:
+    """Give an instant as PostgreSQL sends it: microseconds since 2000."""
+    return (instant - _WIRE_EPOCH) // timedelta(microseconds=1)
 
 
 def kept_digests(

@@ -6,6 +6,7 @@ then each element with its length before it, all with the most significant octet
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -29,7 +30,29 @@ DaySlots = tuple[Sequence[date], npt.NDArray[Any]]
 
 
 class ArrayDamaged(BooksError):
-    """An array of slots does not have the form of one."""
+    """An array does not have the form of one on the wire."""
+
+
+def wired_numbers(form: str, octets: bytes) -> npt.NDArray[Any] | None:
+    """Read one array of any number of dimensions whose elements have `form`, such as "i8"; None if one is NULL.
+
+    Raises ArrayDamaged.
+    """
+    dimensions, has_nulls = (int.from_bytes(octets[place : place + 4]) for place in (0, 4))
+    if has_nulls:
+        return None
+    start = 12 + 8 * dimensions
+    lengths = [int.from_bytes(octets[place : place + 4]) for place in range(12, start, 8)]
+    cells = np.frombuffer(octets[start:], _cell(form)) if (len(octets) - start) % _cell(form).itemsize == 0 else None
+    if cells is None or len(octets) < 12 or len(cells) != (math.prod(lengths) if lengths else 0):
+        raise ArrayDamaged("an array ends early, or something follows it")
+    if (cells["octets"] != np.dtype(form).itemsize).any():
+        raise ArrayDamaged("an array has an element of another length")
+    return cells["number"].reshape(lengths or (0,)).astype(form)
+
+
+def _cell(form: str) -> np.dtype[Any]:
+    return np.dtype([("octets", ">i4"), ("number", f">{form}")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +92,7 @@ class WiredDays:
         return int.from_bytes(head[4 * _LENGTH : 4 * _LENGTH + 4])
 
     def _record(self, length: int) -> np.dtype[Any]:
-        cell = np.dtype([("octets", ">i4"), ("number", f">{self.form}")])
-        return np.dtype([("head", ">i4", HEAD_NUMBERS), ("cells", cell, length)])
+        return np.dtype([("head", ">i4", HEAD_NUMBERS), ("cells", _cell(self.form), length)])
 
     def _numbers(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
         cells = rows["cells"]

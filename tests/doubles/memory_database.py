@@ -18,6 +18,7 @@ from psycopg import DataError
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Database, load_queries
+from ingest.store.readings import wire_instant
 from tests.doubles.binary_copy import fields_of, reading_row
 from tests.doubles.memory_runs import RunLogAnswers
 
@@ -332,7 +333,15 @@ class MemoryConnection(RunLogAnswers):
                 if due_at in marks and aligned and quality == 0 and mantissas:
                     key = (meter, profile, group, gateway, epoch, len(mantissas))
                     found.setdefault(key, []).append((due_at, seq, mantissas))
-        return [(*key[:5], *map(list, zip(*rows, strict=True))) for key, rows in found.items()]
+        return [
+            (
+                *key[:5],
+                _wired_array([wire_instant(due_at) for due_at, _, _ in rows]),
+                _wired_array([seq for _, seq, _ in rows]),
+                _wired_array([list(mantissas) for _, _, mantissas in rows]),
+            )
+            for key, rows in found.items()
+        ]
 
     def _kept_digests(self, a: Arguments) -> list[Row]:
         found: dict[Row, list[int]] = {}
@@ -438,6 +447,14 @@ def _require_text(argument: object) -> None:
         argument.encode()
         if "\0" in argument:
             raise DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes")
+
+
+def _wired_array(numbers: Sequence[Any]) -> bytes:
+    """An array of one or two dimensions as PostgreSQL sends it."""
+    lengths = [len(numbers), *([len(numbers[0])] if isinstance(numbers[0], list) else [])]
+    cells = [one for row in numbers for one in row] if len(lengths) == 2 else numbers
+    head = struct.pack(">3i", len(lengths), None in cells, 20) + b"".join(struct.pack(">2i", one, 1) for one in lengths)
+    return head + b"".join(struct.pack(">i", -1) if one is None else struct.pack(">iq", 8, one) for one in cells)
 
 
 def _wired(days: Sequence[tuple[Any, Sequence[int]]], form: str) -> tuple[list[Any] | None, bytes | None]:

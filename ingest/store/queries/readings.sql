@@ -23,12 +23,18 @@ SELECT kind, gateway, epoch, seq, raised_at, detail FROM alarms ORDER BY alarm D
 
 -- name: registers_at
 -- What these meters showed at these marks, one row per meter, gateway and form of its readings. In no order: to sort is
--- a third of the work, and what an index gives is nearly always in order of mark anyway.
-SELECT meter, profile_hash, group_index, gateway, epoch, array_agg(due_at), array_agg(seq), array_agg(mantissas)
-FROM readings
-WHERE meter = ANY (%(meters)s) AND due_at = ANY (%(marks)s) AND aligned AND quality = 0
-  AND cardinality(mantissas) > 0
-GROUP BY meter, profile_hash, group_index, gateway, epoch, cardinality(mantissas);
+-- a third of the work, and what an index gives is nearly always in order of mark anyway. As arrays in the binary form of
+-- the wire, which is what they would be sent in; so they are read as a whole. Meter by meter, so that each stays small.
+SELECT wanted.meter, shown.*
+FROM unnest(%(meters)s::text[]) AS wanted (meter)
+CROSS JOIN LATERAL (
+    SELECT profile_hash, group_index, gateway, epoch,
+        array_send(array_agg(due_at)), array_send(array_agg(seq)), array_send(array_agg(mantissas))
+    FROM readings
+    WHERE readings.meter = wanted.meter AND due_at = ANY (%(marks)s) AND aligned AND quality = 0
+      AND cardinality(mantissas) > 0
+    GROUP BY profile_hash, group_index, gateway, epoch, cardinality(mantissas)
+) AS shown;
 
 -- name: kept_digests
 -- The digests of envelopes whose octets are kept, end to end in order of seq; an envelope that is not kept is left out.

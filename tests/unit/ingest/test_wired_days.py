@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, ArrayDamaged, WiredDays
+from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, ArrayDamaged, WiredDays, wired_numbers
 
 FIRST = date(2026, 3, 28)
 CODES = {ENERGY_FORM: "q", QUALITY_FORM: "h"}
@@ -77,3 +77,37 @@ def test_what_is_no_array_of_slots_is_refused(spoil: object) -> None:
 def test_numbers_keep_their_type_of_the_wire() -> None:
     ((_, numbers),) = wired([[7]], QUALITY_FORM).blocks()
     assert numbers.dtype == np.dtype(">i2")
+
+
+def array(*lengths: int, numbers: Sequence[int | None]) -> bytes:
+    """Any array as PostgreSQL sends it."""
+    head = struct.pack(">3i", len(lengths), None in numbers, 20) + b"".join(
+        struct.pack(">2i", one, 1) for one in lengths
+    )
+    return head + b"".join(struct.pack(">i", -1) if one is None else struct.pack(">iq", 8, one) for one in numbers)
+
+
+@given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=12), st.sampled_from([1, 2, 3]))
+def test_arrays_of_any_dimensions_are_read_as_a_whole(numbers: list[int], width: int) -> None:
+    rows = len(numbers) // width
+    lengths = (rows, width) if rows and width > 1 else (len(numbers),)
+    wanted = np.array(numbers[: rows * width] if len(lengths) == 2 else numbers, np.int64).reshape(lengths)
+    found = wired_numbers("i8", array(*lengths, numbers=wanted.reshape(-1).tolist()))
+    assert found is not None
+    assert found.shape == lengths
+    assert (found == wanted).all()
+
+
+def test_an_array_with_a_void_element_gives_nothing_and_an_empty_one_is_empty() -> None:
+    assert wired_numbers("i8", array(2, numbers=[1, None])) is None
+    empty = wired_numbers("i8", array(numbers=[]))
+    assert empty is not None
+    assert empty.size == 0
+
+
+@pytest.mark.parametrize("spoil", [lambda one: one[:-1], lambda one: one[:-12], lambda one: one + bytes(12)])
+def test_an_array_that_is_cut_or_longer_than_it_says_is_refused(spoil: Callable[[bytes], bytes]) -> None:
+    with pytest.raises(ArrayDamaged):
+        wired_numbers("i8", spoil(array(3, numbers=[1, 2, 3])))
+    with pytest.raises(ArrayDamaged):
+        wired_numbers("i2", array(3, numbers=[1, 2, 3]))
