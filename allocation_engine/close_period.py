@@ -30,7 +30,7 @@ from allocation_engine.shares import split_shared
 from allocation_engine.taxes import taxes_in_force
 from metering.envelope import encode
 
-ENGINE_VERSION = "2"
+ENGINE_VERSION = "3"
 """Rises with every change that can move a fen or change the form of a run."""
 
 
