@@ -78,6 +78,26 @@ def another_served_key(document: Document, chance: random.Random) -> None:
     pool["keys"] = [{"by": ["equal"]}]
 
 
+def another_load_of_a_service(document: Document, chance: random.Random) -> None:
+    next(one for one in pools_of(document) if one["id"] == "boiler")["path"] = ["spare"]
+
+
+def own_use_of_fewer(document: Document, chance: random.Random) -> None:
+    own = next(one for one in pools_of(document) if one["id"] == "own-use")
+    own["units"] = ["u-00000", "u-00003"]
+
+
+def nobody_has_a_weight(document: Document, chance: random.Random) -> None:
+    pool = next(one for one in pools_of(document) if one["id"] == "stairs")
+    pool |= {"rule": "keys", "keys": [{"by": ["persons"], "degree_days": {"series": "tmax", "above": "99"}}]}
+    pool.pop("fallback", None)
+
+
+def a_slip(document: Document, chance: random.Random) -> None:
+    pool = chance.choice([one for one in pools_of(document) if one["rule"] == "keys"])
+    pool["path"] = ["nowhere"]
+
+
 CHANGES: tuple[Callable[[Document, random.Random], None], ...] = (
     another_fallback,
     another_grain,
@@ -90,6 +110,10 @@ CHANGES: tuple[Callable[[Document, random.Random], None], ...] = (
     another_minimum,
     other_services,
     another_served_key,
+    another_load_of_a_service,
+    own_use_of_fewer,
+    nobody_has_a_weight,
+    a_slip,
 )
 
 
