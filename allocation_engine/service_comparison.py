@@ -18,7 +18,7 @@ from allocation_engine.service_costs import (
     ServicesUnsolvable,
     settle_services,
 )
-from allocation_engine.shares import split_shared
+from allocation_engine.shares import SharedPool, share_out
 from metering.identity import PartyId, PoolId
 
 
@@ -34,6 +34,8 @@ def compare_methods(priced: PricedPeriod, rules: Rules) -> Iterator[MethodOutcom
     if services is None:
         return
     own_minor = _own_minor(services, priced, rules)
+    # Methods differ in what a pool costs, not in who has which part of it.
+    shared: dict[PoolId, SharedPool] = {}
     for method in ServiceMethod:
         try:
             costs = settle_services(method, services, own_minor)
@@ -42,8 +44,11 @@ def compare_methods(priced: PricedPeriod, rules: Rules) -> Iterator[MethodOutcom
             continue
         parties: dict[PartyId, int] = defaultdict(int)
         for pool in _pools(services, rules):
-            for line in split_shared(pool, priced, costs[pool.id])[1]:
-                parties[line.party] += line.amount_minor
+            if pool.id not in shared:
+                shared[pool.id] = share_out(pool, priced, costs[pool.id])
+            amounts = shared[pool.id].amounts_of(costs[pool.id].cost_minor)
+            for party, amount in zip(shared[pool.id].parties, amounts.tolist(), strict=True):
+                parties[party] += amount
         charged = tuple((pool, cost.cost_minor) for pool, cost in sorted(costs.items()))
         yield MethodOutcome(method, charged, tuple(sorted(parties.items())), None)
 

@@ -107,6 +107,10 @@ class SharedPool:
         """Amount of each row [minor units]."""
         return self._unranked(self.divided.amounts)
 
+    def amounts_of(self, cost_minor: int) -> Int64Array:
+        """Give what the amounts would be if the pool cost something else."""
+        return self._unranked(divide_rows(cost_minor, self.weights[self._ranked]).amounts)
+
     def energy(self) -> list[Int64Array]:
         """Energy of each row [Wh], band by band, so that each band adds up."""
         found = []

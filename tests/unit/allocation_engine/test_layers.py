@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from allocation_engine.inputs import PeriodInputs
-from allocation_engine.layers import SUM_BITS, Layer, Split, Takers, group_sums, rest_of, times, whole_array
+from allocation_engine.layers import SUM_BITS, Layer, Split, Takers, group_sums, rest_of, roomy, times, whole_array
 from metering.identity import PartyId, UnitId
 
 Make = Callable[..., PeriodInputs]
@@ -69,6 +69,18 @@ def test_products_and_arrays_leave_64_bits_before_they_overflow() -> None:
     edge = 1 << (SUM_BITS // 2)
     assert times(whole_array([edge]), whole_array([edge])).dtype == object
     assert times(whole_array([edge - 1]), whole_array([edge])).dtype == np.int64
+
+
+def test_columns_that_could_add_up_to_more_than_62_bits_are_kept_exactly() -> None:
+    edge = 1 << (SUM_BITS - 1)
+    assert roomy(np.array([[edge - 1, 1], [edge, 2]])).dtype == np.int64
+    grown = roomy(np.array([[edge, 1], [edge, 2]]))
+    assert (grown.dtype, grown.sum(axis=0).tolist()) == (object, [2 * edge, 3])
+    assert roomy(np.full((9, 1), edge)).sum() == 9 * edge
+    # A row of factors multiplies every row, and does not make a column longer.
+    days = np.array([[1 << 20, 1]])
+    assert times(np.full((8, 2), 1 << 38), days).dtype == np.int64
+    assert times(np.full((32, 2), 1 << 38), days).dtype == object
 
 
 def test_a_split_names_the_line_of_its_rest(inputs: PeriodInputs) -> None:
