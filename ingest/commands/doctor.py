@@ -99,12 +99,14 @@ def _database(settings: Settings) -> str:
 def _storage(settings: Settings) -> str:
     """Say how the big tables are laid out; what `metertree maintain` would still have to make is a fault."""
     from ingest.store.database import Database
-    from ingest.store.layout import find_layout, list_parts, list_policies, missing_steps
+    from ingest.store.layout import Layout, find_layout, list_parts, list_policies, missing_steps
     from metering.clock import SystemClock
 
     storage = read_storage(settings)
     with Database(settings.text(DSN), connections=1) as database, database.transaction() as connection:
         layout, missing = find_layout(connection), missing_steps(connection, storage, SystemClock().now())
+        if layout is Layout.ABSENT:
+            raise Unwell("there are no tables yet; run: metertree migrate")
         if missing:
             raise Unwell(f"{len(missing)} steps are missing ({missing[0].what} ...); run: metertree maintain")
         told = [

@@ -148,7 +148,7 @@ def arrange(database: Database, storage: Storage, now: datetime) -> Iterator[str
 
 
 def convert(database: Database, storage: Storage) -> Iterator[str]:
-    """Turn partitions into hypertables, one table at a time; raises LayoutRefused where TimescaleDB is not installed."""
+    """Turn partitions into hypertables, one table at a time; raises LayoutRefused without TimescaleDB."""
     with database.transaction() as connection:
         steps = steps_to_hypertables(connection, storage)
     for step in steps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from ingest.commands import command_modules, doctor
 from ingest.commands.run import LISTED, RunUnknown
 from ingest.config import PREFIX, SERVE_SETTINGS
 from ingest.store.database import DatabaseUnreachable
+from ingest.store.layout import Layout, Parts, Step
 from metering.errors import DocumentError, Fault, MeteringError
 from provisioning.keys import FileSigner, write_signing_key
 from tests.doubles.memory_centre import BOOKED_AT, PERIOD, MemoryCentre, closed_tables
@@ -282,9 +284,35 @@ def test_migrating_says_what_was_applied(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("ingest.store.migrate.migrate", lambda opened: applied if opened is database else None)
+    monkeypatch.setattr("ingest.store.migrate.migrate_schema", lambda opened: applied if opened is database else None)
+    monkeypatch.setattr("ingest.store.layout.arrange", lambda *_: iter(()))
     assert main(["migrate", *DSN]) == 0
     assert capsys.readouterr().out == printed
+
+
+def test_migrating_tells_each_step_of_the_layout(
+    database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ingest.store.migrate.migrate_schema", lambda _: ())
+    monkeypatch.setattr("ingest.store.layout.convert", lambda *_: iter(["readings becomes a hypertable"]))
+    monkeypatch.setattr("ingest.store.layout.arrange", lambda *_: iter(["readings are compressed"]))
+    assert main(["migrate", "--to-hypertables", *DSN]) == 0
+    assert capsys.readouterr().out == "readings becomes a hypertable\nreadings are compressed\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "printed"), [(["readings of 2020-01 are dropped"] * 2, None), ([], "nothing to do\n")]
+)
+def test_maintaining_tells_what_it_did(
+    told: list[str],
+    printed: str | None,
+    database: MemoryDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("ingest.store.retention.maintain", lambda *_: iter(told))
+    assert main(["maintain", *DSN]) == 0
+    assert capsys.readouterr().out == (printed or "".join(f"{what}\n" for what in told))
 
 
 @pytest.mark.parametrize("argv", [["run"], CLOSE, ["site", "import", str(PARK)]])
@@ -340,6 +368,12 @@ def healthy(
     """A call of the doctor where all is well."""
     monkeypatch.setattr("paho.mqtt.client.Client", Broker)
     monkeypatch.setattr("ingest.store.migrate.is_migrated", lambda _: True)
+    july, august = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)
+    parts = (Parts("envelopes", 1, 0, None, None, 0), Parts("readings", 2, 1, july, august, 3_250_000))
+    monkeypatch.setattr("ingest.store.layout.find_layout", lambda _: Layout.HYPERTABLES)
+    monkeypatch.setattr("ingest.store.layout.missing_steps", lambda *_: ())
+    monkeypatch.setattr("ingest.store.layout.list_parts", lambda _: parts)
+    monkeypatch.setattr("ingest.store.layout.list_policies", lambda _: ("readings retention 3 years",))
     monkeypatch.setattr(Broker, "verdict", "Success")
     monkeypatch.setattr(Broker, "refusal", None)
     monkeypatch.setattr(doctor, "BROKER_WAIT_S", 0.01)
@@ -357,15 +391,41 @@ def failed(capsys: pytest.CaptureFixture[str]) -> list[str]:
 def test_a_sound_service_ends_with_0(healthy: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(healthy) == 0
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0] for line in printed] == [
+    assert [line.split(":")[0] for line in printed if line.startswith("✓")] == [
         "✓ profiles",
         "✓ centre key",
         "✓ admin token",
         "✓ database",
+        "✓ storage",
         "✓ broker",
     ]
     assert "20 signs" in printed[2]
-    assert "anyone" in printed[4]
+    assert "anyone" in printed[-1]
+    assert printed[4:8] == [
+        "✓ storage: hypertables",
+        "  envelopes: 1 parts, 0 compressed, 0.0 MB",
+        "  readings: 2 parts, 1 compressed, 3.2 MB, 2026-07-01 to 2026-08-01",
+        "  readings retention 3 years",
+    ]
+
+
+def test_a_partition_to_come_that_is_missing_is_unwell(
+    healthy: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = (Step("readings of 2027-03 get a partition", ""),) * 2
+    monkeypatch.setattr("ingest.store.layout.missing_steps", lambda *_: missing)
+    assert main(healthy) == 1
+    assert failed(capsys) == [
+        "✗ storage: 2 steps are missing (readings of 2027-03 get a partition ...); run: metertree maintain"
+    ]
+
+
+def test_a_database_without_tables_is_unwell(
+    healthy: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ingest.store.layout.find_layout", lambda _: Layout.ABSENT)
+    assert main(healthy) == 1
+    assert failed(capsys) == ["✗ storage: there are no tables yet; run: metertree migrate"]
 
 
 def test_a_short_token_is_unwell(healthy: list[str], capsys: pytest.CaptureFixture[str]) -> None:
