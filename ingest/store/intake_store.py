@@ -110,7 +110,7 @@ class PostgresGroup:
         self._copy("copy_envelopes", _ENVELOPE_TYPES, (_envelope_row(entry) for entry in accepted))
         sweeps = [_sweep_of(entry.sealed) for entry in accepted]
         self._copy_readings(sweeps)
-        days = sorted({day for sweep in sweeps for day in unsettled_days(sweep)})
+        days = sorted(unsettled_days(sweeps))
         if days:
             columns = {"meters": [meter for meter, _ in days], "days": [day for _, day in days]}
             self._execute("add_unsettled_days", columns)

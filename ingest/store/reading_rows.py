@@ -6,7 +6,7 @@ since 2000, an array its dimensions, whether it holds NULLs, its type, its lengt
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date
 
 import numpy as np
@@ -41,15 +41,19 @@ def reading_rows(sweeps: Sequence[Sweep]) -> UInt8Array:
     return rows[:end]
 
 
-def unsettled_days(sweep: Sweep) -> Iterator[tuple[MeterId, date]]:
-    """Give the UTC days for which each meter has a new reading."""
-    mark = sweep.head.mark
-    if mark is not None:
-        day = mark.astimezone(UTC).date()
-        yield from ((meter, day) for meter in meters_of(sweep.roster))
-    else:
-        ended_ms = sweep.readings["ended_ms"].tolist()
-        yield from zip(meters_of(sweep.roster), (from_ms(one).date() for one in ended_ms), strict=True)
+def unsettled_days(sweeps: Iterable[Sweep]) -> set[tuple[MeterId, date]]:
+    """Give each meter and UTC day that has a new reading."""
+    days: set[tuple[MeterId, date]] = set()
+    rosters: set[tuple[bytes, date]] = set()
+    for sweep in sweeps:
+        if sweep.head.mark is not None:
+            rosters.add((sweep.roster, sweep.head.mark.astimezone(UTC).date()))
+        else:
+            ended_ms = sweep.readings["ended_ms"].tolist()
+            days.update(zip(meters_of(sweep.roster), (from_ms(one).date() for one in ended_ms), strict=True))
+    for roster, day in rosters:
+        days.update((meter, day) for meter in meters_of(roster))
+    return days
 
 
 def _owners(sweeps: Sequence[Sweep]) -> tuple[Records, UInt8Array]:

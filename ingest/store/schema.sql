@@ -95,6 +95,7 @@ CREATE TABLE envelopes (
     received_at timestamptz NOT NULL,
     octets bytea NOT NULL
 );
+ALTER TABLE envelopes ALTER COLUMN octets SET STORAGE EXTERNAL;
 CREATE INDEX envelopes_by_seq ON envelopes (gateway, epoch, seq);
 COMMENT ON TABLE envelopes IS
     'The sealed octets as received: the evidence behind every reading. received_at equals that of the ledger row.';

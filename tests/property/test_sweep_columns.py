@@ -107,7 +107,7 @@ def check_same(sweep: Sweep, sealed: Sealed) -> None:
     assert sweep.envelope == sealed.envelope
     assert meters_of(sweep.roster) == [one.meter for one in sealed.envelope.readings]
     assert rows([sweep]) == rows_of(sealed.envelope)
-    assert set(unsettled_days(sweep)) == {
+    assert unsettled_days([sweep]) == {
         (one.meter, (sealed.envelope.mark or one.ended_at).astimezone(UTC).date()) for one in sealed.envelope.readings
     }
 
@@ -307,4 +307,4 @@ def test_days_of_an_unaligned_sweep_are_those_of_its_readings() -> None:
     sent = replace(build_envelope(), mark=None, readings=(build_envelope().readings[0], late))
     (sweep,) = fast(seal(sent, SIGNER))
     assert sweep is not None
-    assert {day.isoformat() for _, day in unsettled_days(sweep)} == {"2026-06-30", "2026-07-01"}
+    assert {day.isoformat() for _, day in unsettled_days([sweep])} == {"2026-06-30", "2026-07-01"}
