@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 LONG_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-intake bench-allocation bench-close lock clean help
+.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-intake bench-allocation bench-close bench-preview lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -61,6 +61,10 @@ bench-allocation: $(READY)
 # Whole closes of four sizes, up to 100,000 meters: half an hour and 15 GiB of disk. UNITS=500,2000 measures these only.
 bench-close: $(READY)
 	$(BIN)/python -m tests.bench.whole_close.run
+
+# A changed rule on a loaded month of 10,000 units, and sharing at 10,000 and 40,000. Takes two minutes.
+bench-preview: $(READY)
+	$(BIN)/python -m tests.bench.preview_speed
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)

@@ -22,6 +22,7 @@ from allocation_engine.pools import DirectRule, MinimumRule, OwnUseRule, Pool, S
 from allocation_engine.pricing import PricedPeriod
 from allocation_engine.readiness import require_ready
 from allocation_engine.rules import Rules
+from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run import Line, PoolResult
 from allocation_engine.run_diff import PartyDiff, RunsNotComparable
 from allocation_engine.service_comparison import service_costs
@@ -133,7 +134,8 @@ class PreviewSession:
     def preview(self, document: Mapping[str, Any]) -> Preview:
         """Say what the rules of `document` (`Rules.document`) would change; faults of the document are the answer."""
         try:
-            return self.compare(self.facts.with_rules(dict(document)))
+            rules = rules_from_document(document, self.facts.names, self.facts.rules)
+            return self.compare(replace(self.facts, rules=rules))
         except DocumentError as error:
             return Preview(self._priced.currency, faults=error.faults)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from allocation_engine.formula.setting import Sources
@@ -81,13 +82,31 @@ def _read(faults: list[Fault], read: Callable[..., list[Row]], path: Path, *colu
         return None
 
 
-def rules_from_document(document: Mapping[str, Any], names: SiteNames) -> Rules:
-    """Read a stored version (`Rules.document`); raises DocumentError."""
+def rules_from_document(document: Mapping[str, Any], names: SiteNames, earlier: Rules | None = None) -> Rules:
+    """Read a stored version (`Rules.document`); raises DocumentError.
+
+    earlier   rules that were read for the same ids: tables of numbers that stand there alike are not read again
+    """
     tariff, pools = (TomlSource(f"stored {name}", document[name], {}) for name in ("tariff", "pools"))
     days = {name: [(str(day), str(text)) for day, text in rows] for name, rows in document["series"].items()}
     numbers = {name: [(a, b, c) for a, b, c in rows] for name, rows in document.get("unit_numbers", {}).items()}
     billed = TomlSource("stored invoices", document["invoices"], {}) if "invoices" in document else None
-    return _rules(tariff, pools, billed, days, numbers, names, Tables(None, document.get("tables", {}), []))
+    known = {} if earlier is None else _alike(document, earlier)
+    return _rules(tariff, pools, billed, days, numbers, names, Tables(None, document.get("tables", {}), []), known)
+
+
+def _alike(document: Mapping[str, Any], earlier: Rules) -> dict[str, UnitNumbers]:
+    """Give the tables of numbers, by name, that mean what they meant in `earlier` rules."""
+    sides = document, earlier.document
+    if group_ids(document["pools"]) != group_ids(earlier.document["pools"]):
+        return {}
+    tables = [{str(one.get("name")): one for one in side["pools"].get("unit_numbers", ())} for side in sides]
+    rows = [side.get("unit_numbers", {}) for side in sides]
+    return {
+        name: numbers
+        for name, numbers in earlier.formulas.numbers.items()
+        if name in tables[0] and all(old.get(name) == new.get(name) for new, old in (tables, rows))
+    }
 
 
 def _source(path: Path, faults: list[Fault]) -> TomlSource:
@@ -106,13 +125,14 @@ def _rules(
     numbers: dict[str, list[NumberText]],
     names: SiteNames,
     tables: Tables,
+    alike: Mapping[str, UnitNumbers] = MappingProxyType({}),
 ) -> Rules:
     faults = tables.faults
     roots = [_root(source, faults) for source in (tariff, pools)]
     invoices = None if billed is None else _root(billed, faults)
     prices = read_prices(roots[0], invoices, names, tables)
     series = _series(roots[1], days)
-    known = _numbers(roots[1], numbers, names, group_ids(pools.content))
+    known = _numbers(roots[1], numbers, names, group_ids(pools.content), alike)
     bands = {one.id: frozenset(band for v in one.versions for band, _ in v.rates) for one in prices.tariffs}
     by_name = {one.name: one for one in series}
     formulas = read_definitions(roots[1], Sources(known, by_name, {}, names.nodes, bands))
@@ -155,14 +175,23 @@ def _series(root: RuleTable, days: dict[str, list[DayText]]) -> tuple[DailySerie
 
 
 def _numbers(
-    root: RuleTable, rows: Mapping[str, list[NumberText]], names: SiteNames, groups: frozenset[str]
+    root: RuleTable,
+    rows: Mapping[str, list[NumberText]],
+    names: SiteNames,
+    groups: frozenset[str],
+    alike: Mapping[str, UnitNumbers],
 ) -> dict[str, UnitNumbers]:
     if not root.has("unit_numbers"):
         return {}
     known = groups | frozenset(map(str, names.units))
     numbers: dict[str, UnitNumbers] = {}
     for table in root.tables("unit_numbers"):
-        one = read_unit_numbers(table, rows.get(str(table.raw("name")), []), known)
+        name = str(table.raw("name"))
+        if name in alike and name not in numbers:
+            table.skip()
+            numbers[name] = alike[name]
+            continue
+        one = read_unit_numbers(table, rows.get(name, []), known)
         if one.name in numbers or one.name in set(Driver):
             table.fault("name", f"{one.name!r} is taken", "give each table a name of its own, no driver's")
         if table.has("file") and one.name not in rows:

@@ -31,10 +31,13 @@ POOL_NODES = ("lift", "stairs", "peak", "lobby", "boiler", "pump", "spare")
 TIMES = {"low": "0.5", "high": "1.75"}
 
 
-def drawn_facts(seed: int, *, units: int = 6, days: int = 2, floors: int = 2) -> Facts:
-    """Draw facts and rules; some units stand empty, some take nothing, some have no area."""
+def drawn_facts(seed: int, *, units: int = 6, days: int = 2, floors: int = 2, wh_max: int | None = None) -> Facts:
+    """Draw facts and rules; some units stand empty, some take nothing, some have no area.
+
+    wh_max   largest energy of a slot; drawn as well if nobody says [Wh]
+    """
     chance = random.Random(seed)
-    inputs = drawn_inputs(chance, seed, units, days)
+    inputs = drawn_inputs(chance, seed, units, days, wh_max)
     names = SiteNames(
         nodes=frozenset(node.id for node in inputs.nodes),
         units={unit.id: unit.node for unit in inputs.units},
@@ -45,12 +48,12 @@ def drawn_facts(seed: int, *, units: int = 6, days: int = 2, floors: int = 2) ->
     return Facts(inputs, rules_from_document(drawn_rules(chance, inputs, days, floors), names), names)
 
 
-def drawn_inputs(chance: random.Random, seed: int, units: int, days: int) -> PeriodInputs:
+def drawn_inputs(chance: random.Random, seed: int, units: int, days: int, wh_max: int | None = None) -> PeriodInputs:
     """Draw energies, areas and tenancies."""
     slots = days * 96
     own = [f"m-{number:05d}" for number in range(units)]
     names = [*own, *POOL_NODES]
-    scale = chance.choice([4, 900, 10**6])
+    scale = chance.choice([4, 900, 10**6]) if wh_max is None else wh_max
     energy = np.random.default_rng(seed).integers(0, scale, (len(names), slots), np.int64)
     energy[chance.randrange(units)] = 0
     areas = [chance.choice([0, 45_0000, 80_5000, chance.randint(1, 10**7)]) for _ in own]

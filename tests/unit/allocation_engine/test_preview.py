@@ -11,7 +11,9 @@ import pytest
 
 from allocation_engine.facts import Facts
 from allocation_engine.preview import PoolSum, PreviewSession
+from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run_diff import RunsNotComparable
+from metering.errors import DocumentError
 from tests.doubles.small_site import drawn_facts
 
 
@@ -67,6 +69,31 @@ def test_rules_with_a_slip_are_answered_with_all_faults(facts: Facts, session: P
 def test_rules_that_cannot_close_the_period_are_refused_in_words(facts: Facts, session: PreviewSession) -> None:
     preview = session.preview(changed(facts, "stairs", **{"from": "2027-01-01"}))
     assert "pool stairs holds from 2027-01-01" in preview.refusal
+
+
+def test_tables_of_numbers_are_read_again_where_they_differ_and_only_there(facts: Facts) -> None:
+    document = copy.deepcopy(dict(facts.rules.document))
+    again = rules_from_document(document, facts.names, facts.rules).formulas.numbers
+    assert all(again[name] is one for name, one in facts.rules.formulas.numbers.items())
+    persons, rated = document["pools"]["unit_numbers"]
+    persons["values"]["nobody"] = "1"
+    rated["values"]["u-00001"] = "-2"
+    found = []
+    for earlier in (None, facts.rules):
+        with pytest.raises(DocumentError) as caught:
+            rules_from_document(document, facts.names, earlier)
+        found.append(caught.value.faults)
+    assert found[0] == found[1]
+    assert len(found[0]) == 2
+
+
+def test_a_new_group_may_be_what_numbers_are_given_for(facts: Facts) -> None:
+    document = copy.deepcopy(dict(facts.rules.document))
+    stages = next(one for one in document["pools"]["pools"] if one["id"] == "lift")["stages"]
+    stages[0]["groups"] = {f"{name}-new": units for name, units in stages[0]["groups"].items()}
+    fresh, again = (rules_from_document(document, facts.names, one).formulas.numbers for one in (None, facts.rules))
+    assert {name: one.days for name, one in fresh.items()} == {name: one.days for name, one in again.items()}
+    assert not any(again[name] is one for name, one in facts.rules.formulas.numbers.items())
 
 
 def test_another_currency_is_no_preview(facts: Facts, session: PreviewSession) -> None:
