@@ -15,12 +15,12 @@ from threading import Event, Thread
 import uvicorn
 
 from device_profiles.catalogue import Catalogue
-from ingest.adapters.mqtt_consumer import MqttConsumer
 from ingest.api.metrics import Metrics
 from ingest.api.service import WebParts, create_app
 from ingest.closing import Closing
 from ingest.config import ServeConfig
 from ingest.intake import Intake
+from ingest.intake_worker import Worker, consumer_of
 from ingest.settlement import Settlement
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
@@ -30,9 +30,7 @@ from metering.errors import MeteringError
 from provisioning.keys import SALT_KEY, FileSigner, make_salt_key
 
 CONNECTIONS = 16
-"""Intake 1, settlement 1, the rest for requests: uvicorn runs handlers in up to 40 threads, which then queue here."""
-CLIENT_ID = "metertree-intake"
-"""Fixed: the broker keeps this session's messages while the service is away."""
+"""Intake 2, settlement 1, the rest for requests: uvicorn runs handlers in up to 40 threads, which then queue here."""
 STOP_S = 10.0
 """Longest wait for a thread to end its work; a settlement of one node takes far less than a second."""
 GRACE_S = 5
@@ -57,10 +55,7 @@ def serve(config: ServeConfig) -> None:
         if not is_migrated(database):
             raise SchemaOutdated("the database is not up to date; run: metertree migrate")
         settlement = Settlement(database, catalogue)
-        broker = config.broker
-        consumer = MqttConsumer(
-            host=broker.host, port=broker.port, user=broker.user, password=broker.password, client_id=CLIENT_ID
-        )
+        consumer = consumer_of(config.broker, Worker.parse(config.intake_share))
         intake = Intake(
             consumer=consumer,
             store=PostgresIntakeStore(database),
@@ -80,7 +75,7 @@ def serve(config: ServeConfig) -> None:
             metrics=metrics,
         )
         loop = SettlementLoop(settlement, metrics, woken, config.settle_every_s)
-        with consumer.running(), _thread("intake", intake.run, stop), _thread("settlement", loop.run, stop):
+        with consumer.running(), _thread("intake", intake.run_ahead, stop), _thread("settlement", loop.run, stop):
             try:
                 _serve_web(parts, config)
             finally:

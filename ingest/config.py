@@ -77,8 +77,13 @@ STORAGE_SETTINGS = (
     *(CHUNK_DAYS, COMPRESS_AFTER_DAYS, LATE_DAYS, MONTHS_AHEAD),
     *(KEEP_READINGS_MONTHS, KEEP_ENVELOPES_MONTHS, KEEP_STATEMENTS_MONTHS),
 )
-BROKER_SETTINGS = (BROKER_HOST, BROKER_PORT, BROKER_USER, BROKER_PASSWORD_FILE)
-SERVE_SETTINGS = (DSN, *BROKER_SETTINGS, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES, SETTLE_EVERY_S)
+BROKER_MQTT = Setting("broker-mqtt", "version of MQTT to speak with the broker, 3.1.1 or 5", "3.1.1")
+INTAKE_SHARE = Setting("intake-share", "which share of the gateways this process takes, k/n: 1/2 and 2/2", "1/1")
+BROKER_SETTINGS = (BROKER_HOST, BROKER_PORT, BROKER_USER, BROKER_PASSWORD_FILE, BROKER_MQTT)
+SERVE_SETTINGS = (
+    *(DSN, *BROKER_SETTINGS, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES, SETTLE_EVERY_S, INTAKE_SHARE),
+)
+INTAKE_SETTINGS = (DSN, *BROKER_SETTINGS, CENTRE_KEY, PROFILES, INTAKE_SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,7 @@ class BrokerConfig:
     port: int
     user: str
     password: str
+    mqtt5: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,7 @@ class ServeConfig:
     port: int
     profiles: Path | None
     settle_every_s: float
+    intake_share: str = "1/1"
 
 
 def add_settings(parser: argparse.ArgumentParser, *settings: Setting) -> None:
@@ -171,7 +178,14 @@ def read_broker_config(settings: Settings) -> BrokerConfig:
         port=settings.port(BROKER_PORT),
         user=settings.text(BROKER_USER),
         password=settings.secret(BROKER_PASSWORD_FILE) if settings.text(BROKER_PASSWORD_FILE) else "",
+        mqtt5=_version(settings.text(BROKER_MQTT)) == "5",
     )
+
+
+def _version(text: str) -> str:
+    if text not in ("3.1.1", "5"):
+        raise SettingInvalid(f"{BROKER_MQTT.flag}: {text!r} is no version of MQTT; give 3.1.1 or 5")
+    return text
 
 
 def read_storage(settings: Settings) -> Storage:
@@ -193,4 +207,5 @@ def read_serve_config(settings: Settings) -> ServeConfig:
         port=settings.port(PORT),
         profiles=Path(profiles) if profiles else None,
         settle_every_s=settings.seconds(SETTLE_EVERY_S),
+        intake_share=settings.text(INTAKE_SHARE),
     )

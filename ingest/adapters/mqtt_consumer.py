@@ -1,24 +1,27 @@
-"""The consumer over MQTT 3.1.1 (paho): acknowledges after the commit, never on arrival.
+"""The consumer over MQTT 3.1.1 or 5 (paho): acknowledges after the commit, never on arrival.
 
 Theory of operation. A persistent session under a fixed client id keeps what arrives while nobody listens. paho's own
-thread reads the socket and only puts messages into a bounded queue; when the queue is full that thread waits, so the
-socket is no longer read and the broker holds the rest. An acknowledgement names a packet id, and packet ids belong to
-one connection: each message carries the generation of its connection, and acknowledgements of older ones are dropped.
-The broker then delivers again, and the ledger knows it for a repeat.
+thread reads the socket and only puts messages into a queue bounded in number and octets; when it is full that thread
+waits, so the socket is no longer read and the broker holds the rest, whatever window it believes in. An
+acknowledgement names a packet id, and packet ids belong to one connection: each message carries the generation of its
+connection, and acknowledgements of older ones are dropped. The broker then delivers again, and the ledger knows it for
+a repeat.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.ports import Arrival
@@ -26,7 +29,13 @@ from metering.errors import MeteringError
 from metering.topics import intake_filter
 
 QUEUE_MAX = 2048
-"""Messages held here, as many as the embedded broker sends before an acknowledgement: 4 MiB at 2 KiB each."""
+"""Messages held here, as many as the embedded broker sends before an acknowledgement. MQTT 5: the Receive Maximum."""
+QUEUE_OCTETS_MAX = 32 << 20
+"""Octets held here: the longest envelopes fill this long before they are 2,048."""
+GROUP_OCTETS_MAX = 4 << 20
+"""Octets given at once: taken apart they need some ten times as much."""
+SESSION_S = 7 * 86400
+"""MQTT 5: how long the broker keeps the session of a worker that is away."""
 KEEPALIVE_S = 60
 RECONNECT_S_MAX = 5
 STEP_S = 0.2
@@ -47,28 +56,79 @@ class Delivery:
     generation: int
 
 
+class Backlog:
+    """Messages on their way from the network thread to intake, bounded in number and in octets."""
+
+    def __init__(self, most: int, octets_max: int) -> None:
+        self._most = most
+        self._octets_max = octets_max
+        self._waiting: deque[Arrival] = deque()
+        self._octets = 0
+        self._changed = threading.Condition()
+
+    def put(self, arrival: Arrival, stopping: threading.Event) -> None:
+        """Add a message; while there is no room, wait, until `stopping` is set."""
+        with self._changed:
+            while self._is_full():
+                if stopping.is_set():
+                    return
+                self._changed.wait(STEP_S)
+            self._waiting.append(arrival)
+            self._octets += len(arrival.octets)
+            self._changed.notify_all()
+
+    def take(self, most: int, octets_max: int, wait_s: float) -> list[Arrival]:
+        """Give what waits, in order: at most `most`, and beyond the first no more than `octets_max`."""
+        taken: list[Arrival] = []
+        octets = 0
+        with self._changed:
+            if not self._waiting:
+                self._changed.wait(wait_s)
+            while self._waiting and len(taken) < most:
+                octets += len(self._waiting[0].octets)
+                if taken and octets > octets_max:
+                    break
+                taken.append(self._waiting.popleft())
+                self._octets -= len(taken[-1].octets)
+            self._changed.notify_all()
+        return taken
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._most or self._octets >= self._octets_max
+
+
 class MqttConsumer:
-    """One intake worker's session with the broker, for one partition or for all.
+    """One intake worker's session with the broker, for some partitions or for all.
 
     client_id   fixed per worker: the broker keeps the session under this name
+    mqtt5       speak MQTT 5, so that the window is agreed upon; brokers that know only 3.1.1 refuse it
     """
 
     def __init__(
-        self, *, host: str, port: int, user: str, password: str, client_id: str, partition: int | None = None
+        self,
+        *,
+        host: str,
+        port: int,
+        user: str,
+        password: str,
+        client_id: str,
+        partitions: Collection[int] | None = None,
+        mqtt5: bool = False,
     ) -> None:
         self._host = host
         self._port = port
-        self._filter = intake_filter(partition)
-        self._arrivals: queue.Queue[Arrival] = queue.Queue(QUEUE_MAX)
+        self._filters = [intake_filter(one) for one in ([None] if partitions is None else sorted(partitions))]
+        self._arrivals = Backlog(QUEUE_MAX, QUEUE_OCTETS_MAX)
         self._generation = 0
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
+        self._mqtt5 = mqtt5
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
-            clean_session=False,
-            protocol=mqtt.MQTTv311,
+            clean_session=None if mqtt5 else False,
+            protocol=mqtt.MQTTv5 if mqtt5 else mqtt.MQTTv311,
             manual_ack=True,
         )
         if user:
@@ -86,7 +146,13 @@ class MqttConsumer:
 
     def start(self) -> None:
         """Begin to connect, and keep connecting until `stop`; does not wait."""
-        self._client.connect_async(self._host, self._port, KEEPALIVE_S)
+        if self._mqtt5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.ReceiveMaximum = QUEUE_MAX
+            properties.SessionExpiryInterval = SESSION_S
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S, clean_start=False, properties=properties)
+        else:
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S)
         self._client.loop_start()
 
     def wait_until_connected(self, seconds: float) -> None:
@@ -111,14 +177,7 @@ class MqttConsumer:
 
     def receive(self, most: int, wait_s: float) -> Sequence[Arrival]:
         """Give at most `most` messages in order of arrival; wait up to `wait_s` [s] for the first."""
-        arrivals: list[Arrival] = []
-        try:
-            arrivals.append(self._arrivals.get(timeout=wait_s))
-            while len(arrivals) < most:
-                arrivals.append(self._arrivals.get_nowait())
-        except queue.Empty:
-            pass
-        return arrivals
+        return self._arrivals.take(most, GROUP_OCTETS_MAX, wait_s)
 
     def publish(self, topic: str, octets: bytes) -> None:
         """Send a receipt at QoS 0: while the connection is away it is lost, and a later one says the same and more."""
@@ -138,11 +197,11 @@ class MqttConsumer:
         if reason.is_failure:
             _log.warning("broker.refused host=%s port=%s: %s", self._host, self._port, reason)
             return
-        client.subscribe(self._filter, qos=1)
+        client.subscribe([(one, 1) for one in self._filters])
 
     def _on_subscribe(self, _client: Any, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
-            _log.error("broker.subscription_refused filter=%s: %s", self._filter, reasons)
+            _log.error("broker.subscription_refused filters=%s: %s", self._filters, reasons)
             return
         self._subscribed.set()
 
@@ -159,9 +218,4 @@ class MqttConsumer:
         except UnicodeDecodeError:
             topic = repr(message._topic)
         arrival = Arrival(topic, bytes(message.payload), Delivery(message.mid, message.qos, self._generation))
-        while not self._stopping.is_set():
-            try:
-                self._arrivals.put(arrival, timeout=STEP_S)
-                return
-            except queue.Full:
-                continue
+        self._arrivals.put(arrival, self._stopping)

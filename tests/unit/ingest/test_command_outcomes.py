@@ -518,7 +518,7 @@ def test_a_service_on_an_old_schema_does_not_start(
     token.write_text("t0ken", encoding="ascii")
     monkeypatch.setattr(app, "Database", lambda *_, **__: database)
     monkeypatch.setattr(app, "is_migrated", lambda _: False)
-    monkeypatch.setattr(app, "MqttConsumer", lambda **_: pytest.fail("the broker was asked"))
+    monkeypatch.setattr(app, "consumer_of", lambda *_: pytest.fail("the broker was asked"))
     assert main(["serve", *DSN, *keys, "--admin-token-file", str(token)]) == 1
     assert "run: metertree migrate" in capsys.readouterr().err
 

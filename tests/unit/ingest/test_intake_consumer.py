@@ -11,6 +11,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.adapters import mqtt_consumer
 from ingest.adapters.mqtt_consumer import Delivery, MqttConsumer
+from ingest.ports import Arrival
 from metering.topics import intake_filter
 
 
@@ -26,9 +27,9 @@ class RecordingClient:
         """Note an acknowledgement."""
         self.acks.append((packet_id, qos))
 
-    def subscribe(self, topic: str, qos: int) -> None:
+    def subscribe(self, filters: list[tuple[str, int]]) -> None:
         """Note a subscription."""
-        self.subscriptions.append((topic, qos))
+        self.subscriptions.extend(filters)
 
     def publish(self, topic: str, octets: bytes, qos: int) -> None:
         """Note a receipt."""
@@ -57,7 +58,7 @@ def client() -> RecordingClient:
 @pytest.fixture
 def consumer(client: RecordingClient) -> MqttConsumer:
     """A consumer that never connects."""
-    made = MqttConsumer(host="127.0.0.1", port=1, user="", password="", client_id="test", partition=7)
+    made = MqttConsumer(host="127.0.0.1", port=1, user="", password="", client_id="test", partitions=[7])
     made._client = client  # type: ignore[assignment]
     return made
 
@@ -164,3 +165,50 @@ def test_a_delivery_names_its_packet_and_connection(consumer: MqttConsumer) -> N
     deliver(consumer, 5)
     (arrival,) = consumer.receive(1, 0)
     assert arrival.delivery == Delivery(packet_id=5, qos=1, generation=1)
+
+
+def test_long_messages_fill_the_queue_by_their_octets_and_come_in_small_groups(
+    consumer: MqttConsumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backlog = mqtt_consumer.Backlog(100, 1000)
+    stopping = threading.Event()
+    stopping.set()
+    for number in range(20):
+        backlog.put(Arrival("t", bytes([number]) * 300), stopping)
+    taken = backlog.take(100, 700, 0)
+    assert [arrival.octets[0] for arrival in taken] == [0, 1]
+    assert [arrival.octets[0] for arrival in backlog.take(100, 700, 0)] == [2, 3]
+    assert backlog.take(100, 700, 0) == []
+
+
+def test_a_message_longer_than_a_group_may_be_comes_alone() -> None:
+    backlog = mqtt_consumer.Backlog(100, 1000)
+    for _ in range(2):
+        backlog.put(Arrival("t", bytes(600)), threading.Event())
+    assert [len(backlog.take(100, 500, 0)) for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize("mqtt5", [False, True])
+def test_the_session_lasts_and_the_window_is_named_where_it_can_be(
+    mqtt5: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = MqttConsumer(host="127.0.0.1", port=1, user="", password="", client_id="test", mqtt5=mqtt5)
+    asked: dict[str, object] = {}
+    monkeypatch.setattr(made._client, "connect_async", lambda *_, **words: asked.update(words))
+    monkeypatch.setattr(made._client, "loop_start", lambda: None)
+    made.start()
+    if not mqtt5:
+        assert asked == {}
+        assert made._client._clean_session is False
+        return
+    assert asked["clean_start"] is False
+    properties = asked["properties"]
+    assert properties.ReceiveMaximum == mqtt_consumer.QUEUE_MAX  # type: ignore[attr-defined]
+    assert properties.SessionExpiryInterval > 86400  # type: ignore[attr-defined]
+
+
+def test_a_worker_of_several_partitions_asks_for_each() -> None:
+    made = MqttConsumer(host="127.0.0.1", port=1, user="", password="", client_id="test", partitions=[9, 3])
+    client = RecordingClient()
+    made._on_connect(client, None, None, CONNECTED, None)  # type: ignore[arg-type]
+    assert client.subscriptions == [(intake_filter(3), 1), (intake_filter(9), 1)]
