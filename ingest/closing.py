@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from allocation_engine.close_period import close_period
+from allocation_engine.collector import collector_paused
 from allocation_engine.commitment import Commitment, commit_run
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import evidence_needed
@@ -85,6 +86,7 @@ class Closing:
     salt_key: bytes
     sealers: int = 1
 
+    @collector_paused()
     def close(
         self,
         site: SiteId,
@@ -148,6 +150,7 @@ class Closing:
         with self.settlement.database.transaction() as connection:
             return party_totals(connection, run)
 
+    @collector_paused()
     def dry_run(self, site: SiteId, period: str) -> Run:
         """Compute what `close` would compute now and store nothing of it; raises what `close` raises."""
         self.settlement.settle_site(site)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from allocation_engine.inputs import Int64Array
 from allocation_engine.kernels import IntArray
 from allocation_engine.sparse_rows import SparseRows
+from ingest.store.wired_days import WiredDays
 
 _INT32 = np.iinfo(np.int32)
 
@@ -26,6 +27,12 @@ class RowFiller:
         if self.rows.dtype == np.int32 and not _INT32.min <= numbers.min() <= numbers.max() <= _INT32.max:
             self.rows = self.rows.astype(np.int64)
         self.rows[row, first : first + numbers.size] = numbers
+
+    def put_days(self, row: int, days: WiredDays, firsts: Int64Array, lengths: Int64Array) -> None:
+        """Put days as they came over the wire into slots of a row; raises ArrayDamaged."""
+        if not days.lay(firsts, lengths, self.rows[row]):
+            self.rows = self.rows.astype(np.int64)
+            days.lay(firsts, lengths, self.rows[row])
 
 
 def sparse_rows(count: int, slot_count: int, kept: Mapping[int, Int64Array]) -> SparseRows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from allocation_engine.intervals import SlotException, SlotQuality
 from allocation_engine.kernels import IntArray
 from allocation_engine.sparse_rows import SparseRows
 from ingest.energy_rows import RowFiller, sparse_rows
-from ingest.store.settled import Settled
+from ingest.store.settled import Settled, SettledPoint
 from ingest.store.wired_days import DaySlots
 from metering.identity import NodeId
 from metering.interval import SLOT, Interval, SiteCalendar
@@ -38,23 +39,21 @@ class SlotMatrix:
         self._counted = frozenset(point for point in counted if point[0] in self._row)
         self._unsettled = set(self._counted)
         self._in_part: dict[tuple[NodeId, Obis], UInt8Array] = {}
+        # Nearly all points have the same days.
+        self._known_places: dict[tuple[date, ...], tuple[Int64Array, Int64Array] | None] = {}
 
     def lay(self, settled: Settled) -> None:
         """Lay what is settled of one point."""
         self.exceptions += ((settled.node, _told(exception, settled.obis)) for exception in settled.exceptions)
         point = settled.node, settled.obis
-        inside = [self._slots[day] for day in settled.days if day in self._slots]
+        places = self._places(settled.days)
+        inside = len(settled.days) if places is not None else sum(day in self._slots for day in settled.days)
         if point not in self._counted or not inside:
             return
         self._unsettled.discard(point)
         row = self._row[settled.node]
-        for first, numbers in self._spans(settled.energies()):
-            if settled.obis == ENERGY_EXPORT:
-                into = self._given.setdefault(row, np.zeros(self._worst.shape[1], np.int64))
-                into[first : first + numbers.size] = numbers
-            else:
-                self._taken.put(row, first, numbers)
-        if len(inside) == len(self._slots) and point not in self._in_part:
+        self._lay_energy(row, settled)
+        if inside == len(self._slots) and point not in self._in_part:
             for first, numbers in self._spans(settled.qualities()):
                 slots = self._worst[row, first : first + numbers.size]
                 np.maximum(slots, numbers.astype(np.uint8), out=slots)
@@ -62,7 +61,8 @@ class SlotMatrix:
         quality = self._in_part.get(point)
         if quality is None:
             quality = self._in_part[point] = np.full(self._worst.shape[1], SlotQuality.MISSING, np.uint8)
-        for first, end in inside:
+        for day in settled.days:
+            first, end = self._slots.get(day, (0, 0))
             quality[first:end] = SlotQuality.MEASURED
         for first, numbers in self._spans(settled.qualities()):
             quality[first : first + numbers.size] = numbers
@@ -85,6 +85,29 @@ class SlotMatrix:
         for (node, _), slots in self._in_part.items():
             np.maximum(self._worst[self._row[node]], slots, out=self._worst[self._row[node]])
         return self._worst
+
+    def _lay_energy(self, row: int, settled: Settled) -> None:
+        if settled.obis != ENERGY_EXPORT and isinstance(settled, SettledPoint):
+            places = self._places(settled.energy_wh.days)
+            if places is not None:
+                self._taken.put_days(row, settled.energy_wh, *places)
+                return
+        for first, numbers in self._spans(settled.energies()):
+            if settled.obis == ENERGY_EXPORT:
+                into = self._given.setdefault(row, np.zeros(self._worst.shape[1], np.int64))
+                into[first : first + numbers.size] = numbers
+            else:
+                self._taken.put(row, first, numbers)
+
+    def _places(self, days: tuple[date, ...]) -> tuple[Int64Array, Int64Array] | None:
+        """Give the first slot of each day and how many it has; None where one of them is not in the period."""
+        if days not in self._known_places:
+            spans = [self._slots.get(day) for day in days]
+            inside = [span for span in spans if span is not None]
+            firsts = np.array([first for first, _ in inside], np.int64)
+            lengths = np.array([end - first for first, end in inside], np.int64)
+            self._known_places[days] = (firsts, lengths) if len(inside) == len(days) else None
+        return self._known_places[days]
 
     def _spans(self, blocks: Iterable[DaySlots]) -> Iterator[tuple[int, npt.NDArray[np.integer]]]:
         """Give the first slot of each block, or of each of its days where they do not follow one another."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from psycopg.types.json import Jsonb
 from allocation_engine.intervals import SlotException
 from ingest.metering_points import RegisterPlace
 from ingest.store.database import Connection, load_queries
-from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, DaySlots, WiredDays
+from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, DaySlots, WiredDays, wired_dates
 from metering.identity import MeterId, NodeId, SiteId
 from metering.obis import Obis
 
@@ -182,6 +183,9 @@ def forget_settled_days(connection: Connection, site: SiteId) -> None:
     connection.execute(load_queries("settled")["forget_settled_days"], {"site": site})
 
 
+_obis = cache(Obis.parse)
+
+
 def settled_points(connection: Connection, site: SiteId, first: date, last: date) -> Iterator[SettledPoint]:
     """Give the settled days of a site from local day `first` to `last`, both included, by node and quantity.
 
@@ -194,10 +198,10 @@ def settled_points(connection: Connection, site: SiteId, first: date, last: date
         ):
             yield SettledPoint(
                 node=NodeId(node),
-                obis=Obis.parse(obis),
-                days=tuple(days),
-                energy_wh=WiredDays(ENERGY_FORM, columns[0] or (), columns[1] or b""),
-                quality=WiredDays(QUALITY_FORM, columns[2] or (), columns[3] or b""),
+                obis=_obis(obis),
+                days=wired_dates(days),
+                energy_wh=WiredDays(ENERGY_FORM, wired_dates(columns[0]), columns[1] or b""),
+                quality=WiredDays(QUALITY_FORM, wired_dates(columns[2]), columns[3] or b""),
                 exceptions=tuple(SlotException.from_document(one) for each in exceptions or () for one in each),
             )
 

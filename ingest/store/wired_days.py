@@ -10,17 +10,21 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from allocation_engine.kernels import Int64Array, IntArray
+from ingest.store.wire_kernels import DAMAGED, LAID, lay_days
 from metering.errors import BooksError
 
 ENERGY_FORM = "i8"
 """bigint[]"""
 QUALITY_FORM = "i2"
 """smallint[]"""
+_EPOCH_ORDINAL = date(2000, 1, 1).toordinal()
 HEAD_NUMBERS = 5
 HEAD_OCTETS = 4 * HEAD_NUMBERS
 _DIMENSIONS, _NULLS, _LENGTH = 0, 1, 3
@@ -51,6 +55,13 @@ def wired_numbers(form: str, octets: bytes) -> npt.NDArray[Any] | None:
     return cells["number"].reshape(lengths or (0,)).astype(form)
 
 
+@lru_cache(maxsize=64)
+def wired_dates(octets: bytes | None) -> tuple[date, ...]:
+    """Read an array of dates; a period has few different ones. None gives none. Raises ArrayDamaged."""
+    numbers = None if octets is None else wired_numbers("i4", octets)
+    return () if numbers is None else tuple(date.fromordinal(_EPOCH_ORDINAL + one) for one in numbers.tolist())
+
+
 def _cell(form: str) -> np.dtype[Any]:
     return np.dtype([("octets", ">i4"), ("number", f">{form}")])
 
@@ -60,8 +71,24 @@ class WiredDays:
     """Days, and the arrays of their slots end to end; `form` is ENERGY_FORM or QUALITY_FORM."""
 
     form: str
-    days: Sequence[date]
+    days: tuple[date, ...]
     octets: bytes
+
+    def lay(self, firsts: Int64Array, lengths: Int64Array, into: IntArray) -> bool:
+        """Put each day's energy into a row, from its first slot on; False if a number needs more bits than there are.
+
+        lengths   how many slots each day has; raises ArrayDamaged where a day has another number of them
+        """
+        if not self.days:
+            return True
+        whole = self.form == ENERGY_FORM and len(self.octets) % 4 == 0
+        words = np.frombuffer(self.octets, ">u4").astype(np.uint32) if whole else np.zeros(0, np.uint32)
+        ended = lay_days(words, firsts, lengths, into)
+        if ended == DAMAGED:
+            raise ArrayDamaged(
+                f"the slots of {self.days[0]} or a day up to {self.days[-1]} are no array of their length"
+            )
+        return ended == LAID
 
     def blocks(self) -> Iterator[DaySlots]:
         """Give the days in blocks of equal length: all at once unless clocks changed; raises ArrayDamaged."""

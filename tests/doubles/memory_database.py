@@ -11,7 +11,7 @@ import struct
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from psycopg import DataError
@@ -278,7 +278,12 @@ class MemoryConnection(RunLogAnswers):
         for point, days in sorted(points.items()):
             noted = [exceptions for *_, exceptions in days if exceptions]
             columns = (_wired([(day[0], day[place]) for day in days], form) for place, form in ((1, "q"), (2, "h")))
-            yield (*point, [day[0] for day in days], *(one for pair in columns for one in pair), noted or None)
+            yield (
+                *point,
+                _wired_dates([day[0] for day in days]),
+                *(one for pair in columns for one in pair),
+                noted or None,
+            )
 
     def _settled_hashes(self, a: Arguments) -> Iterator[Row]:
         for (site, node, obis, day), row in self._tables.settled.items():
@@ -457,13 +462,18 @@ def _wired_array(numbers: Sequence[Any]) -> bytes:
     return head + b"".join(struct.pack(">i", -1) if one is None else struct.pack(">iq", 8, one) for one in cells)
 
 
-def _wired(days: Sequence[tuple[Any, Sequence[int]]], form: str) -> tuple[list[Any] | None, bytes | None]:
+def _wired_dates(days: Sequence[date]) -> bytes:
+    head = struct.pack(">5i", 1, 0, 1082, len(days), 1)
+    return head + b"".join(struct.pack(">2i", 4, (day - date(2000, 1, 1)).days) for day in days)
+
+
+def _wired(days: Sequence[tuple[date, Sequence[int]]], form: str) -> tuple[bytes | None, bytes | None]:
     """The days that are not all 0, and their arrays as PostgreSQL sends them."""
     shown = [(day, numbers) for day, numbers in days if any(numbers)]
     if not shown:
         return None, None
     width = struct.calcsize(f">{form}")
-    return [day for day, _ in shown], b"".join(
+    return _wired_dates([day for day, _ in shown]), b"".join(
         struct.pack(">5i", 1, 0, 20, len(numbers), 1) + b"".join(struct.pack(f">i{form}", width, n) for n in numbers)
         for _, numbers in shown
     )

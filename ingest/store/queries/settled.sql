@@ -35,12 +35,12 @@ WHERE site = %(site)s AND day BETWEEN %(first)s AND %(last)s
 ORDER BY node, obis, day;
 
 -- name: settled_points
--- One row per node and quantity: all its days, and arrays of slots end to end in the binary form of the wire, without the
--- days on which nothing flowed, and without those that were plainly measured throughout.
-SELECT node, obis, array_agg(day ORDER BY day),
-    array_agg(day ORDER BY day) FILTER (WHERE 0 <> ANY (energy)),
+-- One row per node and quantity, all arrays in the binary form of the wire: its days; the days on which anything flowed and
+-- their slots end to end; the days that were not plainly measured throughout and their qualities; what was not normal.
+SELECT node, obis, array_send(array_agg(day ORDER BY day)),
+    array_send(array_agg(day ORDER BY day) FILTER (WHERE 0 <> ANY (energy))),
     string_agg(array_send(energy), ''::bytea ORDER BY day) FILTER (WHERE 0 <> ANY (energy)),
-    array_agg(day ORDER BY day) FILTER (WHERE 0 <> ANY (quality)),
+    array_send(array_agg(day ORDER BY day) FILTER (WHERE 0 <> ANY (quality))),
     string_agg(array_send(quality), ''::bytea ORDER BY day) FILTER (WHERE 0 <> ANY (quality)),
     jsonb_agg(exceptions ORDER BY day) FILTER (WHERE exceptions <> '[]')
 FROM settled_days

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from allocation_engine.intervals import SlotQuality
 from ingest.slot_matrix import SlotMatrix
 from ingest.store.settled import SettledDay, SettledPoint
-from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, WiredDays
+from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, WiredDays, wired_dates
 from metering.identity import NodeId
 from metering.interval import SiteCalendar
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
@@ -44,7 +44,7 @@ def point_of(days: Sequence[SettledDay]) -> SettledPoint:
         (QUALITY_FORM, "h", [(day.day, day.quality) for day in days]),
     ):
         shown, octets = _wired(rows, code)
-        columns.append(WiredDays(form, shown or (), octets or b""))
+        columns.append(WiredDays(form, wired_dates(shown), octets or b""))
     return SettledPoint(days[0].node, days[0].obis, tuple(day.day for day in days), columns[0], columns[1], ())
 
 

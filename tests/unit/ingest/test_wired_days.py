@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, ArrayDamaged, WiredDays, wired_numbers
+from allocation_engine.kernels import IntArray
+from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, ArrayDamaged, WiredDays, wired_dates, wired_numbers
 
 FIRST = date(2026, 3, 28)
 CODES = {ENERGY_FORM: "q", QUALITY_FORM: "h"}
@@ -25,7 +26,7 @@ def wired(rows: Sequence[Sequence[int]], form: str = ENERGY_FORM) -> WiredDays:
         struct.pack(">5i", 1, 0, 20, len(row), 1) + b"".join(struct.pack(f">i{code}", width, one) for one in row)
         for row in rows
     )
-    return WiredDays(form, [FIRST + timedelta(days=number) for number in range(len(rows))], octets)
+    return WiredDays(form, tuple(FIRST + timedelta(days=number) for number in range(len(rows))), octets)
 
 
 def unwired(days: WiredDays) -> dict[date, list[int]]:
@@ -111,3 +112,47 @@ def test_an_array_that_is_cut_or_longer_than_it_says_is_refused(spoil: Callable[
         wired_numbers("i8", spoil(array(3, numbers=[1, 2, 3])))
     with pytest.raises(ArrayDamaged):
         wired_numbers("i2", array(3, numbers=[1, 2, 3]))
+
+
+def laid(days: WiredDays, lengths: Sequence[int], into: IntArray, first: int = 0) -> bool:
+    """Put days one after the other into a row."""
+    firsts = np.cumsum([first, *lengths[:-1]], dtype=np.int64)
+    return days.lay(firsts, np.array(lengths, np.int64), into)
+
+
+@given(st.lists(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=9), max_size=7))
+def test_days_laid_at_once_are_the_days_of_the_blocks(rows: list[list[int]]) -> None:
+    into = np.zeros(2 + sum(map(len, rows)), np.int32)
+    assert laid(wired(rows), list(map(len, rows)), into, 1)
+    assert into.tolist() == [0, *(one for row in rows for one in row), 0]
+
+
+@pytest.mark.parametrize("number", [2**31, -(2**31) - 1, 10**11])
+def test_a_number_of_more_than_32_bits_asks_for_64(number: int) -> None:
+    days = wired([[1, 2], [number, 4]])
+    assert not laid(days, [2, 2], np.zeros(4, np.int32))
+    into = np.zeros(4, np.int64)
+    assert laid(days, [2, 2], into)
+    assert into.tolist() == [1, 2, number, 4]
+
+
+@pytest.mark.parametrize("lengths", [[2, 1], [3, 2], [1, 3], [2, 2, 2]])
+def test_a_day_of_another_length_than_the_calendar_says_is_refused(lengths: list[int]) -> None:
+    with pytest.raises(ArrayDamaged):
+        laid(wired([[1, 2], [3, 4]]), lengths, np.zeros(9, np.int32))
+
+
+@pytest.mark.parametrize("place", [0, 4, 12, 20, -9])
+def test_an_octet_out_of_place_is_refused(place: int) -> None:
+    whole = wired([[1, 2], [3, 4]])
+    octets = bytearray(whole.octets)
+    octets[place] ^= 0x40
+    with pytest.raises(ArrayDamaged):
+        laid(WiredDays(whole.form, whole.days, bytes(octets)), [2, 2], np.zeros(4, np.int64))
+
+
+def test_dates_come_back() -> None:
+    numbers = struct.pack(">2i", 4, -1) + struct.pack(">2i", 4, 9678)
+    octets = struct.pack(">5i", 1, 0, 1082, 2, 1) + numbers
+    assert wired_dates(octets) == (date(1999, 12, 31), date(2026, 7, 1))
+    assert wired_dates(None) == ()
