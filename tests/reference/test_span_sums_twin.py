@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from random import Random
 
 import numpy as np
@@ -43,7 +44,7 @@ def test_cells_are_the_sums_between_edges(seed: int) -> None:
     rows, slots = draw.randint(1, 4), draw.randint(2, 30)
     energy = np.array([[draw.randint(0, 2**31 - 1) for _ in range(slots)] for _ in range(rows)], np.int32)
     edges = np.array(sorted({0, slots, *draw.sample(range(1, slots), draw.randint(0, slots - 1))}))
-    wanted = [[sum(map(int, row[first:end])) for first, end in zip(edges, edges[1:], strict=False)] for row in energy]
+    wanted = [[sum(map(int, row[first:end])) for first, end in itertools.pairwise(edges)] for row in energy]
     assert sum_cells(energy, edges).tolist() == wanted
 
 
