@@ -91,9 +91,7 @@ def registers_at(
         at, seqs, mantissas = (wired_numbers("i8", bytes(octets)) for octets in columns)
         assert at is not None, "a mark is never NULL"
         assert seqs is not None, "a seq is never NULL"
-        yield RegisterColumn(
-            MeterId(meter), bytes(profile_hash), group, GatewayId(gateway), epoch, at, seqs, mantissas
-        )
+        yield RegisterColumn(MeterId(meter), bytes(profile_hash), group, GatewayId(gateway), epoch, at, seqs, mantissas)
 
 
 def wire_instant(instant: datetime) -> int:

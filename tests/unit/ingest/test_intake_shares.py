@@ -18,9 +18,7 @@ def test_every_partition_has_exactly_one_worker(of: int) -> None:
     assert sorted(taken) == list(range(PARTITIONS))
 
 
-@pytest.mark.parametrize(
-    "share", ["", "1", "0/2", "3/2", "1/65", "1/0", "-1/2", "1/2/3", " 1/2", "1/2\n", "٣/٤"]
-)
+@pytest.mark.parametrize("share", ["", "1", "0/2", "3/2", "1/65", "1/0", "-1/2", "1/2/3", " 1/2", "1/2\n", "٣/٤"])
 def test_what_is_no_share_is_refused_with_a_mend(share: str) -> None:
     with pytest.raises(ShareInvalid, match="1/2"):
         Worker.parse(share)
