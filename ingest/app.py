@@ -73,6 +73,7 @@ def serve(config: ServeConfig) -> None:
             admin_token=config.admin_token,
             checks={"database": database.answers, "broker": lambda: consumer.connected},
             metrics=metrics,
+            on_commit=woken.set,
         )
         loop = SettlementLoop(settlement, metrics, woken, config.settle_every_s)
         with consumer.running(), _thread("intake", intake.run_ahead, stop), _thread("settlement", loop.run, stop):

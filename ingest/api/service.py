@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request, Response
 from ingest.api import problems
 from ingest.api.admission import AdminToken
 from ingest.api.desk import DeskRoutes
+from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import Check, health_router
 from ingest.api.metrics import Metrics
@@ -19,8 +20,11 @@ from ingest.api.runs import RunRoutes
 from ingest.api.statements import StatementRoutes
 from ingest.closing import Closing
 from ingest.console.pages import Console
+from ingest.envelope_door import EnvelopeDoor
 from ingest.preview_desk import PreviewDesk
+from ingest.quarantine_desk import QuarantineDesk
 from ingest.store.database import Database
+from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import Clock
 
 
@@ -35,6 +39,7 @@ class WebParts:
     admin_token: str
     checks: Mapping[str, Check]
     metrics: Metrics
+    on_commit: Callable[[], None] = lambda: None
 
 
 def create_app(parts: WebParts) -> FastAPI:
@@ -50,8 +55,22 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
+    app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(Console(parts.database).router())
     return app
+
+
+def _envelope_routes(parts: WebParts) -> EnvelopeRoutes:
+    signer, clock = parts.closing.signer, parts.clock
+    profiles = [profile.hash for profile in parts.closing.settlement.catalogue.profiles]
+    door = EnvelopeDoor(
+        store=PostgresIntakeStore(parts.database),
+        signer=signer,
+        clock=clock,
+        profiles=profiles,
+        on_commit=parts.on_commit,
+    )
+    return EnvelopeRoutes(door, QuarantineDesk(parts.database, signer, clock, profiles))
 
 
 def _counting(

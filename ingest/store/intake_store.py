@@ -71,6 +71,11 @@ class PostgresGroup:
         self._queries = load_queries("intake")
         self._wirings = wirings
 
+    @property
+    def connection(self) -> Connection:
+        """The connection that holds the transaction."""
+        return self._connection
+
     def lock_chains(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> Mapping[GatewayEpoch, ChainState]:
         """Give the chains as stored, with the entries at `seqs`, and hold them until the commit."""
         if not seqs:
@@ -107,6 +112,19 @@ class PostgresGroup:
             return
         accepted = [entry for entry in entries if entry.refused is None]
         self._copy("copy_ledger", _LEDGER_TYPES, (_ledger_row(entry) for entry in entries))
+        if accepted:
+            self._write(accepted)
+
+    def admit(self, entry: Entry) -> None:
+        """Enter an envelope whose place the ledger holds as refused; `lock_chains` has been called for its chain."""
+        head = entry.sealed.head
+        place = {"gateway": head.gateway, "epoch": head.epoch, "seq": head.seq}
+        self._execute("admit_ledger", place)
+        self._execute("admit_head", place | {"mark": head.mark})
+        self._write([entry])
+
+    def _write(self, accepted: Sequence[Entry]) -> None:
+        """Write octets and readings, and mark their days as unsettled."""
         self._copy("copy_envelopes", _ENVELOPE_TYPES, (_envelope_row(entry) for entry in accepted))
         sweeps = [_sweep_of(entry.sealed) for entry in accepted]
         self._copy_readings(sweeps)

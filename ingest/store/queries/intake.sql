@@ -87,3 +87,30 @@ CROSS JOIN LATERAL (
     ORDER BY seq DESC, reason LIMIT %(most)s
 ) AS newest
 ORDER BY gateway, epoch, seq;
+
+-- name: list_kept
+SELECT quarantined, reason, detail, proven, topic, gateway, epoch, seq, first_received_at, last_received_at, times, octets
+FROM quarantine WHERE %(reason)s::text IS NULL OR reason = %(reason)s::text
+ORDER BY quarantined DESC LIMIT %(most)s;
+
+-- name: find_kept
+SELECT quarantined, reason, detail, proven, topic, gateway, epoch, seq, first_received_at, last_received_at, times, octets
+FROM quarantine WHERE quarantined = %(number)s;
+
+-- name: forget_kept
+DELETE FROM quarantine WHERE quarantined = %(number)s;
+
+-- name: reasons_kept
+SELECT reason, count(*) FROM quarantine GROUP BY reason ORDER BY reason;
+
+-- name: find_held
+SELECT digest, refused, received_at FROM ledger
+WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND seq = %(seq)s;
+
+-- name: admit_ledger
+UPDATE ledger SET refused = NULL
+WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND seq = %(seq)s AND refused IS NOT NULL;
+
+-- name: admit_head
+UPDATE chain_heads SET envelopes = envelopes + 1, newest_mark = greatest(newest_mark, %(mark)s::timestamptz)
+WHERE gateway = %(gateway)s AND epoch = %(epoch)s;

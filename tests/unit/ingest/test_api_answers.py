@@ -240,13 +240,14 @@ def test_the_scheme_of_the_token_is_read_in_any_case(centre: MemoryCentre) -> No
     assert answer.status_code == 409
 
 
-def test_every_route_that_writes_asks_for_the_token_or_is_an_enrolment(centre: MemoryCentre) -> None:
+def test_every_route_that_writes_asks_for_the_token_or_for_a_signature(centre: MemoryCentre) -> None:
     described = centre.get("/v1/openapi.json").json()["paths"]
     writing = {path for path, methods in described.items() if set(methods) - {"get"}}
     verbs = ("check", "approve", "publish", "what-if", "shadow", "findings", "preview")
     steps = {f"{RUNS}/{{run}}/{verb}" for verb in verbs}
-    assert writing == {RUNS, *steps, "/v1/install-orders", "/v1/enrolments"}
-    for path in writing - {"/v1/enrolments"}:
+    signed = {"/v1/enrolments", "/v1/envelopes"}
+    assert writing == {RUNS, *steps, "/v1/install-orders", "/v1/quarantine/{number}/replay", *signed}
+    for path in writing - signed:
         assert centre.call("POST", path, json={}).status_code == 401
 
 
