@@ -27,6 +27,8 @@ _SESSION = (
     " -c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
 """The last two lines: the server notices that a client was killed or its machine lost, and frees what that held."""
+SPARE_S = 1.0
+"""Longest wait for a connection that would only save time: a new one takes a few hundredths of a second."""
 _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 
@@ -95,6 +97,21 @@ class Database:
             connection = self._pool.getconn()
         except psycopg.OperationalError as error:
             raise DatabaseUnreachable(f"no connection to the database: {error}") from error
+        try:
+            with connection.transaction():
+                yield connection
+        finally:
+            self._pool.putconn(connection)
+
+    @contextmanager
+    def spare(self) -> Iterator[Connection | None]:
+        """Lend another connection inside a transaction of its own, or None if there is none to spare at once."""
+        self._pool.open()
+        try:
+            connection = self._pool.getconn(SPARE_S)
+        except psycopg.OperationalError:
+            yield None
+            return
         try:
             with connection.transaction():
                 yield connection

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -186,12 +186,27 @@ def forget_settled_days(connection: Connection, site: SiteId) -> None:
 _obis = cache(Obis.parse)
 
 
-def settled_points(connection: Connection, site: SiteId, first: date, last: date) -> Iterator[SettledPoint]:
+def middle_node(connection: Connection, nodes: Sequence[NodeId]) -> NodeId | None:
+    """Give the last node of the first half, in the order of the database; None if there is none."""
+    row = connection.execute(load_queries("settled")["middle_node"], {"nodes": list(nodes)}).fetchone()
+    return None if row is None else row[0]
+
+
+def settled_points(
+    connection: Connection,
+    site: SiteId,
+    first: date,
+    last: date,
+    *,
+    after: NodeId | None = None,
+    until: NodeId | None = None,
+) -> Generator[SettledPoint, None, None]:
     """Give the settled days of a site from local day `first` to `last`, both included, by node and quantity.
 
+    after, until   only nodes after this one, and up to this one included, in the order of the database
     They come while they are read: until the last is taken, the connection serves nothing else.
     """
-    wanted = {"site": site, "first": first, "last": last}
+    wanted = {"site": site, "first": first, "last": last, "after": after, "until": until}
     with connection.cursor() as cursor:
         for node, obis, days, *columns, exceptions in cursor.stream(
             load_queries("settled")["settled_points"], wanted, binary=True

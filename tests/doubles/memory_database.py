@@ -100,6 +100,11 @@ class MemoryDatabase(Database):
             self.tables = kept
             raise
 
+    @contextmanager
+    def spare(self) -> Iterator[Any]:
+        """Lend another connection, which sees the same tables."""
+        yield MemoryConnection(self)
+
     def answers(self) -> bool:
         """Say whether it is there."""
         return not self.is_away and self.refusal is None
@@ -273,7 +278,8 @@ class MemoryConnection(RunLogAnswers):
 
     def _settled_points(self, a: Arguments) -> Iterator[Row]:
         points: dict[Row, list[Row]] = {}
-        for node, obis, *day in self._settled_days(a):
+        after, until = a["after"] or "", a["until"] or "\U0010ffff"
+        for node, obis, *day in (row for row in self._settled_days(a) if after < row[0] <= until):
             points.setdefault((node, obis), []).append(tuple(day))
         for point, days in sorted(points.items()):
             noted = [exceptions for *_, exceptions in days if exceptions]
@@ -284,6 +290,9 @@ class MemoryConnection(RunLogAnswers):
                 *(one for pair in columns for one in pair),
                 noted or None,
             )
+
+    def _middle_node(self, a: Arguments) -> list[Row]:
+        return [(max(sorted(a["nodes"])[: len(a["nodes"]) // 2], default=None),)]
 
     def _settled_hashes(self, a: Arguments) -> Iterator[Row]:
         for (site, node, obis, day), row in self._tables.settled.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,16 +11,17 @@ from typing import Any
 import pytest
 
 from allocation_engine.evidence import PointEvidence, pick_readings
+from ingest.closing import Closing
 from ingest.metering_points import MeteringPoint, metering_points
 from ingest.proving import EvidenceMissing, Needed, prove_points
-from ingest.settlement import Shelf, around, settle_waiting
+from ingest.settlement import Settlement, Shelf, around, settle_waiting
 from ingest.store.database import Connection, Database
 from ingest.store.settled import SettledDay, SettledPoint, settled_days, settled_points
 from metering.identity import MeterId
 from metering.interval import SLOT, Interval
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT
 from tests.doubles.memory_database import MemoryDatabase
-from tests.doubles.park_books import ParkBooks, read_park
+from tests.doubles.park_books import CENTRE, ParkBooks, read_park
 
 FIRST_SLOTS = 96
 SILENT = MeterId("m-u-a201")
@@ -148,3 +150,52 @@ def _lose(books: ParkBooks, connection: Any, gateway: str, seq: int) -> None:
         del books.database.tables.envelopes[gateway, 1, seq]
     else:
         connection.execute("DELETE FROM envelopes WHERE gateway = %s AND seq = %s", (gateway, seq))
+
+
+def closing_of(books: ParkBooks) -> Closing:
+    """Closes the park's books."""
+    return Closing(Settlement(books.database, books.catalogue), CENTRE, bytes(32))
+
+
+def test_a_large_site_is_read_in_two_halves(books: ParkBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+    label = "2026-07-01--2026-07-01"
+    alone = closing_of(books).dry_run(books.site.id, label)
+    lent: list[bool] = []
+    spare = books.database.spare
+
+    @contextmanager
+    def watched() -> Iterator[Any]:
+        with spare() as connection:
+            lent.append(connection is not None)
+            yield connection
+
+    monkeypatch.setattr("ingest.closing.NODES_MANY", 2)
+    monkeypatch.setattr(books.database, "spare", watched)
+    assert closing_of(books).dry_run(books.site.id, label) == alone
+    assert lent == [True]
+
+
+def test_days_settled_within_the_closing_are_read_where_they_can_be_seen(
+    books: ParkBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.closing.NODES_MANY", 2)
+    monkeypatch.setattr(Settlement, "settle_site", lambda *_: 0)
+    run = closing_of(books).dry_run(books.site.id, "2026-07-01--2026-07-01")
+    assert sum(one.net_wh for one in run.balance) > 0
+
+
+def test_where_no_connection_is_to_spare_one_reads_everything(
+    books: ParkBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = closing_of(books).dry_run(books.site.id, "2026-07-01--2026-07-01")
+    monkeypatch.setattr("ingest.closing.NODES_MANY", 2)
+    monkeypatch.setattr(books.database, "spare", lambda: nullcontext(None))
+    assert closing_of(books).dry_run(books.site.id, "2026-07-01--2026-07-01") == alone
+
+
+def test_the_pool_says_at_once_that_it_has_nothing_to_spare(migrated_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ingest.store.database.SPARE_S", 0.05)
+    with Database(migrated_dsn, connections=1) as small, small.transaction(), small.spare() as other:
+        assert other is None
+    with Database(migrated_dsn, connections=2) as large, large.transaction(), large.spare() as other:
+        assert other is not None

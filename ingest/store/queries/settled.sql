@@ -45,8 +45,15 @@ SELECT node, obis, array_send(array_agg(day ORDER BY day)),
     jsonb_agg(exceptions ORDER BY day) FILTER (WHERE exceptions <> '[]')
 FROM settled_days
 WHERE site = %(site)s AND day BETWEEN %(first)s AND %(last)s
+  AND (%(after)s::text IS NULL OR node > %(after)s) AND (%(until)s::text IS NULL OR node <= %(until)s)
 GROUP BY node, obis
 ORDER BY node, obis;
+
+-- name: middle_node
+-- The node in the middle, in the order in which the database keeps texts.
+SELECT max(node) FROM (
+    SELECT node FROM unnest(%(nodes)s::text[]) AS known (node) ORDER BY node LIMIT cardinality(%(nodes)s::text[]) / 2
+) AS first_half;
 
 -- name: settled_hashes
 SELECT obis, day, inputs_hash FROM settled_days
