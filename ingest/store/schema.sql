@@ -270,6 +270,10 @@ CREATE TABLE run_slots (
     quality bytea,
     PRIMARY KEY (run, node)
 );
+ALTER TABLE run_slots
+    ALTER COLUMN imported SET STORAGE EXTERNAL,
+    ALTER COLUMN exported SET STORAGE EXTERNAL,
+    ALTER COLUMN quality SET STORAGE EXTERNAL;
 COMMENT ON TABLE run_slots IS
     'The energy a run was computed from, so that it can be computed again when readings have changed since: '
     'zlib over little-endian int64 Wh by slot, quality one octet by slot; NULL where all are 0.';
@@ -342,6 +346,9 @@ CREATE TABLE statements (
     UNIQUE (run, party),
     CONSTRAINT statements_provable CHECK ((proof IS NULL) <> (bundle IS NULL))
 );
+ALTER TABLE statements
+    ALTER COLUMN octets SET STORAGE EXTERNAL,
+    ALTER COLUMN proof SET STORAGE EXTERNAL;
 COMMENT ON TABLE statements IS
     'octets: the signed statement. proof: that its lines are in the commitment of the run; the file a stranger verifies '
     'is these two with the envelopes they name. bundle: that file, of statements from before. token_hash: opens the '

@@ -67,3 +67,15 @@ def test_the_program_from_before_may_still_store_statements(upgraded: str) -> No
             b"VALUES ('m', 'r', 't-02', 'signed', 'file', now())"
         )
         connection.execute(b"UPDATE statements SET bundle = NULL, proof = 'p' WHERE number = 'm'")
+
+
+def test_what_is_packed_or_all_digests_is_not_compressed(upgraded: str) -> None:
+    with psycopg.connect(upgraded) as connection:
+        found = connection.execute(
+            "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attstorage = 'e' AND attnum > 0 "
+            "AND attrelid IN ('statements'::regclass, 'run_slots'::regclass) ORDER BY 1, 2"
+        )
+        assert found.fetchall() == [
+            *(("run_slots", name) for name in ("exported", "imported", "quality")),
+            *(("statements", name) for name in ("octets", "proof")),
+        ]
