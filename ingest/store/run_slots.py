@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,22 +13,18 @@ from allocation_engine.inputs import Int64Array, PeriodInputs
 from ingest.energy_rows import RowFiller, sparse_rows
 from ingest.store.database import Connection, load_queries
 
-LEVEL = 1
-"""Slots of one node differ little; a higher level costs thrice the time for a tenth of the octets."""
-PACKERS = 2
-"""Threads that pack: zlib lets other threads run."""
-ROWS_AT_ONCE = 512
+_WIDTHS = {1: "<u1", 2: "<u2", 4: "<u4", 8: "<i8"}
+_ZLIB = 0x78
+"""What a zlib stream begins with: how runs were packed before, 64 bits a slot."""
 
 
 def add_slots(connection: Connection, run: str, inputs: PeriodInputs) -> None:
     """Store the slots of a run; call inside the transaction that stores it."""
-    count = len(inputs.nodes)
-    query = load_queries("run_log")["add_slots"]
-    with connection.cursor() as cursor, cursor.copy(query) as copy, ThreadPoolExecutor(PACKERS) as packers:
-        for first in range(0, count, ROWS_AT_ONCE):
-            rows = range(first, min(first + ROWS_AT_ONCE, count))
-            for row, packed in zip(rows, packers.map(partial(_packed_row, inputs), rows), strict=True):
-                copy.write_row((run, inputs.nodes[row].id, *packed))
+    with connection.cursor() as cursor, cursor.copy(load_queries("run_log")["add_slots"]) as copy:
+        copy.set_types(("text", "text", "bytea", "bytea", "bytea"))
+        for row, node in enumerate(inputs.nodes):
+            matrices = (inputs.import_wh, inputs.export_wh, inputs.quality)
+            copy.write_row((run, node.id, *(_packed(matrix[row]) for matrix in matrices)))
 
 
 def with_slots(connection: Connection, run: str, inputs: PeriodInputs) -> PeriodInputs | None:
@@ -45,25 +39,25 @@ def with_slots(connection: Connection, run: str, inputs: PeriodInputs) -> Period
     for row, node in enumerate(inputs.nodes):
         imported, exported, worst = stored[node.id]
         if imported is not None:
-            taken.put(row, 0, _unpacked(imported, "<i8"))
+            taken.put(row, 0, _unpacked(imported, slot_count))
         if exported is not None:
-            given[row] = _unpacked(exported, "<i8").astype(np.int64)
+            given[row] = _unpacked(exported, slot_count).astype(np.int64)
         if worst is not None:
-            quality[row] = _unpacked(worst, "u1")
+            quality[row] = _unpacked(worst, slot_count)
     return replace(inputs, import_wh=taken.rows, export_wh=sparse_rows(count, slot_count, given), quality=quality)
 
 
-def _packed_row(inputs: PeriodInputs, row: int) -> tuple[bytes | None, ...]:
-    return (
-        _packed(inputs.import_wh[row], "<i8"),
-        _packed(inputs.export_wh[row], "<i8"),
-        _packed(inputs.quality[row], "u1"),
-    )
+def _packed(numbers: npt.NDArray[Any]) -> bytes | None:
+    """Give the width and the slots, as narrow as the largest allows: to compress them costs ten times as much."""
+    most = int(numbers.max(initial=0))
+    if not most:
+        return None
+    width = next(width for width in _WIDTHS if most < 1 << 8 * width - (width == 8))
+    return bytes((width,)) + numbers.astype(_WIDTHS[width]).tobytes()
 
 
-def _packed(numbers: npt.NDArray[Any], form: str) -> bytes | None:
-    return zlib.compress(numbers.astype(form).tobytes(), LEVEL) if numbers.any() else None
-
-
-def _unpacked(packed: bytes, form: str) -> npt.NDArray[Any]:
-    return np.frombuffer(zlib.decompress(packed), form)
+def _unpacked(packed: bytes, slot_count: int) -> npt.NDArray[Any]:
+    if packed[0] == _ZLIB:
+        octets = zlib.decompress(packed)
+        return np.frombuffer(octets, _WIDTHS[len(octets) // slot_count])
+    return np.frombuffer(packed, _WIDTHS[packed[0]], offset=1)

@@ -67,7 +67,7 @@ WHERE run = %(run)s AND (%(party)s::text IS NULL OR party = %(party)s)
 ORDER BY publication, line;
 
 -- name: add_slots
-COPY run_slots (run, node, imported, exported, quality) FROM STDIN;
+COPY run_slots (run, node, imported, exported, quality) FROM STDIN (FORMAT BINARY);
 
 -- name: slots
 SELECT node, imported, exported, quality FROM run_slots WHERE run = %(run)s ORDER BY node;
