@@ -35,19 +35,21 @@ from ingest.verify import (
     Proven,
     Reason,
     Rejected,
+    Repeated,
     Rosters,
     Signed,
     admit_content,
     check_signature,
     open_signed,
     read_claim,
+    repeat_of,
 )
 from metering.clock import Clock
 from metering.envelope import Signer, digest_of
 from metering.receipt import Receipt, seal_receipt
 from metering.topics import receipt_topic
 
-Verdict = Proven | Rejected
+Verdict = Proven | Repeated | Rejected
 GROUP_MAX = 256
 """Envelopes per transaction: enough to share one disk flush, few enough to commit within a broker's patience."""
 WAIT_S = 0.5
@@ -163,8 +165,10 @@ class Intake:
             key=lambda item: (item[1].owner, item[1].sealed.head.seq),
         )
         rejected = [(arrival, verdict) for arrival, verdict in judged if isinstance(verdict, Rejected)]
+        repeated = [verdict for _, verdict in judged if isinstance(verdict, Repeated)]
         with self._store.group() as group:
-            entered = _GroupEntry(group, self._profiles, received_at, self._rosters).enter(proven, rejected)
+            entry = _GroupEntry(group, self._profiles, received_at, self._rosters)
+            entered = entry.enter(proven, rejected, repeated)
         self._count(entered.counters, len(arrivals))
         self._send(entered.receipts)
         if entered.counters.accepted:
@@ -175,9 +179,13 @@ class Intake:
         claims = [read_claim(arrival.topic, arrival.octets) for arrival in arrivals]
         made = [claim for claim in claims if not isinstance(claim, Rejected)]
         keys = Keys(self._store.keys({claim.message.key_id for claim in made}, {claim.gateway for claim in made}))
-        checked = [claim if isinstance(claim, Rejected) else check_signature(claim, keys) for claim in claims]
+        known = self._store.digests({place for claim in made if (place := claim.place) is not None})
+        checked = [
+            claim if isinstance(claim, Rejected) else repeat_of(claim, known) or check_signature(claim, keys)
+            for claim in claims
+        ]
         opened = iter(open_signed([one for one in checked if isinstance(one, Signed)]))
-        return [one if isinstance(one, Rejected) else next(opened) for one in checked]
+        return [next(opened) if isinstance(one, Signed) else one for one in checked]
 
     def _divide(self, arrivals: Sequence[Arrival], refusal: StoreRefused) -> None:
         """Find the one envelope that the store will not take, so that it alone goes to quarantine."""
@@ -228,11 +236,19 @@ class _GroupEntry:
         self._quarantined: list[Quarantined] = []
         self._entered = _Entered()
 
-    def enter(self, proven: Sequence[tuple[Arrival, Proven]], rejected: Sequence[tuple[Arrival, Rejected]]) -> _Entered:
+    def enter(
+        self,
+        proven: Sequence[tuple[Arrival, Proven]],
+        rejected: Sequence[tuple[Arrival, Rejected]],
+        repeated: Sequence[Repeated] = (),
+    ) -> _Entered:
         """Write everything; `proven` must be in order of chain and seq."""
         for arrival, rejection in rejected:
             self._quarantine(arrival, rejection)
-        chains = self._lock([one for _, one in proven])
+        chains = self._lock([one for _, one in proven], {one.owner for one in repeated})
+        for repeat in repeated:
+            chains[repeat.owner].count_repeat()
+            self._entered.counters.repeated += 1
         wiring = self._group.wiring({owner.gateway for owner in chains})
         for arrival, one in proven:
             chain = chains[one.owner]
@@ -252,12 +268,11 @@ class _GroupEntry:
         self._advance(chains)
         return self._entered
 
-    def _lock(self, proven: Sequence[Proven]) -> dict[GatewayEpoch, Chain]:
-        seqs: dict[GatewayEpoch, set[int]] = {}
-        bundles: dict[GatewayEpoch, bytes] = {}
+    def _lock(self, proven: Sequence[Proven], others: Collection[GatewayEpoch]) -> dict[GatewayEpoch, Chain]:
+        bundles = dict.fromkeys(others, b"") | {one.owner: one.key.bundle_hash for one in proven}
+        seqs: dict[GatewayEpoch, set[int]] = {owner: set() for owner in sorted(bundles)}
         for one in proven:
-            seqs.setdefault(one.owner, set()).add(one.sealed.head.seq)
-            bundles[one.owner] = one.key.bundle_hash
+            seqs[one.owner].add(one.sealed.head.seq)
         states = self._group.lock_chains({owner: neighbours(wanted) for owner, wanted in seqs.items()})
         return {owner: Chain(state, bundle_hash=bundles[owner]) for owner, state in states.items()}
 

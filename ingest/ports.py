@@ -138,6 +138,12 @@ class IntakeStore(Protocol):
     def keys(self, key_ids: Collection[KeyId], gateways: Collection[GatewayId]) -> Sequence[GatewayKey]:
         """Give every registered key with one of `key_ids` or of one of `gateways`; raises StoreUnreachable."""
 
+    def digests(self, places: Collection[tuple[GatewayEpoch, int]]) -> Mapping[tuple[GatewayEpoch, int], bytes]:
+        """Give SHA-256 of the message that is in the books at each of `places`, chain and seq; raises StoreUnreachable.
+
+        What is refused is not in the books.
+        """
+
     def group(self) -> AbstractContextManager[IntakeGroup]:
         """Open a transaction; leaving it raises StoreUnreachable or StoreRefused if it was not committed."""
 

@@ -18,7 +18,7 @@ from ingest.ports import Arrival, Entry
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresGroup, PostgresIntakeStore
 from ingest.store.quarantine import Kept, find_held, find_kept, forget_kept, list_kept
-from ingest.verify import Proven, Reason, Rejected, admit_content
+from ingest.verify import Proven, Reason, Rejected, admit_content, prove, read_claim
 from metering.clock import Clock
 from metering.envelope import Signer
 from metering.errors import BooksError
@@ -74,13 +74,19 @@ class QuarantineDesk:
         """Try one again; raises NotInQuarantine or StoreUnreachable."""
         kept = self.show(number)
         arrival = Arrival(kept.topic, kept.octets)
-        (verdict,) = self._intake.prove([arrival])
+        verdict = self._judge(arrival)
         if isinstance(verdict, Rejected):
             self._intake.take([arrival], [verdict])
             if verdict.reason != kept.reason:
                 self._forget(number)
             return Replayed(number, Outcome.REFUSED, verdict.reason, verdict.detail)
         return self._enter_in_place(kept, verdict) or self._enter_as_new(kept, arrival, verdict)
+
+    def _judge(self, arrival: Arrival) -> Proven | Rejected:
+        claim = read_claim(arrival.topic, arrival.octets)
+        if isinstance(claim, Rejected):
+            return claim
+        return prove(claim, self._store.keys({claim.message.key_id}, {claim.gateway}))
 
     def _enter_in_place(self, kept: Kept, proven: Proven) -> Replayed | None:
         """Enter it where the ledger holds it as refused; None where the ledger does not know it."""

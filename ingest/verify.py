@@ -22,6 +22,7 @@ from metering.envelope import (
     Sealed,
     Sign1,
     SignatureInvalid,
+    digest_of,
     from_ms,
     head_of,
     open_sealed,
@@ -36,6 +37,9 @@ from provisioning.site import Span
 
 ROSTER_OCTETS_MAX = 4 << 20
 """Names of meters remembered: the ports of a million meters, or one gateway's attempt to fill the memory."""
+
+
+Place = tuple[GatewayEpoch, int]
 
 
 class Reason(StrEnum):
@@ -69,12 +73,21 @@ class Claim:
     """A message that may be an envelope: the gateway its topic names, and its unproven parts.
 
     frame   where its parts lie; None where it is not laid out as a whole envelope
+    head    what it says, unproven; None where that cannot be read
     """
 
     gateway: GatewayId
     octets: bytes
     message: Sign1
     frame: Frame | None
+    head: Head | None = None
+
+    @property
+    def place(self) -> Place | None:
+        """Chain and seq that it claims; None where it does not even claim those of its topic's gateway."""
+        if self.head is None or self.head.gateway != self.gateway:
+            return None
+        return GatewayEpoch(self.head.gateway, self.head.epoch), self.head.seq
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,13 @@ class Proven:
     def owner(self) -> GatewayEpoch:
         """The chain it belongs to."""
         return self.key.owner
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A message that is in the books at its place, octet for octet."""
+
+    owner: GatewayEpoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +145,27 @@ def read_claim(topic: str, octets: bytes) -> Claim | Rejected:
         return Rejected(Reason.TOO_BIG, f"{len(octets)} octets; at most {ENVELOPE_OCTETS_MAX} are allowed")
     try:
         gateway, frame = gateway_of(topic), frame_of(octets)
-        return Claim(gateway, octets, head_of(octets) if frame is None else parse_sign1(frame.sealed_head), frame)
+        if frame is None:
+            return Claim(gateway, octets, head_of(octets), None)
+        message = parse_sign1(frame.sealed_head)
+        return Claim(gateway, octets, message, frame, _head_or_none(message))
     except EnvelopeMalformed as error:
         return Rejected(Reason.MALFORMED, str(error))
     except MeteringError as error:
         return Rejected(Reason.TOPIC_INVALID, str(error))
+
+
+def _head_or_none(message: Sign1) -> Head | None:
+    try:
+        return read_head(message.payload)
+    except EnvelopeMalformed:
+        return None
+
+
+def repeat_of(claim: Claim, digests: Mapping[Place, bytes]) -> Repeated | None:
+    """Say whether this very message is in the books, which hold these `digests`: then it need not be proven again."""
+    place = claim.place
+    return Repeated(place[0]) if place is not None and digests.get(place) == digest_of(claim.octets) else None
 
 
 def check_signature(claim: Claim, keys: Keys) -> Signed | Rejected:
@@ -138,7 +174,8 @@ def check_signature(claim: Claim, keys: Keys) -> Signed | Rejected:
     if isinstance(candidates, Rejected):
         return candidates
     try:
-        return Signed(claim, candidates, read_head(claim.message.require(candidates[0].verifier)))
+        payload = claim.message.require(candidates[0].verifier)
+        return Signed(claim, candidates, claim.head or read_head(payload))
     except SignatureInvalid as error:
         return Rejected(Reason.SIGNATURE_INVALID, str(error))
     except EnvelopeMalformed as error:

@@ -56,6 +56,14 @@ class PostgresIntakeStore:
         with _wrapped_errors(), self._database.transaction() as connection:
             return gateways.keys(connection, key_ids, gateway_ids)
 
+    def digests(self, places: Collection[tuple[GatewayEpoch, int]]) -> Mapping[tuple[GatewayEpoch, int], bytes]:
+        """Give SHA-256 of the message that is in the books at each of `places`; raises StoreUnreachable."""
+        if not places:
+            return {}
+        with _wrapped_errors(), self._database.transaction() as connection:
+            rows = connection.execute(load_queries("intake")["message_digests"], _places(places))
+            return {(GatewayEpoch(GatewayId(row[0]), row[1]), row[2]): bytes(row[3]) for row in rows}
+
     @contextmanager
     def group(self) -> Iterator[IntakeGroup]:
         """Open a transaction; leaving it raises StoreUnreachable or StoreRefused if it was not committed."""
@@ -162,9 +170,7 @@ class PostgresGroup:
         return {owner: tuple(items) for owner, items in found.items()}
 
     def _entries(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> dict[GatewayEpoch, dict[int, LedgerEntry]]:
-        wanted = [(owner.gateway, owner.epoch, seq) for owner, each in seqs.items() for seq in each]
-        names = ("gateways", "epochs", "seqs")
-        columns = {name: [place[index] for place in wanted] for index, name in enumerate(names)}
+        columns = _places([(owner, seq) for owner, each in seqs.items() for seq in each])
         found: dict[GatewayEpoch, dict[int, LedgerEntry]] = {owner: {} for owner in seqs}
         for gateway, epoch, seq, digest, previous_hash in self._execute("ledger_entries", columns):
             owner = GatewayEpoch(GatewayId(gateway), epoch)
@@ -217,6 +223,14 @@ def _wrapped_errors() -> Iterator[None]:
         raise StoreUnreachable(str(error).strip()) from error
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise StoreRefused(str(error).strip()) from error
+
+
+def _places(places: Collection[tuple[GatewayEpoch, int]]) -> dict[str, list[Any]]:
+    return {
+        "gateways": [owner.gateway for owner, _ in places],
+        "epochs": [owner.epoch for owner, _ in places],
+        "seqs": [seq for _, seq in places],
+    }
 
 
 def _columns(chains: Collection[GatewayEpoch]) -> dict[str, list[Any]]:

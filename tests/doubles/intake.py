@@ -18,6 +18,7 @@ from ingest.ports import (
     LedgerEntry,
     Quarantined,
 )
+from metering.envelope import digest_of
 from metering.identity import GatewayId, KeyId, MeterId
 from provisioning.site import Span
 
@@ -54,6 +55,15 @@ class MemoryStore:
     def keys(self, key_ids: Collection[KeyId], gateways: Collection[GatewayId]) -> Sequence[GatewayKey]:
         """Give every registered key with one of `key_ids` or of one of `gateways`."""
         return [key for key in self.registered if key.key_id in key_ids or key.owner.gateway in gateways]
+
+    def digests(self, places: Collection[tuple[GatewayEpoch, int]]) -> Mapping[tuple[GatewayEpoch, int], bytes]:
+        """Give what is in the books."""
+        found = {(owner, seq): self.books.ledger.get(owner, {}).get(seq) for owner, seq in places}
+        return {
+            place: digest_of(entry.sealed.octets)
+            for place, entry in found.items()
+            if entry is not None and entry.refused is None
+        }
 
     @contextmanager
     def group(self) -> Iterator[IntakeGroup]:

@@ -181,6 +181,37 @@ class IntakeContract:
         assert after.heads[GW.owner] == replace(before.heads[GW.owner], repeats=3)
         assert desk.receipts()[0] == desk.receipts()[1]
 
+    def test_a_known_head_over_changed_readings_is_no_repeat(self, desk: Desk) -> None:
+        (first,) = GW.chain(1)
+        desk.take(first)
+        head, (form, seed, readings) = decode_canonical(first.octets)
+        desk.take(Arrival(first.topic, encode([head, [form, seed, readings[1:]]])))
+        desk.take(Arrival(first.topic, first.octets[:-3]))
+        assert desk.reasons() == {"malformed": 2}
+        assert len(desk.harness.see().readings) == 3
+
+    def test_a_repeat_is_not_proven_again(self, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        chain = GW.chain(2)
+        desk.take(chain[0])
+        asked: list[str] = []
+        monkeypatch.setattr("ingest.intake.check_signature", lambda claim, _: asked.append(claim.topic))
+        desk.take(chain[0])
+        assert asked == []
+        assert desk.harness.see().heads[GW.owner].repeats == 1
+
+    def test_a_known_head_with_another_signature_is_no_repeat(self, desk: Desk) -> None:
+        (first,) = GW.chain(1)
+        desk.take(first)
+        head, shown = decode_canonical(first.octets)
+        desk.take(Arrival(first.topic, encode([head[:-1] + bytes([head[-1] ^ 1]), shown])))
+        assert desk.reasons() == {"signature-invalid": 1}
+
+    def test_a_known_envelope_on_the_topic_of_another_is_no_repeat(self, desk: Desk) -> None:
+        (first,) = GW.chain(1)
+        desk.take(first)
+        desk.take(Arrival(OTHER.topic, first.octets))
+        assert desk.reasons() == {"topic-mismatch": 1}
+
     def test_an_envelope_twice_in_one_group_enters_once(self, desk: Desk) -> None:
         (first,) = GW.chain(1)
         desk.take(first, first, first)

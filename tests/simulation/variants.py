@@ -21,7 +21,7 @@ from edge_agent.uplink_loop import UplinkLoop
 from ingest import intake
 from ingest.chain import Chain
 from ingest.ports import ChainAdvance
-from ingest.verify import Claim, Keys, Reason, Rejected, check_signature
+from ingest.verify import Claim, Keys, Proven, Reason, Rejected, Repeated, check_signature
 from metering.envelope import Sealed, chain_digest, parse_sealed, seal
 from metering.interval import SLOT, Interval
 from metering.reading import ReadQuality
@@ -49,11 +49,12 @@ def receipt_before_commit() -> Patches:
     class Hasty(intake.Intake):
         def _commit(self, arrivals: Any, verdicts: Any = None) -> None:
             verdicts = list(zip(arrivals, self.prove(arrivals), strict=True))
-            proven = [item for item in verdicts if not isinstance(item[1], Rejected)]
+            proven = [item for item in verdicts if isinstance(item[1], Proven)]
+            repeated = [item[1] for item in verdicts if isinstance(item[1], Repeated)]
             proven.sort(key=lambda item: (item[1].owner, item[1].sealed.head.seq))
             rejected = [item for item in verdicts if isinstance(item[1], Rejected)]
             with self._store.group() as group:
-                entered = intake._GroupEntry(group, self._profiles, self._clock.now()).enter(proven, rejected)
+                entered = intake._GroupEntry(group, self._profiles, self._clock.now()).enter(proven, rejected, repeated)
                 self._send(entered.receipts)
 
     return {"ingest.intake.Intake": Hasty}

@@ -26,6 +26,15 @@ FROM ledger
 JOIN unnest(%(gateways)s::text[], %(epochs)s::int[], %(seqs)s::bigint[]) AS wanted (gateway, epoch, seq)
     USING (gateway, epoch, seq);
 
+-- name: message_digests
+-- By the time of the ledger, so that only the month in which a message lies is looked at.
+SELECT gateway, epoch, seq, sha256(octets)
+FROM ledger
+JOIN unnest(%(gateways)s::text[], %(epochs)s::int[], %(seqs)s::bigint[]) AS wanted (gateway, epoch, seq)
+    USING (gateway, epoch, seq)
+JOIN envelopes USING (gateway, epoch, seq, received_at)
+WHERE refused IS NULL;
+
 -- name: following
 SELECT seq, digest FROM ledger
 WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND seq > %(seq)s
