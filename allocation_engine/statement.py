@@ -134,6 +134,7 @@ class Sealer:
             warnings=run.warnings,
         )
         self._encoded_alike = {name: encode(part) for name, part in self._alike.alike_to_wire().items()}
+        self._encoded_refs: dict[EnvelopeRef, bytes] = {}
         self._encoded_pools = {pool.id: encode(pool.to_wire()) for pool in self._pools.values()}
 
     @collector_paused()
@@ -152,9 +153,17 @@ class Sealer:
 
     def _octets(self, content: StatementContent) -> bytes:
         """Encode what is the party's own and put it together with what all statements have in common."""
-        own = {name: encode(part) for name, part in content.own_to_wire().items()}
+        own = {name: encode(part) for name, part in content.own_to_wire().items() if name != "evidence"}
         pools = join_list([self._encoded_pools[pool.id] for pool in content.pools])
-        return join_map({**self._encoded_alike, **own, "pools": pools})
+        evidence = join_list([self._encoded_ref(ref) for ref in content.evidence])
+        return join_map({**self._encoded_alike, **own, "pools": pools, "evidence": evidence})
+
+    def _encoded_ref(self, ref: EnvelopeRef) -> bytes:
+        """Encode the place of an envelope once for all statements that name it: neighbours are sealed together."""
+        known = self._encoded_refs.get(ref)
+        if known is None:
+            known = self._encoded_refs[ref] = encode(list(ref))
+        return known
 
     def _content(self, party: PartyId) -> StatementContent:
         run, alike = self._run, self._alike
