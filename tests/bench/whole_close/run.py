@@ -21,7 +21,7 @@ from ingest.embedded.server import running
 from ingest.store.database import Database
 from ingest.store.migrate import migrate
 from metering.clock import SystemClock
-from tests.bench.whole_close.estate import Estate
+from tests.bench.whole_close.estate import UNITS_IN_BUILDING, Estate
 from tests.bench.whole_close.fill import fill
 from tests.bench.whole_close.memory import MemoryWatch
 from tests.doubles.servers import open_folder
@@ -89,27 +89,43 @@ def row(found: dict[str, Any]) -> str:
 STAGES = ("settle", "gather", "compute", "commit", "store", "seal")
 
 
-def page(plan: str, found: list[dict[str, Any]]) -> str:
+def page(plan: str, load: float, found: list[dict[str, Any]]) -> str:
     """Fill in the page."""
     template = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
+    small, large = (next((one for one in found if one["units"] == units), None) for units in (2_000, 40_000))
+    rates = [one["close_s"] / one["meters"] for one in found]
     return template.format(
         day=SystemClock().now().date().isoformat(),
         machine=f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        load=f"{load:.1f}",
         plan=plan,
+        readings=len(Estate(UNITS_IN_BUILDING, plan).marks()) - 1,
         rows="\n".join(map(row, found)),
+        bar_small=_held(small, "close_s", 15, "s"),
+        bar_large=_held(large, "close_s", 90, "s"),
+        bar_memory=_held(large, "tree_mib", 4096, "MiB"),
+        linear=f"{rates[-1] / rates[1]:.2f} x",
     )
+
+
+def _held(found: dict[str, Any] | None, name: str, bar: int, unit: str) -> str:
+    if found is None:
+        return "not measured"
+    return f"{found[name]:,.0f} {unit}, {'held' if found[name] <= bar else 'MISSED'}"
 
 
 def main() -> None:
     """Measure every size and write the page."""
     plan = os.environ.get("PLAN", "tou")
     sizes = [int(size) for size in os.environ.get("UNITS", ",".join(map(str, SIZES))).split(",")]
+    load = os.getloadavg()[0]
+    measure(Estate(UNITS_IN_BUILDING, plan))  # compiles what is not compiled yet
     found = []
     for size in sizes:
         found.append(measure(Estate(size, plan)))
         print(json.dumps(found[-1]), flush=True)
     if tuple(sizes) == SIZES:
-        PAGE.write_text(page(plan, found), encoding="utf-8")
+        PAGE.write_text(page(plan, load, found), encoding="utf-8")
 
 
 if __name__ == "__main__":
