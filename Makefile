@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 LONG_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-intake bench-allocation bench-close bench-preview lock clean help
+.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-intake bench-ingest bench-allocation bench-close bench-preview lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -52,6 +52,11 @@ bench-profiles: $(READY)
 
 bench-intake: $(READY)
 	$(BIN)/python -m tests.bench.intake_throughput
+
+# From the broker to the receipt, against nothing but COPY: five minutes on a machine that does nothing else. Writes
+# docs/performance.md; SCALE=0.1 tries it and writes nothing.
+bench-ingest: $(READY)
+	$(BIN)/python -m tests.bench.ingest.run
 
 # Compares with programs of the extra `bench`, which nothing else needs, so they are not in the lock. Takes ten minutes.
 bench-allocation: $(READY)

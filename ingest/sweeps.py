@@ -102,7 +102,7 @@ def frame_of(octets: bytes) -> Frame | None:
 
 def open_sweeps(messages: Sequence[tuple[bytes, Frame, Head]]) -> list[Sweep | None]:
     """Take apart the readings of all `messages`; None where they are not those that the head's root stands for."""
-    if numba.config.DISABLE_JIT:
+    if getattr(numba.config, "DISABLE_JIT", 0):
         return [None] * len(messages)  # without the compiler records have no attributes: envelopes go the slow way
     if not messages:
         return []

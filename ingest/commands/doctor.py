@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
 from ingest.commands import Subparsers
 from ingest.config import (
@@ -126,15 +127,18 @@ def _broker(settings: Settings) -> str:
     import paho.mqtt.client as mqtt
     from paho.mqtt.enums import CallbackAPIVersion
 
+    from ingest.adapters.broker_limits import SILENT, limits_too_low
+
     config = read_broker_config(settings)
-    verdicts: SimpleQueue[str] = SimpleQueue()
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT_ID, protocol=mqtt.MQTTv311)
+    verdicts: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+    version = mqtt.MQTTv5 if config.mqtt5 else mqtt.MQTTv311
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT_ID, protocol=version)
     client.username_pw_set(config.user or None, config.password or None)
-    client.on_connect = lambda _client, _userdata, _flags, reason, _properties: verdicts.put(str(reason))
+    client.on_connect = lambda _client, _userdata, _flags, reason, told: verdicts.put((str(reason), told))
     try:
         client.connect(config.host, config.port)
         client.loop_start()
-        verdict = verdicts.get(timeout=BROKER_WAIT_S)
+        verdict, told = verdicts.get(timeout=BROKER_WAIT_S)
     except (OSError, Empty) as error:
         raise Unwell(f"{config.host}:{config.port} does not answer: {str(error) or 'no CONNACK'}; start it") from error
     finally:
@@ -142,4 +146,5 @@ def _broker(settings: Settings) -> str:
         client.disconnect()
     if verdict != "Success":
         raise Unwell(f"{config.host}:{config.port} refuses {config.user or 'an anonymous login'}: {verdict}")
-    return f"{config.host}:{config.port} lets {config.user or 'anyone'} in"
+    remarks = "".join(f"\n  ! {remark}" for remark in limits_too_low(told)) if config.mqtt5 else f"; {SILENT}"
+    return f"{config.host}:{config.port} lets {config.user or 'anyone'} in{remarks}"

@@ -35,6 +35,8 @@ from provisioning.site import Span
 
 UNPROVEN_MAX = 2000
 """Unproven messages kept in quarantine: at 256 KiB each at most 0.5 GiB of disk for an attacker."""
+COPY_OCTETS = 256 << 10
+"""Octets handed to libpq at once: it would keep a copy of all that PostgreSQL has not taken yet."""
 REFUSED_MAX = 100
 """Refusals named in a receipt: 3 KiB, so that a receipt stays one packet or two."""
 
@@ -193,7 +195,9 @@ class PostgresGroup:
         with self._connection.cursor() as cursor, cursor.copy(self._queries["copy_readings"]) as copy:
             copy.write(COPY_BEGIN)
             for opened in openings.values():
-                copy.write(reading_rows(opened).data)
+                rows = reading_rows(opened).data
+                for at in range(0, len(rows), COPY_OCTETS):
+                    copy.write(rows[at : at + COPY_OCTETS])
             copy.write(COPY_END)
 
 

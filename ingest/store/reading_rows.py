@@ -116,16 +116,16 @@ def _put_number(rows: UInt8Array, at: int, number: int, octets: int) -> int:
 
 
 @compiled
-def _put_array(rows: UInt8Array, at: int, numbers: Int64Array, known: UInt8Array) -> int:
+def _put_array(rows: UInt8Array, at: int, numbers: Int64Array, known: UInt8Array, first: int, count: int) -> int:
     """Write a field of int8[]."""
     length_at, at = at, at + 4
     begin, missing = at, 0
-    for one in known:
-        missing |= 1 - one
-    at = _put(rows, _put(rows, _put(rows, at, 1 if len(known) else 0, 4), missing, 4), INT8_TYPE, 4)
-    if len(known):
-        at = _put(rows, _put(rows, at, len(known), 4), 1, 4)
-    for place in range(len(known)):
+    for place in range(first, first + count):
+        missing |= 1 - known[place]
+    at = _put(rows, _put(rows, _put(rows, at, 1 if count else 0, 4), missing, 4), INT8_TYPE, 4)
+    if count:
+        at = _put(rows, _put(rows, at, count, 4), 1, 4)
+    for place in range(first, first + count):
         at = _put_number(rows, at, numbers[place], 8) if known[place] else _put(rows, at, -1, 4)
     _put(rows, length_at, at - begin, 4)
     return at
@@ -151,7 +151,6 @@ def _write(
             row = readings[number]
             profile = owner.profiles_at + 32 * row.profile
             due_ms = owner.due_ms if owner.aligned else row.ended_ms
-            items = slice(starts[number], starts[number] + row.mantissas)
             at = _put(rows, at, FIELDS, 2)
             at = _put_octets(rows, at, octets, row.meter_at, row.meter_end)
             at = _put_number(rows, at, 1000 * (due_ms - EPOCH_MS), 8)
@@ -161,7 +160,7 @@ def _write(
             at = _put_number(rows, at, row.quality, 2)
             at = _put_octets(rows, at, texts, profile, profile + 32)
             at = _put_number(rows, at, row.group, 2)
-            at = _put_array(rows, at, numbers[items], known[items])
+            at = _put_array(rows, at, numbers, known, starts[number], row.mantissas)
             at = _put_octets(rows, at, texts, owner.gateway_at, owner.profiles_at)
             at = _put_number(rows, at, owner.epoch, 4)
             at = _put_number(rows, at, owner.seq, 8)

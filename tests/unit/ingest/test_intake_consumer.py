@@ -7,9 +7,11 @@ import threading
 import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.adapters import mqtt_consumer
+from ingest.adapters.broker_limits import limits_too_low
 from ingest.adapters.mqtt_consumer import Delivery, MqttConsumer
 from ingest.ports import Arrival
 from metering.topics import intake_filter
@@ -212,3 +214,22 @@ def test_a_worker_of_several_partitions_asks_for_each() -> None:
     client = RecordingClient()
     made._on_connect(client, None, None, CONNECTED, None)  # type: ignore[arg-type]
     assert client.subscriptions == [(intake_filter(3), 1), (intake_filter(9), 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "remark"),
+    [
+        ("MaximumPacketSize", 65536, "65536"),
+        ("MaximumPacketSize", 1 << 20, ""),
+        ("MaximumQoS", 0, "QoS 1"),
+        ("WildcardSubscriptionAvailable", 0, "wildcard"),
+        ("ReceiveMaximum", 10, ""),
+    ],
+)
+def test_limits_of_a_broker_that_are_too_low_are_named(name: str, told: int, remark: str) -> None:
+    properties = Properties(PacketTypes.CONNACK)  # type: ignore[no-untyped-call]
+    setattr(properties, name, told)
+    found = limits_too_low(properties)
+    assert len(found) == (1 if remark else 0)
+    assert remark in "".join(found)
+    assert limits_too_low(None) == []
