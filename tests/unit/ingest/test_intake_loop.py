@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from threading import Event
 
 import pytest
 
 from ingest.intake import GROUP_MAX, Intake
-from ingest.ports import Arrival, StoreRefused, StoreUnreachable
+from ingest.ports import Arrival, GatewayKey, StoreRefused, StoreUnreachable
 from metering.clock import ManualClock
+from metering.identity import GatewayId, KeyId
 from tests.conftest import SeededSigner
-from tests.doubles.chains import PROFILES, Gateway
+from tests.doubles.chains import METERS, PROFILES, Gateway
 from tests.doubles.intake import MemoryConsumer, MemoryStore
 from tests.doubles.store_harness import NOW, MemoryHarness, wired
 
@@ -154,3 +155,59 @@ def _skipping(store: MemoryStore) -> MemoryStore:
 
     store.faults = Faults(store.faults)
     return store
+
+
+# Proving ahead
+
+
+class ForgetfulStore(MemoryStore):
+    """A store that is away the first times somebody asks it for keys."""
+
+    def __init__(self, away: int) -> None:
+        super().__init__()
+        self.away = away
+
+    def keys(self, key_ids: Collection[KeyId], gateways: Collection[GatewayId]) -> Sequence[GatewayKey]:
+        """Be away, or give the keys."""
+        if self.away:
+            self.away -= 1
+            raise AWAY
+        return super().keys(key_ids, gateways)
+
+
+def run_ahead(store: MemoryStore, chain: Sequence[Arrival]) -> tuple[Intake, StoppingConsumer]:
+    """Let the loop with the second thread take everything."""
+    store.registered, store.wirings = [GW.key], {GW.id: dict(METERS)}
+    stop = PatientEvent()
+    consumer = StoppingConsumer(chain, stop)
+    intake = intake_over(store, consumer)
+    intake.run_ahead(stop)
+    return intake, consumer
+
+
+def test_the_next_group_is_proven_ahead_and_every_group_is_entered_in_order() -> None:
+    store = MemoryStore()
+    chain = GW.chain(3 * GROUP_MAX + 7)
+    intake, consumer = run_ahead(store, [*chain, *chain[:5]])
+    assert sorted(store.books.ledger[GW.owner]) == list(range(1, len(chain) + 1))
+    assert store.books.heads[GW.owner].contiguous_seq == len(chain)
+    assert consumer.acknowledged == [*chain, *chain[:5]]
+    assert (intake.counters.accepted, intake.counters.repeated) == (len(chain), 5)
+
+
+def test_a_group_received_while_the_store_is_away_is_kept_and_proven_later() -> None:
+    store = ForgetfulStore(away=4)
+    chain = GW.chain(GROUP_MAX + 3)
+    intake, consumer = run_ahead(store, chain)
+    assert sorted(store.books.ledger[GW.owner]) == list(range(1, len(chain) + 1))
+    assert consumer.acknowledged == chain
+    assert intake.counters.retries >= 1
+
+
+def test_a_group_ahead_is_not_acknowledged_when_the_loop_ends(store: MemoryStore) -> None:
+    stop = PatientEvent()
+    stop.set()
+    consumer = MemoryConsumer(GW.chain(3))
+    intake_over(store, consumer).run_ahead(stop)
+    assert consumer.acknowledged == []
+    assert store.books.ledger == {}
