@@ -156,6 +156,7 @@ def test_what_a_gateway_seals_is_opened_alike(sent: list[Envelope]) -> None:
         check_same(sweep, sealed)
     together = [sweep for sweep in sweeps if sweep is not None]
     assert rows(together) == [row for envelope in sent for row in rows_of(envelope)]
+    assert unsettled_days(together) == {(row[0], row[1].date()) for row in rows(together)}
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 127, 128, 129, 255, 256, 257, 480, 1000, READINGS_MAX])
