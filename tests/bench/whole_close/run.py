@@ -89,7 +89,7 @@ def row(found: dict[str, Any]) -> str:
 STAGES = ("settle", "gather", "compute", "commit", "store", "seal")
 
 
-def page(plan: str, load: float, found: list[dict[str, Any]]) -> str:
+def page(plan: str, load: float, found: list[dict[str, Any]], flat: dict[str, Any]) -> str:
     """Fill in the page."""
     template = Path(__file__).with_name("page.md").read_text(encoding="utf-8")
     small, large = (next((one for one in found if one["units"] == units), None) for units in (2_000, 40_000))
@@ -101,6 +101,7 @@ def page(plan: str, load: float, found: list[dict[str, Any]]) -> str:
         plan=plan,
         readings=len(Estate(UNITS_IN_BUILDING, plan).marks()) - 1,
         rows="\n".join(map(row, found)),
+        flat=row(flat),
         bar_small=_held(small, "close_s", 15, "s"),
         bar_large=_held(large, "close_s", 90, "s"),
         bar_memory=_held(large, "tree_mib", 4096, "MiB"),
@@ -124,8 +125,10 @@ def main() -> None:
     for size in sizes:
         found.append(measure(Estate(size, plan)))
         print(json.dumps(found[-1]), flush=True)
-    if tuple(sizes) == SIZES:
-        PAGE.write_text(page(plan, load, found), encoding="utf-8")
+    if tuple(sizes) == SIZES and plan == "tou":
+        flat = measure(Estate(SIZES[-1], "flat"))
+        print(json.dumps(flat), flush=True)
+        PAGE.write_text(page(plan, load, found, flat), encoding="utf-8")
 
 
 if __name__ == "__main__":
