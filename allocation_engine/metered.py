@@ -14,7 +14,7 @@ import numpy as np
 
 from allocation_engine.costs import steps_nano
 from allocation_engine.errors import PeriodNotReady
-from allocation_engine.inputs import PeriodInputs
+from allocation_engine.inputs import PeriodInputs, UInt8Array
 from allocation_engine.intervals import SlotQuality
 from allocation_engine.money import to_minor
 from allocation_engine.pools import DirectRule, OwnUseRule, Pool
@@ -77,8 +77,13 @@ class MarkFinder:
     """Says at which marks nodes must be known to price them; almost all nodes are asked for the same ones."""
 
     def __init__(self, inputs: PeriodInputs, rules: Rules) -> None:
-        """Find where bands and tiers of every tariff change, and which nodes are plainly measured."""
-        self._inputs = inputs
+        """Find where bands and tiers of every tariff change, and which nodes are plainly measured.
+
+        Of the inputs only qualities and marks are kept, so that whoever seals statements may let the energies go.
+        """
+        self._rows = {node.id: row for row, node in enumerate(inputs.nodes)}
+        self._quality = inputs.quality
+        self._instant_of = [inputs.mark(index) for index in range(inputs.slot_count + 1)]
         self._changes = {tariff.id: price_changes(tariff, inputs) for tariff in rules.prices.tariffs}
         self._measured = (inputs.quality.max(axis=1, initial=0) == SlotQuality.MEASURED).tolist()
         self._found: dict[tuple[str, tuple[tuple[int, int], ...]], frozenset[int]] = {}
@@ -87,8 +92,9 @@ class MarkFinder:
     def find(self, node: NodeId, tariff: str, spans: tuple[tuple[int, int], ...]) -> frozenset[int]:
         """Give the numbers of the marks at which `node` must be known to price slots first <= slot < end of `spans`."""
         changes = self._changes[tariff]
-        if not self._measured[self._inputs.row(node)]:
-            return frozenset().union(*(span_marks(self._inputs, node, changes, *span) for span in spans))
+        row = self._rows[node]
+        if not self._measured[row]:
+            return frozenset().union(*(_row_marks(self._quality[row], changes, *span) for span in spans))
         if (tariff, spans) not in self._found:
             marks = frozenset().union(*(band_marks(changes, *span) for span in spans))
             self._found[tariff, spans] = marks
@@ -100,7 +106,7 @@ class MarkFinder:
         return self._instants.get(marks) or self._instants_of(marks)
 
     def _instants_of(self, marks: frozenset[int]) -> tuple[datetime, ...]:
-        return tuple(self._inputs.mark(index) for index in sorted(marks))
+        return tuple(self._instant_of[index] for index in sorted(marks))
 
 
 def price_changes(tariff: Tariff, inputs: PeriodInputs) -> set[int]:
@@ -118,9 +124,12 @@ def span_marks(inputs: PeriodInputs, node: NodeId, changes: Iterable[int], first
 
     Both ends, each change of band between them, and both ends of each slot that is not plainly measured.
     """
+    return _row_marks(inputs.quality[inputs.row(node)], changes, first, end)
+
+
+def _row_marks(quality: UInt8Array, changes: Iterable[int], first: int, end: int) -> set[int]:
     marks = band_marks(changes, first, end)
-    quality = inputs.quality[inputs.row(node), first:end]
-    for slot in np.flatnonzero(quality != SlotQuality.MEASURED):
+    for slot in np.flatnonzero(quality[first:end] != SlotQuality.MEASURED):
         marks |= {first + int(slot), first + int(slot) + 1}
     return marks
 
