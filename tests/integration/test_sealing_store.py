@@ -105,6 +105,6 @@ def test_the_energies_are_let_go_before_statements_are_sealed(
         return inputs
 
     monkeypatch.setattr("ingest.closing.gather", watched)
-    close(books, 1, lambda stage, done, of: alive.append(energies[0]() is not None) if stage is Stage.SEAL else None)
+    close(books, 1, lambda *told: alive.append(energies[0]() is not None) if told[0] is Stage.SEAL else None)
     assert len(alive) == 8
     assert not any(alive), "a third of the memory of a large site, held twice by its workers"
