@@ -8,6 +8,7 @@ Should two ever take the same gateway, as while their number is changed, the row
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from threading import Event
@@ -26,6 +27,8 @@ CLIENT_ID = "metertree-intake"
 """The session of a worker that takes everything; worker 2 of 3 adds -2-of-3."""
 CONNECTIONS = 2
 """One to prove, one to commit."""
+SWITCH_S = 0.0005
+"""How long a thread may keep the interpreter: the one that commits shall not wait ten times for the one that proves."""
 _SHARE = re.compile(r"([1-9][0-9]?)/([1-9][0-9]?)\Z")
 
 
@@ -83,7 +86,8 @@ def run_worker(
     stop: Event,
     on_ready: Callable[[Intake], None] = lambda _: None,
 ) -> None:
-    """Take envelopes until `stop` is set."""
+    """Take envelopes until `stop` is set, in a process that does nothing else."""
+    sys.setswitchinterval(SWITCH_S)
     consumer = consumer_of(broker, worker)
     with Database(dsn, connections=CONNECTIONS) as database:
         intake = Intake(

@@ -11,6 +11,7 @@ from threading import Event
 
 from ingest.adapters.mqtt_consumer import MqttConsumer
 from ingest.intake import Intake
+from ingest.intake_worker import SWITCH_S
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import SystemClock
@@ -27,6 +28,7 @@ def most_memory_mb() -> float:
 def main(dsn: str, port: str, client: str) -> None:
     """Run intake until SIGTERM, then print what it cost."""
     stop = Event()
+    sys.setswitchinterval(SWITCH_S)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     consumer = MqttConsumer(host="127.0.0.1", port=int(port), user="centre", password="c", client_id=client)
     with Database(dsn, connections=3) as database, consumer.running():
