@@ -8,20 +8,16 @@ bit, and there is no second thread pool in the program.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from allocation_engine.compiled import compiled
 from allocation_engine.intervals import ROLLOVER_REACH, SlotQuality
 
 Int64Array = npt.NDArray[np.int64]
 IntArray = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 UInt8Array = npt.NDArray[np.uint8]
 BoolArray = npt.NDArray[np.bool_]
-Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 MAGNITUDE_BITS = 62
 """Amounts and sums of weights stay below 2^62, so that a doubled remainder still fits 63 bits."""
@@ -42,17 +38,7 @@ MISSING = int(SlotQuality.MISSING)
 HELD = int(SlotQuality.HELD)
 
 
-def _compiled(kernel: Kernel) -> Kernel:
-    compiled: Any
-    try:
-        compiled = numba.njit(cache=True, nogil=True)(kernel)
-    except RuntimeError:
-        # Neither the package nor the home can be written: compile anew in each process instead.
-        compiled = numba.njit(nogil=True)(kernel)
-    return cast(Kernel, compiled)
-
-
-@_compiled
+@compiled
 def group_energy(
     energy_wh: Int64Array, group_of_slot: Int64Array, band_of_slot: Int64Array, group_count: int, band_count: int
 ) -> Int64Array:
@@ -70,7 +56,7 @@ def group_energy(
     return sums
 
 
-@_compiled
+@compiled
 def split_amount(amount: int, weights: Int64Array, total: int) -> tuple[Int64Array, Int64Array]:
     """Divide amount x weight by total for each weight, exactly, though the product needs 124 bits.
 
@@ -105,7 +91,7 @@ def split_amount(amount: int, weights: Int64Array, total: int) -> tuple[Int64Arr
     return quotients, remainders
 
 
-@_compiled
+@compiled
 def difference_rows(
     registers: IntArray,
     multipliers: IntArray,
@@ -141,7 +127,7 @@ def difference_rows(
                 slots[slot] *= multipliers[row]
 
 
-@_compiled
+@compiled
 def climb_row(
     registers: IntArray, multiplier: int, modulus: int, power_max_w: int, energy: IntArray, quality: UInt8Array
 ) -> None:
@@ -179,7 +165,7 @@ def climb_row(
         before = mark
 
 
-@_compiled
+@compiled
 def fold_rows(
     energy_wh: IntArray,
     start: int,
@@ -232,7 +218,7 @@ def fold_rows(
             at += 1
 
 
-@_compiled
+@compiled
 def gross_up(
     places: Int64Array,
     upper: Int64Array,
@@ -300,7 +286,7 @@ def gross_up(
             rest[2, slot] += low
 
 
-@_compiled
+@compiled
 def sum_rows(
     energy_wh: IntArray,
     rows: Int64Array,
@@ -329,7 +315,7 @@ def sum_rows(
             sums[span, bands[run]] += wh
 
 
-@_compiled
+@compiled
 def weigh_rows(
     energy_wh: IntArray,
     start: int,
@@ -388,7 +374,7 @@ def weigh_rows(
         span = beside + 1
 
 
-@_compiled
+@compiled
 def mix_rows(
     weights: Int64Array,
     groups: Int64Array,
@@ -450,7 +436,7 @@ def mix_rows(
                 whole[bound, row] -= 1 << 62
 
 
-@_compiled
+@compiled
 def peak_rows(
     energy_wh: IntArray,
     rows: Int64Array,
@@ -481,7 +467,7 @@ def peak_rows(
             peaks[entry, span] = most
 
 
-@_compiled
+@compiled
 def add_rows(
     energy_wh: IntArray, rows: Int64Array, starts: Int64Array, ends: Int64Array, first: int, end: int, sums: Int64Array
 ) -> None:

@@ -7,17 +7,16 @@ and notes where each field lies. Compiled code indexes without checks, so every 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from allocation_engine.compiled import compiled
 
 UInt8Array = npt.NDArray[np.uint8]
 Int64Array = npt.NDArray[np.int64]
 Records = npt.NDArray[Any]
-Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 SWEEP = np.dtype(
     [(name, np.int64) for name in ("seed_at", "readings_at", "end", "first", "count", "profiles", "sealed_ms", "ok")]
@@ -37,27 +36,14 @@ UINT, NEGATIVE, OCTETS, TEXT, ARRAY, SIMPLE = 0, 1, 2, 3, 4, 7
 NULL = 22
 
 
-def compiled(kernel: Kernel) -> Kernel:
-    """Compile `kernel`, kept on disk where that can be written; it lets other threads run.
-
-    What is kept does not notice a change in another module, so a kernel calls only kernels of its own module.
-    """
-    made: Any
-    try:
-        made = numba.njit(cache=True, nogil=True)(kernel)
-    except RuntimeError:
-        made = numba.njit(nogil=True)(kernel)
-    return cast(Kernel, made)
-
-
 @compiled
 def _head(octets: UInt8Array, at: int, end: int) -> tuple[int, int, int]:
     """Read the head of a CBOR item in its shortest form: major type, argument, what follows; -1 where it is not one."""
     if at >= end:
         return -1, 0, end
-    major, low = octets[at] >> 5, octets[at] & 31
+    major, low = int(octets[at] >> 5), int(octets[at] & 31)
     if low < 24:
-        return int(major), int(low), at + 1
+        return major, low, at + 1
     if low > 27:
         return -1, 0, end
     size = 1 << (low - 24)
@@ -70,7 +56,7 @@ def _head(octets: UInt8Array, at: int, end: int) -> tuple[int, int, int]:
     least = 24 if size == 1 else 1 << (4 * size)
     if argument < least:
         return -1, 0, end
-    return int(major), argument, at + 1 + size
+    return major, argument, at + 1 + size
 
 
 @compiled

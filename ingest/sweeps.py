@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
 
-import numba
 import numpy as np
 
 from ingest.sweep_kernels import READING, SWEEP, Records, UInt8Array, name_meters, read_sweeps
@@ -70,6 +69,11 @@ class Sweep:
         return parse_sealed(self.octets).envelope
 
     @property
+    def is_whole(self) -> bool:
+        """Say whether its readings are laid out as they must be, to the last octet."""
+        return bool(self.columns.sweeps[self.place]["ok"])
+
+    @property
     def readings(self) -> Records:
         """The rows of its readings."""
         sweep = self.columns.sweeps[self.place]
@@ -102,28 +106,36 @@ def frame_of(octets: bytes) -> Frame | None:
 
 def open_sweeps(messages: Sequence[tuple[bytes, Frame, Head]]) -> list[Sweep | None]:
     """Take apart the readings of all `messages`; None where they are not those that the head's root stands for."""
-    if getattr(numba.config, "DISABLE_JIT", 0):
-        return [None] * len(messages)  # without the compiler records have no attributes: envelopes go the slow way
     if not messages:
         return []
+    sweeps = _take_apart(messages)
+    columns = sweeps[0].columns
+    roots = tree_roots(columns.octets, columns.sweeps, columns.readings)
+    return [
+        sweep if sweep.is_whole and (root.tobytes() if sweep.head.count else _EMPTY_ROOT) == sweep.head.root else None
+        for sweep, root in zip(sweeps, roots, strict=True)
+    ]
+
+
+def sweep_of(sealed: Sealed) -> Sweep | None:
+    """Take apart what was opened as objects, whose root is known to hold; None where columns cannot hold it."""
+    frame = frame_of(sealed.octets)
+    sweep = None if frame is None else _take_apart([(sealed.octets, frame, sealed.head)])[0]
+    return sweep if sweep is not None and sweep.is_whole else None
+
+
+def _take_apart(messages: Sequence[tuple[bytes, Frame, Head]]) -> list[Sweep]:
     octets = np.frombuffer(b"".join(one for one, _, _ in messages), np.uint8)
     sweeps = _layout(messages)
     readings = np.zeros(int(sweeps["count"].sum()), READING)
     read_sweeps(octets, sweeps, readings)
-    roots = [
-        root.tobytes() if count else _EMPTY_ROOT
-        for root, count in zip(tree_roots(octets, sweeps, readings), sweeps["count"].tolist(), strict=True)
-    ]
     names, ends = np.empty(2 * len(octets), np.uint8), np.empty(len(sweeps), np.int64)
     name_meters(octets, sweeps, readings, names, ends)
-    columns = Columns(octets, sweeps, readings)
-    written, ok = names[: ends[-1]].tobytes(), sweeps["ok"].tolist()
-    spans = list(pairwise([0, *ends.tolist()]))
+    columns, written = Columns(octets, sweeps, readings), names[: ends[-1]].tobytes()
+    spans = pairwise([0, *ends.tolist()])
     return [
-        Sweep(message, digest_of(frame.sealed_head), head, columns, place, written[slice(*spans[place])])
-        if ok[place] and roots[place] == head.root
-        else None
-        for place, (message, frame, head) in enumerate(messages)
+        Sweep(message, digest_of(frame.sealed_head), head, columns, place, written[slice(*span)])
+        for place, ((message, frame, head), span) in enumerate(zip(messages, spans, strict=True))
     ]
 
 

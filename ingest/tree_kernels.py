@@ -12,7 +12,8 @@ from math import isqrt
 import numpy as np
 import numpy.typing as npt
 
-from ingest.sweep_kernels import Int64Array, Records, UInt8Array, compiled
+from allocation_engine.compiled import compiled
+from ingest.sweep_kernels import Int64Array, Records, UInt8Array
 
 UInt32Array = npt.NDArray[np.uint32]
 LANES = 128

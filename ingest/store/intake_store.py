@@ -29,7 +29,7 @@ from ingest.ports import (
 from ingest.store import gateways, sites
 from ingest.store.database import Connection, Database, DatabaseUnreachable, load_queries
 from ingest.store.reading_rows import COPY_BEGIN, COPY_END, reading_rows, unsettled_days
-from ingest.sweeps import Opened, Sweep, frame_of, open_sweeps
+from ingest.sweeps import Opened, Sweep, sweep_of
 from metering.identity import GatewayId, KeyId, MeterId, SiteId
 from provisioning.site import Span
 
@@ -257,8 +257,7 @@ def _sweep_of(sealed: Opened) -> Sweep:
     """Give its columns to an envelope that was opened as objects."""
     if isinstance(sealed, Sweep):
         return sealed
-    frame = frame_of(sealed.octets)
-    (sweep,) = [None] if frame is None else open_sweeps([(sealed.octets, frame, sealed.head)])
+    sweep = sweep_of(sealed)
     if sweep is None:
         raise StoreRefused(f"seq {sealed.head.seq} of {sealed.head.gateway} cannot be taken apart into columns")
     return sweep

@@ -11,7 +11,8 @@ from datetime import UTC, date
 
 import numpy as np
 
-from ingest.sweep_kernels import Int64Array, Records, UInt8Array, compiled, take_mantissas
+from allocation_engine.compiled import compiled
+from ingest.sweep_kernels import Int64Array, Records, UInt8Array, take_mantissas
 from ingest.sweeps import Columns, Sweep, meters_of
 from metering.envelope import from_ms, to_ms
 from metering.identity import MeterId

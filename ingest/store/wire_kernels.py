@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from allocation_engine.compiled import compiled
 from allocation_engine.kernels import Int64Array, IntArray
 
 UInt32Array = npt.NDArray[np.uint32]
@@ -15,7 +15,7 @@ HEAD_WORDS = 5
 CELL_WORDS = 3
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def lay_days(words: UInt32Array, firsts: Int64Array, lengths: Int64Array, into: IntArray) -> int:
     """Put arrays of bigint that lie end to end into slots of a row.
 

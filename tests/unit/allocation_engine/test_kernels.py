@@ -1,16 +1,13 @@
-"""The compiled layer itself: what it does where nothing can be cached."""
+"""Kernels that divide and sum, beside plain arithmetic; threads and compilation change nothing."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from typing import Any
 
 import numpy as np
-import pytest
 
-from allocation_engine import kernels
 from allocation_engine.kernels import group_energy, split_amount
 
 PROGRAM = """
@@ -40,17 +37,6 @@ def test_thread_count_and_compilation_change_nothing() -> None:
     plain = run_with(NUMBA_DISABLE_JIT="1")
     assert run_with(NUMBA_NUM_THREADS="1") == plain
     assert run_with(NUMBA_NUM_THREADS="2") == plain
-
-
-def test_where_nothing_can_be_cached_kernels_compile_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    def njit(*, nogil: bool, cache: bool = False) -> Any:
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        assert nogil
-        return lambda kernel: kernel
-
-    monkeypatch.setattr(kernels.numba, "njit", njit)
-    assert kernels._compiled(sum)([1, 2]) == 3
 
 
 def test_an_amount_divides_exactly_although_the_product_has_124_bits() -> None:
