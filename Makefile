@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 LONG_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-intake bench-ingest bench-allocation bench-close bench-preview lock clean help
+.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-ingest bench-allocation bench-close bench-preview lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -21,6 +21,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m allocation_engine.warm_up
+	$(BIN)/python -m ingest.warm_up
 	@touch $(READY)
 
 demo: $(READY)
@@ -49,9 +50,6 @@ test-long: $(READY)
 
 bench-profiles: $(READY)
 	$(BIN)/python tests/bench/device_profiles_speed.py
-
-bench-intake: $(READY)
-	$(BIN)/python -m tests.bench.intake_throughput
 
 # From the broker to the receipt, against nothing but COPY: five minutes on a machine that does nothing else. Writes
 # docs/performance.md; SCALE=0.1 tries it and writes nothing.

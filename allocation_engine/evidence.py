@@ -7,10 +7,14 @@ register epoch), only the readings at both ends matter; so a month needs some hu
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from itertools import repeat
+from typing import NamedTuple, overload
+
+import numpy as np
+import numpy.typing as npt
 
 from metering.identity import GatewayId, MeterId, NodeId
 from metering.obis import Obis
@@ -40,6 +44,52 @@ class PointReading:
     meter: MeterId
     register_wh: int
     envelope: EnvelopeRef | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweeps:
+    """The marks at which some meters were read together, and the envelope of each; the readings of all share it."""
+
+    marks: tuple[datetime, ...]
+    envelopes: tuple[EnvelopeRef, ...]
+
+
+class SweptReadings(Sequence[PointReading]):
+    """Readings of one meter, one in each of `sweeps`, as a column: a large site has millions of them.
+
+    registers_wh   shape (marks,), int64 [Wh]
+    """
+
+    __slots__ = ("meter", "registers_wh", "sweeps")
+
+    def __init__(self, sweeps: Sweeps, meter: MeterId, registers_wh: npt.NDArray[np.int64]) -> None:
+        self.sweeps = sweeps
+        self.meter = meter
+        self.registers_wh = registers_wh
+
+    def __len__(self) -> int:
+        return len(self.sweeps.marks)
+
+    def __iter__(self) -> Iterator[PointReading]:
+        return map(
+            PointReading, self.sweeps.marks, repeat(self.meter), self.registers_wh.tolist(), self.sweeps.envelopes
+        )
+
+    @overload
+    def __getitem__(self, index: int) -> PointReading: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[PointReading]: ...
+    def __getitem__(self, index: int | slice) -> PointReading | Sequence[PointReading]:
+        if isinstance(index, slice):
+            return tuple(self)[index]
+        sweeps = self.sweeps
+        return PointReading(sweeps.marks[index], self.meter, int(self.registers_wh[index]), sweeps.envelopes[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +124,39 @@ class PointEvidence:
     node: NodeId
     obis: Obis
     installations: tuple[Installation, ...]
-    readings: tuple[PointReading, ...]
+    readings: Sequence[PointReading]
+
+    @property
+    def marks(self) -> tuple[datetime, ...]:
+        """The mark of each reading."""
+        readings = self.readings
+        return readings.sweeps.marks if isinstance(readings, SweptReadings) else tuple(one.mark for one in readings)
+
+    @property
+    def envelopes(self) -> tuple[EnvelopeRef | None, ...]:
+        """Where each reading is sealed."""
+        readings = self.readings
+        return (
+            readings.sweeps.envelopes
+            if isinstance(readings, SweptReadings)
+            else tuple(one.envelope for one in readings)
+        )
+
+    @property
+    def meters(self) -> frozenset[MeterId]:
+        """Whose readings they are."""
+        readings = self.readings
+        return (
+            frozenset({readings.meter} if readings else ())
+            if isinstance(readings, SweptReadings)
+            else frozenset(one.meter for one in readings)
+        )
+
+
+def chains_of(points: Iterable[PointEvidence]) -> frozenset[tuple[GatewayId, int]]:
+    """Give gateway and epoch of every envelope that holds a reading of `points`."""
+    alike = {id(envelopes): envelopes for envelopes in (point.envelopes for point in points)}
+    return frozenset((ref.gateway, ref.epoch) for envelopes in alike.values() for ref in envelopes if ref is not None)
 
 
 def pick_readings(marks: Iterable[datetime], readings: Sequence[PointReading]) -> tuple[PointReading, ...]:

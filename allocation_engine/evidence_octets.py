@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 from allocation_engine.canonical_parts import join_list, list_head
-from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
+from allocation_engine.evidence import Installation, PointEvidence, PointReading, Sweeps, SweptReadings
 from metering.envelope import encode, to_ms
-from metering.identity import MeterId
 
 _BARE, _SEALED = list_head(3), list_head(7)
 
 
 def evidence_octets(points: Iterable[PointEvidence]) -> Iterator[bytes]:
     """Encode points one by one: node, register, installations, readings."""
-    marks: dict[datetime, bytes] = {}
-    sealed: dict[EnvelopeRef | None, bytes] = {None: b""}
+    alike: dict[Sweeps, tuple[list[bytes], list[bytes]]] = {}
     for point in points:
-        meters: dict[MeterId, bytes] = {}
-        readings = [_reading(one, marks, meters, sealed) for one in point.readings]
+        readings = _swept(point.readings, alike) if isinstance(point.readings, SweptReadings) else _each(point.readings)
         installations = [_installation(one) for one in point.installations]
         head = (encode(part) for part in (point.node, str(point.obis), installations))
         yield join_list([*head, join_list(readings)])
 
 
-def _reading(
-    one: PointReading,
-    marks: dict[datetime, bytes],
-    meters: dict[MeterId, bytes],
-    sealed: dict[EnvelopeRef | None, bytes],
-) -> bytes:
-    """Encode a reading: mark, meter, register, and the envelope's place where it is sealed in one."""
-    mark = marks.get(one.mark) or marks.setdefault(one.mark, encode(to_ms(one.mark)))
-    meter = meters.get(one.meter) or meters.setdefault(one.meter, encode(one.meter))
-    ref = one.envelope
-    if ref not in sealed:
-        sealed[ref] = b"".join(map(encode, ref or ()))
-    return (_BARE if ref is None else _SEALED) + mark + meter + _whole(one.register_wh) + sealed[ref]
+def _each(readings: Iterable[PointReading]) -> list[bytes]:
+    """Encode readings: mark, meter, register, and the envelope's place where it is sealed in one."""
+    return [
+        (_BARE if one.envelope is None else _SEALED)
+        + b"".join(map(encode, (to_ms(one.mark), one.meter, one.register_wh, *(one.envelope or ()))))
+        for one in readings
+    ]
+
+
+def _swept(readings: SweptReadings, alike: dict[Sweeps, tuple[list[bytes], list[bytes]]]) -> list[bytes]:
+    """The same of one meter's readings; what stands before and behind each is that of all meters swept with it."""
+    sweeps = readings.sweeps
+    if sweeps not in alike:
+        marks = [_SEALED + encode(to_ms(mark)) for mark in sweeps.marks]
+        alike[sweeps] = marks, [b"".join(map(encode, ref)) for ref in sweeps.envelopes]
+    before, behind = alike[sweeps]
+    meter, registers = encode(readings.meter), map(_whole, readings.registers_wh.tolist())
+    return [b"".join(parts) for parts in zip(before, repeat(meter), registers, behind)]
 
 
 def _whole(number: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from allocation_engine.errors import PeriodNotReady
@@ -42,8 +43,7 @@ class PartyEvidence:
 
     def _pick(self, point: PointEvidence, marks: tuple[datetime, ...]) -> PointEvidence:
         # Nearly always a point was held by one party all the time, and has just the readings that prove it.
-        is_whole = [one.mark for one in point.readings] == list(marks)
-        readings = point.readings if is_whole else pick_readings(marks, point.readings)
-        if any(one.envelope is None for one in readings):
+        picked = point if point.marks == marks else replace(point, readings=pick_readings(marks, point.readings))
+        if None in picked.envelopes:
             raise PeriodNotReady((f"readings of {point.node} are given without the envelopes they are sealed in",))
-        return PointEvidence(point.node, point.obis, point.installations, readings)
+        return picked

@@ -147,7 +147,7 @@ class Sealer:
         octets = sign1(self._octets(content), self._signer)
         if len(octets) > STATEMENT_OCTETS_MAX:
             raise PeriodNotReady((f"statement {content.number} has {len(octets)} octets; split the party's units",))
-        meters = frozenset(one.meter for point in content.points for one in point.readings)
+        meters = frozenset[MeterId]().union(*(point.meters for point in content.points))
         proof = self._commitment.open(content.lines).to_octets()
         return Statement(content.number, party, content.total_minor, octets, proof, content.evidence, meters)
 
@@ -170,7 +170,7 @@ class Sealer:
         lines = run.lines_of(party)
         owned = {line.pool for line in lines}
         points = self._evidence.of(lines)
-        evidence = sorted({one.envelope for point in points for one in point.readings if one.envelope is not None})
+        evidence = sorted({ref for point in points for ref in point.envelopes if ref is not None})
         checks = sorted((*self._checks.get(None, ()), *self._checks.get(party, ())), key=itemgetter(0))
         return replace(
             alike,

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
+from itertools import repeat
 from typing import Any
 
 from allocation_engine.caps import CheckKind, ComplianceCheck
 from allocation_engine.costs import CostStep
-from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
+from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading, SweptReadings
 from allocation_engine.key_steps import KeyStep
 from allocation_engine.loss_trace import LossTrace
 from allocation_engine.pools import PoolClass
@@ -385,8 +387,17 @@ def _point_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]
             }
             for one in point.installations
         ],
-        "readings": [[_seconds(one.mark), one.meter, one.register_wh, place[one.envelope]] for one in point.readings],
+        "readings": _readings_to_wire(point, place),
     }
+
+
+def _readings_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]) -> list[list[Any]]:
+    readings, places = point.readings, map(place.__getitem__, point.envelopes)
+    if isinstance(readings, SweptReadings):
+        return list(
+            map(list, zip(_all_seconds(point.marks), repeat(readings.meter), readings.registers_wh.tolist(), places))
+        )
+    return [[_seconds(one.mark), one.meter, one.register_wh, at] for one, at in zip(readings, places, strict=True)]
 
 
 def _point_from_wire(content: Mapping[str, Any], evidence: tuple[EnvelopeRef, ...]) -> PointEvidence:
@@ -411,6 +422,11 @@ _INSTALLATION_FIELDS = ("multiplier", "modulus_wh", "power_max_w", "initial_wh",
 
 def _seconds(instant: datetime) -> int:
     return int(instant.timestamp())
+
+
+@lru_cache(maxsize=64)
+def _all_seconds(instants: tuple[datetime, ...]) -> list[int]:
+    return list(map(_seconds, instants))
 
 
 def _instant(seconds: int) -> datetime:

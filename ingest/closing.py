@@ -17,6 +17,7 @@ from typing import Any
 from allocation_engine.close_period import close_period
 from allocation_engine.collector import collector_paused
 from allocation_engine.commitment import Commitment, commit_run
+from allocation_engine.evidence import chains_of
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.metered import evidence_needed
 from allocation_engine.pools import FormulaRule
@@ -281,8 +282,7 @@ def _document(run: Run, inputs: PeriodInputs, rules: Rules, commitment: Commitme
 
 def _gateway_keys(connection: Connection, inputs: PeriodInputs) -> tuple[GatewayKey, ...]:
     """Give the registered keys of every gateway that sealed a piece of evidence."""
-    references = (reading.envelope for point in inputs.evidence for reading in point.readings)
-    sealed_by = {(ref.gateway, ref.epoch) for ref in references if ref is not None}
+    sealed_by = chains_of(inputs.evidence)
     registered = keys(connection, (), {gateway for gateway, _ in sealed_by})
     return tuple(
         GatewayKey(key.owner.gateway, key.owner.epoch, key.key_id, key.verifier.algorithm, _public_key(key.verifier))

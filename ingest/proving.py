@@ -18,7 +18,7 @@ from itertools import repeat
 
 import numpy as np
 
-from allocation_engine.evidence import EnvelopeRef, PointEvidence, PointReading, pick_readings
+from allocation_engine.evidence import EnvelopeRef, PointEvidence, PointReading, Sweeps, SweptReadings, pick_readings
 from device_profiles.catalogue import Catalogue, ProfileUnknown
 from device_profiles.profile import Profile
 from ingest.metering_points import MeteringPoint
@@ -69,7 +69,7 @@ def prove_points(
     for point in asked:
         alike.setdefault(needed[point.node, point.obis], []).append(point)
     books = _Books(connection, site, catalogue)
-    proven: dict[tuple[NodeId, Obis], tuple[PointReading, ...]] = {}
+    proven: dict[tuple[NodeId, Obis], Sequence[PointReading]] = {}
     parts = [
         (group[first : first + METERS_AT_ONCE], marks)
         for marks, group in alike.items()
@@ -100,6 +100,7 @@ class _Books:
     site: Site
     catalogue: Catalogue
     sealed: dict[tuple[GatewayId, int], dict[int, EnvelopeRef]] = field(default_factory=dict)
+    alike: dict[tuple[GatewayId, int, bytes, bytes], Sweeps] = field(default_factory=dict)
 
     def ask(self, part: Part) -> Columns:
         """Ask what the meters of points showed at marks that all of them have to be proven at."""
@@ -113,7 +114,7 @@ class _Books:
 
     def prove(
         self, part: Part, columns: Columns, period: Interval
-    ) -> dict[tuple[NodeId, Obis], tuple[PointReading, ...]]:
+    ) -> dict[tuple[NodeId, Obis], Sequence[PointReading]]:
         """Pick what proves these points."""
         points, marks = part
         return {
@@ -124,27 +125,37 @@ class _Books:
 
     def _readings(
         self, columns: Sequence[RegisterColumn], point: MeteringPoint, marks: tuple[datetime, ...]
-    ) -> tuple[PointReading, ...] | None:
+    ) -> Sequence[PointReading] | None:
         """Give the readings at `marks`, or None if one of them was not read, or not plainly."""
-        found: list[PointReading] = []
         wire = _wire_marks(marks)
-        mark_of: dict[int, datetime] = {}
+        registers = []
         for column in columns:
             register = self._register(column, point.obis)
             if register is None:
                 return None
+            registers.append(register)
+        if len(columns) == 1 and np.array_equal(columns[0].marks, wire):
+            return SweptReadings(self._sweeps(columns[0], marks), columns[0].meter, registers[0])
+        mark_of = dict(zip(wire.tolist(), marks, strict=True))
+        found: list[PointReading] = []
+        for column, register in zip(columns, registers, strict=True):
             refs = self.sealed[column.gateway, column.epoch]
-            sealed = map(refs.__getitem__, column.seqs.tolist())
-            if len(columns) == 1 and np.array_equal(column.marks, wire):
-                return tuple(map(PointReading, marks, repeat(column.meter), register, sealed))
-            mark_of = mark_of or dict(zip(wire.tolist(), marks, strict=True))
             at = map(mark_of.__getitem__, column.marks.tolist())
-            found += map(PointReading, at, repeat(column.meter), register, sealed)
+            sealed = map(refs.__getitem__, column.seqs.tolist())
+            found += map(PointReading, at, repeat(column.meter), register.tolist(), sealed)
         if {one.mark for one in found} != set(marks):
             return None
         return pick_readings(marks, sorted(found, key=lambda one: (one.mark, one.meter, one.register_wh, one.envelope)))
 
-    def _register(self, column: RegisterColumn, obis: Obis) -> list[int] | None:
+    def _sweeps(self, column: RegisterColumn, marks: tuple[datetime, ...]) -> Sweeps:
+        """Give the sweeps that a column was read in; meters that were read together have the same."""
+        key = column.gateway, column.epoch, column.marks.tobytes(), column.seqs.tobytes()
+        if key not in self.alike:
+            refs = self.sealed[column.gateway, column.epoch]
+            self.alike[key] = Sweeps(marks, tuple(map(refs.__getitem__, column.seqs.tolist())))
+        return self.alike[key]
+
+    def _register(self, column: RegisterColumn, obis: Obis) -> Int64Array | None:
         """Decode a column; None if it is not plain: a void or impossible number, a form that is not the profile's."""
         try:
             profile = self.catalogue.by_hash(column.profile_hash)
@@ -158,8 +169,7 @@ class _Books:
         if shown.shape[1] != len(limits) or (shown < limits[:, 0]).any() or (shown > limits[:, 1]).any():
             return None
         position, factor = plain
-        register: list[int] = (shown[:, position] * factor).tolist()
-        return register
+        return shown[:, position] * factor
 
     def _readings_around(
         self, point: MeteringPoint, marks: tuple[datetime, ...], period: Interval
