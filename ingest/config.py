@@ -17,6 +17,7 @@ from metering.errors import MeteringError
 
 if TYPE_CHECKING:
     from ingest.store.layout import Storage
+    from provisioning.broker_tls import BrokerTls
 
 PREFIX = "METERTREE_"
 
@@ -79,7 +80,16 @@ STORAGE_SETTINGS = (
 )
 BROKER_MQTT = Setting("broker-mqtt", "version of MQTT to speak with the broker, 3.1.1 or 5", "3.1.1")
 INTAKE_SHARE = Setting("intake-share", "which share of the gateways this process takes, k/n: 1/2 and 2/2", "1/1")
-BROKER_SETTINGS = (BROKER_HOST, BROKER_PORT, BROKER_USER, BROKER_PASSWORD_FILE, BROKER_MQTT)
+MACHINES_OWN = "system"
+BROKER_CA_FILE = Setting(
+    "broker-ca-file", f"PEM file the broker's certificate must come from, or {MACHINES_OWN}; without it no TLS", ""
+)
+BROKER_CERTIFICATE_FILE = Setting("broker-certificate-file", "our certificate at the MQTT broker, PEM", "")
+BROKER_KEY_FILE = Setting("broker-key-file", "private key of that certificate, PEM", "")
+BROKER_SETTINGS = (
+    *(BROKER_HOST, BROKER_PORT, BROKER_USER, BROKER_PASSWORD_FILE, BROKER_MQTT),
+    *(BROKER_CA_FILE, BROKER_CERTIFICATE_FILE, BROKER_KEY_FILE),
+)
 SERVE_SETTINGS = (
     *(DSN, *BROKER_SETTINGS, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES, SETTLE_EVERY_S, INTAKE_SHARE),
 )
@@ -88,13 +98,14 @@ INTAKE_SETTINGS = (DSN, *BROKER_SETTINGS, CENTRE_KEY, PROFILES, INTAKE_SHARE)
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """How to reach the MQTT broker."""
+    """How to reach the MQTT broker; without `tls` nothing is encrypted."""
 
     host: str
     port: int
     user: str
     password: str
     mqtt5: bool = False
+    tls: BrokerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +190,27 @@ def read_broker_config(settings: Settings) -> BrokerConfig:
         user=settings.text(BROKER_USER),
         password=settings.secret(BROKER_PASSWORD_FILE) if settings.text(BROKER_PASSWORD_FILE) else "",
         mqtt5=_version(settings.text(BROKER_MQTT)) == "5",
+        tls=_tls(settings),
     )
+
+
+def _tls(settings: Settings) -> BrokerTls | None:
+    from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
+
+    ca, certificate, key = (settings.text(one) for one in (BROKER_CA_FILE, BROKER_CERTIFICATE_FILE, BROKER_KEY_FILE))
+    if not ca:
+        if certificate or key:
+            mend = f"name the file, or {MACHINES_OWN} for the authorities this machine believes"
+            raise SettingInvalid(f"{BROKER_CA_FILE.flag}: must be given with a certificate; {mend}")
+        return None
+    try:
+        return BrokerTls(
+            ca=None if ca == MACHINES_OWN else Path(ca),
+            certificate=Path(certificate) if certificate else None,
+            key=Path(key) if key else None,
+        )
+    except BrokerTlsInvalid as error:
+        raise SettingInvalid(f"{BROKER_CERTIFICATE_FILE.flag}, {BROKER_KEY_FILE.flag}: {error}") from error
 
 
 def _version(text: str) -> str:

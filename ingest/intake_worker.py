@@ -72,6 +72,7 @@ def consumer_of(broker: BrokerConfig, worker: Worker) -> MqttConsumer:
         client_id=worker.client_id,
         partitions=worker.partitions,
         mqtt5=broker.mqtt5,
+        tls=broker.tls,
     )
 
 

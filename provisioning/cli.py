@@ -15,6 +15,7 @@ from metering.clock import Clock, SystemClock
 from metering.envelope import Algorithm
 from metering.errors import MeteringError
 from metering.identity import GatewayId, SiteId, check_identifier
+from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
 from provisioning.centre_client import CentreClient, CentreUnreachable, read_token
 from provisioning.enrolment import Claim, open_bundle, seal_bundle
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, gateway_config
@@ -112,14 +113,40 @@ def _config(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noq
         state_dir=args.state.resolve(),
         signing_key=keys / SIGNING_KEY,
         centre_public_key=keys / CENTRE_PUBLIC_KEY,
-        broker=BrokerConfig(host, int(port), None, None),
+        broker=BrokerConfig(host, int(port), *_login(args), _tls(args)),
         clock=SYSTEM_CLOCK,
         every_s=MARK_S,
         group="billing",
         places={},
     )
+    args.out.touch(mode=0o600)
     args.out.write_text(config.to_toml(), encoding="utf-8")
     return {"written": str(args.out), "ports": len(config.ports), "meters": len(config.meters)}
+
+
+def _login(args: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Give name and password at the broker; a gateway with a certificate needs neither."""
+    if args.broker_password_file is None:
+        return None, None
+    try:
+        return args.gateway, args.broker_password_file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        mend = "write the password into it"
+        raise KeyFileInvalid(args.broker_password_file, f"cannot be read: {error}", mend) from error
+
+
+def _tls(args: argparse.Namespace) -> BrokerTls | None:
+    """Give how to speak TLS with the broker, its files read once to see that they fit."""
+    paths = [
+        None if one is None else one.resolve() for one in (args.broker_ca, args.broker_certificate, args.broker_key)
+    ]
+    if not any(paths):
+        return None
+    if paths[0] is None:
+        raise BrokerTlsInvalid("a certificate of ours without one to believe: give --broker-ca too")
+    tls = BrokerTls(*paths)
+    tls.context()
+    return tls
 
 
 def _show(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa: ARG001 every command has this shape
@@ -170,6 +197,14 @@ def _parser() -> argparse.ArgumentParser:
         if name == "config":
             command.add_argument("--site-dir", required=True, type=Path, help="directory of the site's TOML files")
             command.add_argument("--broker", required=True, help="host:port of the MQTT broker")
+            command.add_argument(
+                "--broker-ca", type=Path, metavar="FILE", help="certificates to believe, PEM; turns TLS on"
+            )
+            command.add_argument("--broker-certificate", type=Path, metavar="FILE", help="the gateway's certificate")
+            command.add_argument("--broker-key", type=Path, metavar="FILE", help="the key of that certificate")
+            command.add_argument(
+                "--broker-password-file", type=Path, metavar="FILE", help="password at a broker without certificates"
+            )
             command.add_argument("--state", required=True, type=Path, help="directory for the outbox")
             command.add_argument("--out", required=True, type=Path, help="file to write, such as gateway.toml")
     return parser

@@ -17,6 +17,7 @@ from device_profiles.profile import Protocol
 from metering.errors import DocumentError
 from metering.identity import GatewayId, MeterId, PortId, check_identifier
 from metering.toml_source import TomlSource
+from provisioning.broker_tls import BrokerTls
 from provisioning.document import DocumentMismatch, from_document, to_document
 from provisioning.site import Port, Site, SiteInvalid, Span
 
@@ -46,12 +47,13 @@ SYSTEM_CLOCK = ClockConfig(ClockKind.SYSTEM, None, None)
 
 @dataclass(frozen=True, slots=True)
 class BrokerConfig:
-    """Where the MQTT broker listens, and as whom to connect."""
+    """Where the MQTT broker listens, and as whom to connect. Without `tls` nothing is encrypted."""
 
     host: str
     port: int
     user: str | None
     password: str | None
+    tls: BrokerTls | None = None
 
 
 @dataclass(frozen=True, slots=True)

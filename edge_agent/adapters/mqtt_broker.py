@@ -2,7 +2,7 @@
 
 Each session is a new client: paho keeps unsent messages over a reconnect, and the outbox is the only queue we trust.
 paho's own reconnecting is off for the same reason; the uplink decides when. MQTT 5 is tried first and 3.1.1 is kept
-once a broker refuses 5.
+once a broker refuses 5. Certificates are read anew for each session, so that a renewed one needs no restart.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from edge_agent.ports import BrokerEvent, BrokerUnreachable, Connected, Lost, Re
 from edge_agent.uplink import WINDOW
 from metering.identity import GatewayId
 from metering.topics import envelope_topic, receipt_topic
+from provisioning.broker_tls import BrokerTlsInvalid
 from provisioning.gateway_config import BrokerConfig
 
 KEEPALIVE_S = 20
@@ -41,10 +42,10 @@ class MqttBroker:
         """Begin a new session; Connected or Lost follows. Raises BrokerUnreachable when nobody listens."""
         self.close()
         self._refusal = None
-        client = self._new_client()
         try:
+            client = self._new_client()
             client.connect(self._config.host, self._config.port, keepalive=KEEPALIVE_S)
-        except OSError as error:
+        except (OSError, BrokerTlsInvalid) as error:
             raise BrokerUnreachable(f"{self._config.host}:{self._config.port}: {error}") from error
         self._client = client
         client.loop_start()
@@ -78,6 +79,8 @@ class MqttBroker:
         client.max_queued_messages_set(2 * WINDOW)
         if self._config.user is not None:
             client.username_pw_set(self._config.user, self._config.password)
+        if self._config.tls is not None:
+            client.tls_set_context(self._config.tls.context())
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message

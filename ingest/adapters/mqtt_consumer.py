@@ -11,6 +11,7 @@ a repeat.
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
@@ -27,6 +28,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from ingest.ports import Arrival
 from metering.errors import MeteringError
 from metering.topics import intake_filter
+from provisioning.broker_tls import BrokerTls
 
 QUEUE_MAX = 2048
 """Messages held here, as many as the embedded broker sends before an acknowledgement. MQTT 5: the Receive Maximum."""
@@ -102,6 +104,7 @@ class MqttConsumer:
 
     client_id   fixed per worker: the broker keeps the session under this name
     mqtt5       speak MQTT 5, so that the window is agreed upon; brokers that know only 3.1.1 refuse it
+    tls         whom to believe and what to show; None: nothing is encrypted. Raises BrokerTlsInvalid
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class MqttConsumer:
         client_id: str,
         partitions: Collection[int] | None = None,
         mqtt5: bool = False,
+        tls: BrokerTls | None = None,
     ) -> None:
         self._host = host
         self._port = port
@@ -133,8 +137,11 @@ class MqttConsumer:
         )
         if user:
             self._client.username_pw_set(user, password)
+        if tls is not None:
+            self._client.tls_set_context(tls.context())
         self._client.reconnect_delay_set(1, RECONNECT_S_MAX)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -198,6 +205,10 @@ class MqttConsumer:
             _log.warning("broker.refused host=%s port=%s: %s", self._host, self._port, reason)
             return
         client.subscribe([(one, 1) for one in self._filters])
+
+    def _on_connect_fail(self, _client: Any, _userdata: Any) -> None:
+        # paho calls this while it deals with the error and does not pass it on; without it a wrong certificate is mute.
+        _log.warning("broker.unreachable host=%s port=%s: %s", self._host, self._port, sys.exc_info()[1])
 
     def _on_subscribe(self, _client: Any, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ingest.commands import Subparsers
 from ingest.config import (
@@ -22,6 +22,9 @@ from ingest.config import (
     read_storage,
 )
 from metering.errors import DocumentError, MeteringError
+
+if TYPE_CHECKING:
+    from provisioning.broker_tls import BrokerTls
 
 BROKER_WAIT_S = 5.0
 CLIENT_ID = "metertree-doctor"
@@ -134,6 +137,8 @@ def _broker(settings: Settings) -> str:
     version = mqtt.MQTTv5 if config.mqtt5 else mqtt.MQTTv311
     client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=CLIENT_ID, protocol=version)
     client.username_pw_set(config.user or None, config.password or None)
+    if config.tls is not None:
+        client.tls_set_context(config.tls.context())
     client.on_connect = lambda _client, _userdata, _flags, reason, told: verdicts.put((str(reason), told))
     try:
         client.connect(config.host, config.port)
@@ -147,4 +152,17 @@ def _broker(settings: Settings) -> str:
     if verdict != "Success":
         raise Unwell(f"{config.host}:{config.port} refuses {config.user or 'an anonymous login'}: {verdict}")
     remarks = "".join(f"\n  ! {remark}" for remark in limits_too_low(told)) if config.mqtt5 else f"; {SILENT}"
-    return f"{config.host}:{config.port} lets {config.user or 'anyone'} in{remarks}"
+    whom = config.user or ("the holder of our certificate" if config.tls and config.tls.certificate else "anyone")
+    return f"{config.host}:{config.port} lets {whom} in{_tls_told(config.tls)}{remarks}"
+
+
+def _tls_told(tls: BrokerTls | None) -> str:
+    """Say whether the way is encrypted, and how long our certificate is good for."""
+    from metering.clock import SystemClock
+    from provisioning.broker_tls import LAPSES_SOON_DAYS
+
+    days = None if tls is None else tls.days_left(SystemClock().now())
+    if days is None:
+        return ", without TLS" if tls is None else ", over TLS"
+    warning = "; renew it now" if days < LAPSES_SOON_DAYS else ""
+    return f", over TLS; our certificate is good for {days} days{warning}"
