@@ -38,9 +38,13 @@ def _swept(readings: SweptReadings, alike: dict[Sweeps, tuple[list[bytes], list[
     if sweeps not in alike:
         marks = [_SEALED + encode(to_ms(mark)) for mark in sweeps.marks]
         alike[sweeps] = marks, [b"".join(map(encode, ref)) for ref in sweeps.envelopes]
-    before, behind = alike[sweeps]
+    return join_readings(readings, *alike[sweeps])
+
+
+def join_readings(readings: SweptReadings, before: Iterable[bytes], behind: Iterable[bytes]) -> list[bytes]:
+    """Encode each reading of one meter: what stands before it, meter, register, what stands behind it."""
     meter, registers = encode(readings.meter), map(_whole, readings.registers_wh.tolist())
-    return [b"".join(parts) for parts in zip(before, repeat(meter), registers, behind)]
+    return [b"".join(parts) for parts in zip(before, repeat(meter), registers, behind, strict=False)]
 
 
 def _whole(number: int) -> bytes:

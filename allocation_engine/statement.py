@@ -17,6 +17,7 @@ from allocation_engine.collector import collector_paused
 from allocation_engine.commitment import Commitment
 from allocation_engine.errors import PeriodNotReady
 from allocation_engine.evidence import EnvelopeRef
+from allocation_engine.evidence_shelf import Shelves
 from allocation_engine.inputs import PeriodInputs
 from allocation_engine.party_evidence import PartyEvidence
 from allocation_engine.pool_facts import stated_pool
@@ -134,7 +135,7 @@ class Sealer:
             warnings=run.warnings,
         )
         self._encoded_alike = {name: encode(part) for name, part in self._alike.alike_to_wire().items()}
-        self._encoded_refs: dict[EnvelopeRef, bytes] = {}
+        self._shelves = Shelves()
         self._encoded_pools = {pool.id: encode(pool.to_wire()) for pool in self._pools.values()}
 
     @collector_paused()
@@ -152,25 +153,22 @@ class Sealer:
         return Statement(content.number, party, content.total_minor, octets, proof, content.evidence, meters)
 
     def _octets(self, content: StatementContent) -> bytes:
-        """Encode what is the party's own and put it together with what all statements have in common."""
-        own = {name: encode(part) for name, part in content.own_to_wire().items() if name != "evidence"}
-        pools = join_list([self._encoded_pools[pool.id] for pool in content.pools])
-        evidence = join_list([self._encoded_ref(ref) for ref in content.evidence])
-        return join_map({**self._encoded_alike, **own, "pools": pools, "evidence": evidence})
-
-    def _encoded_ref(self, ref: EnvelopeRef) -> bytes:
-        """Encode the place of an envelope once for all statements that name it: neighbours are sealed together."""
-        known = self._encoded_refs.get(ref)
-        if known is None:
-            known = self._encoded_refs[ref] = encode(list(ref))
-        return known
+        """Encode what is the party's own and put it together with what it has in common with others."""
+        own = {name: encode(part) for name, part in content.own_to_wire().items()}
+        shelf = self._shelves.of(content.points)
+        parts = {
+            "pools": join_list([self._encoded_pools[pool.id] for pool in content.pools]),
+            "points": join_list([shelf.encode_point(point) for point in content.points]),
+            "evidence": shelf.octets,
+        }
+        return join_map({**self._encoded_alike, **own, **parts})
 
     def _content(self, party: PartyId) -> StatementContent:
         run, alike = self._run, self._alike
         lines = run.lines_of(party)
         owned = {line.pool for line in lines}
         points = self._evidence.of(lines)
-        evidence = sorted({ref for point in points for ref in point.envelopes if ref is not None})
+        evidence = self._shelves.of(points).refs
         checks = sorted((*self._checks.get(None, ()), *self._checks.get(party, ())), key=itemgetter(0))
         return replace(
             alike,
@@ -180,7 +178,7 @@ class Sealer:
             pools=tuple(pool for pool in self._pools.values() if pool.id in owned),
             lines=lines,
             points=points,
-            evidence=tuple(evidence),
+            evidence=evidence,
             keys=self._keys_of(evidence),
             taxes=tuple(self._taxes.get(party, ())),
             checks=tuple(check for _, check in checks),

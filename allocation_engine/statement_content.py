@@ -10,13 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import lru_cache
-from itertools import repeat
 from typing import Any
 
 from allocation_engine.caps import CheckKind, ComplianceCheck
 from allocation_engine.costs import CostStep
-from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading, SweptReadings
+from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.key_steps import KeyStep
 from allocation_engine.loss_trace import LossTrace
 from allocation_engine.pools import PoolClass
@@ -124,7 +122,14 @@ class StatementContent:
 
     def to_wire(self) -> dict[str, Any]:
         """Give the map that is encoded and signed."""
-        return {**self.alike_to_wire(), **self.own_to_wire(), "pools": [pool.to_wire() for pool in self.pools]}
+        place: dict[EnvelopeRef | None, int] = {ref: index for index, ref in enumerate(self.evidence)}
+        return {
+            **self.alike_to_wire(),
+            **self.own_to_wire(),
+            "pools": [pool.to_wire() for pool in self.pools],
+            "points": [point_to_wire(point, place) for point in self.points],
+            "evidence": [list(ref) for ref in self.evidence],
+        }
 
     def alike_to_wire(self) -> dict[str, Any]:
         """Give the entries that are the same in every statement of a run."""
@@ -139,13 +144,10 @@ class StatementContent:
         }
 
     def own_to_wire(self) -> dict[str, Any]:
-        """Give the entries that are a party's own; of the pools it has only some, which are the same for all."""
-        place: dict[EnvelopeRef | None, int] = {ref: index for index, ref in enumerate(self.evidence)}
+        """Give the entries that are a party's own but its points; pools and evidence it has in common with others."""
         return {
             **{name: getattr(self, name) for name in _OWN_FIELDS},
             "lines": [_line_to_wire(line) for line in self.lines],
-            "points": [_point_to_wire(point, place) for point in self.points],
-            "evidence": [list(ref) for ref in self.evidence],
             "keys": [[k.gateway, k.epoch, k.key_id, int(k.algorithm), k.public_key] for k in self.keys],
             "taxes": [_tax_to_wire(one) for one in self.taxes],
             "checks": [_check_to_wire(one) for one in self.checks],
@@ -374,7 +376,19 @@ _SHARE_FIELDS = (
 )
 
 
-def _point_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]) -> dict[str, Any]:
+def point_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]) -> dict[str, Any]:
+    """Give a point as it is encoded; `place` of each envelope is where it stands in the statement's evidence."""
+    places = map(place.__getitem__, point.envelopes)
+    return {
+        **point_head(point),
+        "readings": [
+            [_seconds(one.mark), one.meter, one.register_wh, at] for one, at in zip(point.readings, places, strict=True)
+        ],
+    }
+
+
+def point_head(point: PointEvidence) -> dict[str, Any]:
+    """Give what a point says beside its readings."""
     return {
         "node": point.node,
         "obis": str(point.obis),
@@ -387,17 +401,7 @@ def _point_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]
             }
             for one in point.installations
         ],
-        "readings": _readings_to_wire(point, place),
     }
-
-
-def _readings_to_wire(point: PointEvidence, place: Mapping[EnvelopeRef | None, int]) -> list[list[Any]]:
-    readings, places = point.readings, map(place.__getitem__, point.envelopes)
-    if isinstance(readings, SweptReadings):
-        return list(
-            map(list, zip(_all_seconds(point.marks), repeat(readings.meter), readings.registers_wh.tolist(), places))
-        )
-    return [[_seconds(one.mark), one.meter, one.register_wh, at] for one, at in zip(readings, places, strict=True)]
 
 
 def _point_from_wire(content: Mapping[str, Any], evidence: tuple[EnvelopeRef, ...]) -> PointEvidence:
@@ -422,11 +426,6 @@ _INSTALLATION_FIELDS = ("multiplier", "modulus_wh", "power_max_w", "initial_wh",
 
 def _seconds(instant: datetime) -> int:
     return int(instant.timestamp())
-
-
-@lru_cache(maxsize=64)
-def _all_seconds(instants: tuple[datetime, ...]) -> list[int]:
-    return list(map(_seconds, instants))
 
 
 def _instant(seconds: int) -> datetime:

@@ -243,7 +243,7 @@ def gather(
     def earlier(first: date, last: date) -> PeriodInputs:
         return period_inputs(site, f"{first}--{last}", points, settled_points(connection, site.id, first, last), ())
 
-    evidence = prove_points(connection, site, catalogue, period, points, evidence_needed(bare, rules))
+    evidence = prove_points(connection, site, catalogue, period, points, evidence_needed(bare, rules), beside)
     return replace(bare, evidence=evidence, counted_before=count_before(bare, rules, earlier))
 
 

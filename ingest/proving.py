@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from functools import lru_cache
 from itertools import repeat
+from queue import SimpleQueue
 
 import numpy as np
 
@@ -23,7 +25,7 @@ from device_profiles.catalogue import Catalogue, ProfileUnknown
 from device_profiles.profile import Profile
 from ingest.metering_points import MeteringPoint
 from ingest.settlement import Shelf, around
-from ingest.store.database import Connection
+from ingest.store.database import Connection, Database
 from ingest.store.readings import (
     EnvelopePlace,
     Int64Array,
@@ -62,8 +64,12 @@ def prove_points(
     period: Interval,
     points: Iterable[MeteringPoint],
     needed: Needed,
+    beside: Database | None = None,
 ) -> tuple[PointEvidence, ...]:
-    """Give the evidence of the points that need any, in their order; raises EvidenceMissing."""
+    """Give the evidence of the points that need any, in their order; raises EvidenceMissing.
+
+    beside   lends a second connection to ask about many points with, where that may see all that `connection` sees
+    """
     asked = [point for point in points if (point.node, point.obis) in needed]
     alike: dict[tuple[datetime, ...], list[MeteringPoint]] = {}
     for point in asked:
@@ -75,20 +81,44 @@ def prove_points(
         for marks, group in alike.items()
         for first in range(0, len(group), METERS_AT_ONCE)
     ]
-    for part, columns in _asked_ahead(books.ask, parts):
-        proven |= books.prove(part, columns, period)
+    with _lent(connection, beside if len(parts) > 1 else None) as connections:
+        for part, columns in _asked_ahead(books.ask, parts, connections):
+            proven |= books.prove(part, columns, period)
     return tuple(
         PointEvidence(point.node, point.obis, point.installations, proven[point.node, point.obis]) for point in asked
     )
 
 
-def _asked_ahead(ask: Callable[[Part], Columns], parts: Sequence[Part]) -> Iterator[tuple[Part, Columns]]:
-    """Give each part with its columns; while one is worked on, the database looks for those of the next."""
-    with ThreadPoolExecutor(1) as asking:
-        answers = deque(asking.submit(ask, part) for part in parts[:1])
+@contextmanager
+def _lent(connection: Connection, beside: Database | None) -> Iterator[Sequence[Connection]]:
+    if beside is None:
+        yield [connection]
+        return
+    with beside.spare() as other:
+        yield [connection] if other is None else [connection, other]
+
+
+def _asked_ahead(
+    ask: Callable[[Connection, Part], Columns], parts: Sequence[Part], connections: Sequence[Connection]
+) -> Iterator[tuple[Part, Columns]]:
+    """Give each part with its columns; while one is worked on, each connection looks for those of another."""
+    free: SimpleQueue[Connection] = SimpleQueue()
+    for connection in connections:
+        free.put(connection)
+
+    def asked(part: Part) -> Columns:
+        connection = free.get()
+        try:
+            return ask(connection, part)
+        finally:
+            free.put(connection)
+
+    ahead = len(connections)
+    with ThreadPoolExecutor(ahead) as asking:
+        answers = deque(asking.submit(asked, part) for part in parts[:ahead])
         for place, part in enumerate(parts):
             columns = answers.popleft().result()
-            answers.extend(asking.submit(ask, one) for one in parts[place + 1 : place + 2])
+            answers.extend(asking.submit(asked, one) for one in parts[place + ahead : place + ahead + 1])
             yield part, columns
 
 
@@ -102,14 +132,14 @@ class _Books:
     sealed: dict[tuple[GatewayId, int], dict[int, EnvelopeRef]] = field(default_factory=dict)
     alike: dict[tuple[GatewayId, int, bytes, bytes], Sweeps] = field(default_factory=dict)
 
-    def ask(self, part: Part) -> Columns:
+    def ask(self, connection: Connection, part: Part) -> Columns:
         """Ask what the meters of points showed at marks that all of them have to be proven at."""
         points, marks = part
         meters = {meter.id: meter.node for point in points for meter in self.site.meters_at(point.node)}
         columns: dict[NodeId, list[RegisterColumn]] = {}
-        for column in registers_at(self.connection, list(meters), marks):
+        for column in registers_at(connection, list(meters), marks):
             columns.setdefault(meters[column.meter], []).append(column)
-        self._find_sealed(column for found in columns.values() for column in found)
+        self._find_sealed(connection, (column for found in columns.values() for column in found))
         return columns
 
     def prove(
@@ -180,20 +210,21 @@ class _Books:
         known = around(shelf.registers(shelf.widen(period))[point.obis], period)
         picked = pick_readings(marks, known)
         self._require_kept(
-            (one.envelope.gateway, one.envelope.epoch, one.envelope.seq) for one in picked if one.envelope
+            self.connection,
+            ((one.envelope.gateway, one.envelope.epoch, one.envelope.seq) for one in picked if one.envelope),
         )
         return picked
 
-    def _find_sealed(self, columns: Iterable[RegisterColumn]) -> None:
+    def _find_sealed(self, connection: Connection, columns: Iterable[RegisterColumn]) -> None:
         wanted: dict[tuple[GatewayId, int], set[int]] = {}
         for column in columns:
             wanted.setdefault((column.gateway, column.epoch), set()).update(column.seqs.tolist())
-        self._require_kept((*chain, seq) for chain, seqs in wanted.items() for seq in seqs)
+        self._require_kept(connection, ((*chain, seq) for chain, seqs in wanted.items() for seq in seqs))
 
-    def _require_kept(self, places: Iterable[EnvelopePlace]) -> None:
+    def _require_kept(self, connection: Connection, places: Iterable[EnvelopePlace]) -> None:
         """Look up the digests of envelopes that were not met before; raises EvidenceMissing."""
         unknown = sorted({place for place in places if place[2] not in self.sealed.setdefault(place[:2], {})})
-        for gateway, epoch, seq, digest in kept_digests(self.connection, unknown):
+        for gateway, epoch, seq, digest in kept_digests(connection, unknown):
             self.sealed[gateway, epoch][seq] = EnvelopeRef(gateway, epoch, seq, digest)
         for gateway, epoch, seq in unknown:
             if seq not in self.sealed[gateway, epoch]:

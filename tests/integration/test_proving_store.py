@@ -157,7 +157,7 @@ def closing_of(books: ParkBooks) -> Closing:
     return Closing(Settlement(books.database, books.catalogue), CENTRE, bytes(32))
 
 
-def test_a_large_site_is_read_in_two_halves(books: ParkBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_days_and_evidence_of_a_large_site_are_read_over_two_connections(books: ParkBooks, monkeypatch: pytest.MonkeyPatch) -> None:
     label = "2026-07-01--2026-07-01"
     alone = closing_of(books).dry_run(books.site.id, label)
     lent: list[bool] = []
@@ -170,9 +170,10 @@ def test_a_large_site_is_read_in_two_halves(books: ParkBooks, monkeypatch: pytes
             yield connection
 
     monkeypatch.setattr("ingest.closing.NODES_MANY", 2)
+    monkeypatch.setattr("ingest.proving.METERS_AT_ONCE", 3)
     monkeypatch.setattr(books.database, "spare", watched)
     assert closing_of(books).dry_run(books.site.id, label) == alone
-    assert lent == [True]
+    assert lent == [True, True]
 
 
 def test_days_settled_within_the_closing_are_read_where_they_can_be_seen(
