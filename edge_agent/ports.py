@@ -49,8 +49,8 @@ class Answer:
 class Bus(Protocol):
     """One port with the meters behind it; one transaction at a time."""
 
-    def open(self) -> None:
-        """Open the port unless it is open; raises PortLost."""
+    def open(self) -> bool:
+        """Open the port unless it is open, and say whether it had to be opened; raises PortLost."""
 
     def close(self) -> None:
         """Close the port."""
@@ -110,6 +110,9 @@ class Outbox(Protocol):
 
     def acknowledge(self, epoch: int, seq: int) -> None:
         """Note that a receipt covers everything up to `seq`; written with the next commit."""
+
+    def recall(self, epoch: int, seq: int) -> None:
+        """Note at once that the centre holds no more than up to `seq`, though a receipt once said more."""
 
     def unfinished_epochs(self) -> list[int]:
         """List the epochs that hold batches without receipt, oldest first."""

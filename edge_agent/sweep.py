@@ -2,7 +2,8 @@
 
 A port that vanishes is waited for, and the whole sweep is repeated from its mark on: half a sweep is no picture of one
 instant. What a sweep taught about the meters' turnaround is kept only when the sweep is whole, so a repetition asks
-exactly as the first attempt did. See docs/adr/0017.
+exactly as the first attempt did. What is behind a port that had to be opened may be new as well: it is told the mark
+before it is asked. See docs/adr/0017.
 """
 
 from __future__ import annotations
@@ -115,11 +116,16 @@ class PortReader:
 
     def _sweep_once(self, meters: Sequence[AskedMeter], mark: datetime) -> Sweep:
         if meters:
-            self._bus.open()
+            self._open(mark)
         outcomes = [self._read(meter, mark) for meter in meters]
         for meter, outcome in zip(meters, outcomes, strict=True):
             self._learn(meter, outcome)
         return Sweep(self._port.id, tuple(outcome.reading for outcome in outcomes), self._clock.now())
+
+    def _open(self, mark: datetime) -> None:
+        """Have the port open. Played time: a world that came up after the mark was told does not know it yet."""
+        if self._bus.open():
+            self._clock.sleep_until(mark)
 
     def _unanswered(self, meters: Sequence[AskedMeter]) -> Sweep:
         now = self._clock.now()
@@ -133,7 +139,7 @@ class PortReader:
         answers: list[Answer] = []
         try:
             for request in meter.reads:
-                answers.append(self._ask(meter, request, has_answered=bool(answers)))
+                answers.append(self._ask(meter, request, mark, has_answered=bool(answers)))
             bodies = [answer.body for answer in answers]
             mantissas = decode_group(meter.profile, meter.fitted.protocol, meter.group, bodies)
         except MeterError as error:
@@ -152,11 +158,12 @@ class PortReader:
         patience = meter.patience
         return not patience.is_silent or (patience.is_due(now) and self._silent_share.allows(now))
 
-    def _ask(self, meter: AskedMeter, request: ReadRequest, *, has_answered: bool) -> Answer:
+    def _ask(self, meter: AskedMeter, request: ReadRequest, mark: datetime, *, has_answered: bool) -> Answer:
         """Ask as often as the meter's patience allows; raises what the last attempt raised."""
         failure: MeterError | None = None
         late_s = meter.patience.reply_s_max
         for reply_s in meter.patience.timeouts_s(has_answered=has_answered):
+            self._open(mark)
             try:
                 return self._bus.ask(
                     meter.fitted.protocol, meter.fitted.address, request, reply_s=reply_s, late_s=late_s

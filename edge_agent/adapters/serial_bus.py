@@ -56,10 +56,10 @@ class SerialBus:
         self._fd = -1
         self._busy_until: datetime | None = None
 
-    def open(self) -> None:
-        """Open the line and wait until it is silent; raises PortLost."""
+    def open(self) -> bool:
+        """Open the line and wait until it is silent; False if it was open already. Raises PortLost."""
         if self._serial is not None:
-            return
+            return False
         port = self._port
         try:
             parity = Parity.NONE if _is_pseudo_terminal(port.device) else port.parity
@@ -71,6 +71,7 @@ class SerialBus:
         self._fd = self._serial.fileno()
         self._busy_until = None
         self._await_silence(time.monotonic() + BABBLE_S_MAX)
+        return True
 
     def close(self) -> None:
         """Close the line."""

@@ -43,14 +43,15 @@ class TcpBus:
             port.host, port=port.port, framer=FramerType.SOCKET, timeout=CONNECT_TIMEOUT_S, retries=0
         )
 
-    def open(self) -> None:
-        """Connect unless connected; raises PortLost."""
+    def open(self) -> bool:
+        """Connect; False if connected already. Raises PortLost."""
         if self._client.socket is not None:
-            return
+            return False
         self._client.comm_params.timeout_connect = CONNECT_TIMEOUT_S
         if not self._client.connect() or self._client.socket is None:  # type: ignore[no-untyped-call]
             raise PortLost(f"{self._port.host}:{self._port.port} does not take connections")
         self._client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return True
 
     def close(self) -> None:
         """Disconnect."""

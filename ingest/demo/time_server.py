@@ -10,9 +10,11 @@ request closes the connection, so that a client never waits for an answer to a m
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -69,7 +71,7 @@ class TimeServer:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.2}, daemon=True).start()
 
     def close(self) -> None:
-        """Stop serving and give the port back."""
+        """Stop serving and give the port back; conversations end too, since this world's time holds no longer."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -78,6 +80,27 @@ class _Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     played_time: PlayedTime
+
+    def __init__(self, address: tuple[str, int], conversation: type[socketserver.BaseRequestHandler]) -> None:
+        super().__init__(address, conversation)
+        self._conversations: set[socket.socket] = set()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin a conversation."""
+        self._conversations.add(request)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Note that a conversation has ended."""
+        self._conversations.discard(request)
+        super().shutdown_request(request)
+
+    def server_close(self) -> None:
+        """Give the port back and hang up on everyone."""
+        super().server_close()
+        for conversation in tuple(self._conversations):
+            with suppress(OSError):
+                conversation.shutdown(socket.SHUT_RDWR)
 
 
 class _Conversation(socketserver.StreamRequestHandler):

@@ -122,13 +122,14 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.acknowledged: dict[int, int] = {}
+        self.heads_of_freed: dict[int, int] = {}
         self.commits = 0
 
     def head(self, epoch: int) -> ChainHead:
         """Give the newest batch of `epoch`."""
         own = [each for each in self.entries if each.epoch == epoch]
         if not own:
-            return ChainHead(epoch, 0, bytes(32), None)
+            return ChainHead(epoch, self.heads_of_freed.get(epoch, 0), bytes(32), None)
         return ChainHead(epoch, own[-1].seq, chain_digest(own[-1].octets), own[-1].mark)
 
     def newest_mark(self) -> datetime | None:
@@ -155,9 +156,13 @@ class MemoryOutbox:
         """Note a receipt."""
         self.acknowledged[epoch] = max(self.receipted(epoch), min(seq, self.head(epoch).seq))
 
+    def recall(self, epoch: int, seq: int) -> None:
+        """Note that less is receipted."""
+        self.acknowledged[epoch] = min(self.receipted(epoch), seq)
+
     def unfinished_epochs(self) -> list[int]:
         """List epochs with unreceipted batches."""
-        epochs = sorted({each.epoch for each in self.entries})
+        epochs = sorted({each.epoch for each in self.entries} | self.heads_of_freed.keys())
         return [epoch for epoch in epochs if self.receipted(epoch) < self.head(epoch).seq]
 
 
@@ -177,13 +182,15 @@ class ScriptedBus:
         self.open_failures: list[Exception] = []
         self.asked: list[tuple[str, ReadRequest, float]] = []
 
-    def open(self) -> None:
+    def open(self) -> bool:
         """Open, or raise the next of `open_failures`."""
+        if self.is_open:
+            return False
         if self.open_failures:
             raise self.open_failures.pop(0)
-        if not self.is_open:
-            self.opened += 1
+        self.opened += 1
         self.is_open = True
+        return True
 
     def close(self) -> None:
         """Close."""

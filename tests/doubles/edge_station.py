@@ -43,12 +43,22 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
     raise AssertionError(f"waited a minute for {what}")
 
 
-class World:
-    """Meters whose registers follow the gateway's played time up to `end`; keeps nothing over a restart."""
+Cut = tuple[datetime, str]
+"""A mark, and the meter at which the wires are to be taken away in the middle of its sweep."""
 
-    def __init__(self, directory: Path, end: datetime, tcp: int = 0, clock: int = 0) -> None:
+
+class World:
+    """Meters whose registers follow the gateway's played time up to `end`; keeps nothing over a restart.
+
+    cut   where it stops answering on the serial line, until it is taken away; `cut_reached` tells that it did
+    """
+
+    def __init__(self, directory: Path, end: datetime, tcp: int = 0, clock: int = 0, cut: Cut | None = None) -> None:
         self.now = START - timedelta(seconds=60)
         self._end = end
+        self._cut = cut
+        self.cut_reached = threading.Event()
+        self._gone = threading.Event()
         self.marks: list[datetime] = []
         played = PlayedTime({GATEWAY: cast(PlayedRegisters, self)}, lambda *_: None)
         self.line = SerialLine(directory / "line-a", simulated(LINE), self)
@@ -68,6 +78,10 @@ class World:
 
     def register(self, meter: MeterId, obis: Obis) -> int | None:
         """Rise with time, each meter at its own pace [Wh]; gauges show 50 of whatever they show."""
+        if self._cut == (self.now, meter):
+            self.cut_reached.set()
+            self._gone.wait(WAIT_S)
+            return None
         if obis.d == 7:
             return 50_000
         pace_w = 1000 + sum(meter.encode()) + obis.c
@@ -76,6 +90,7 @@ class World:
     def stop(self) -> None:
         """Take every wire away."""
         self.time_server.close()
+        self._gone.set()
         self.line.stop()
         self.tcp.stop()
 
@@ -141,11 +156,11 @@ class Centre:
 class Station:
     """Everything, with the gateway as a process of its own that can be killed."""
 
-    def __init__(self, directory: Path, broker: EmbeddedBroker, marks: int) -> None:
+    def __init__(self, directory: Path, broker: EmbeddedBroker, marks: int, cut: Cut | None = None) -> None:
         self.directory = directory
         self.broker = broker
         self.end = START + (marks - 1) * QUARTER
-        self.world = World(directory, self.end)
+        self.world = World(directory, self.end, cut=cut)
         self.signer = write_signing_key(directory / "signing.key", GATEWAY_SEED)
         centre_signer = FileSigner.from_seed(CENTRE_SEED)
         write_public_key(directory / "centre.pub", centre_signer.verifier())
@@ -202,11 +217,11 @@ class Station:
         self.process = None
         return code
 
-    def restart_world(self) -> None:
+    def restart_world(self, cut: Cut | None = None) -> None:
         """Take every wire away and bring it back, at the same places, with a world that has forgotten the time."""
         tcp, clock = self.world.tcp.port, self.world.time_server.port
         self.world.stop()
-        self.world = World(self.directory, self.end, tcp, clock)
+        self.world = World(self.directory, self.end, tcp, clock, cut)
 
     @contextmanager
     def running(self) -> Iterator[Station]:
@@ -230,10 +245,10 @@ def new_broker(directory: Path) -> EmbeddedBroker:
 
 
 @contextmanager
-def station(directory: Path, marks: int) -> Iterator[Station]:
+def station(directory: Path, marks: int, cut: Cut | None = None) -> Iterator[Station]:
     """A station that plays so many marks."""
     broker = new_broker(directory / "broker")
     with running(broker, SystemClock()):
-        made = Station(directory, broker, marks)
+        made = Station(directory, broker, marks, cut)
         with made.running():
             yield made

@@ -45,8 +45,9 @@ class SimBus:
         self._clock = clock
         self._noise = noise
 
-    def open(self) -> None:
+    def open(self) -> bool:
         """Nothing to open."""
+        return False
 
     def close(self) -> None:
         """Nothing to close."""

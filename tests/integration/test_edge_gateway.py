@@ -76,13 +76,18 @@ def test_a_gateway_killed_again_and_again_changes_nothing(playing: Station, undi
     assert playing.octets() == undisturbed
 
 
-def test_wires_that_vanish_again_and_again_change_nothing(playing: Station, undisturbed: list[bytes]) -> None:
-    for seq in (3, 30, 61, 100):
-        arrived(playing, seq)
-        playing.restart_world()
-    arrived(playing, SWEEPS)
-    assert playing.centre.conflicts == []
-    assert playing.octets() == undisturbed
+def test_wires_that_vanish_again_and_again_change_nothing(tmp_path: Path, undisturbed: list[bytes]) -> None:
+    """Each time in the middle of a sweep: at its first meter, its last, one between; at one mark twice; at the end."""
+    cuts = [(START + mark * QUARTER, LINE[place][0]) for mark, place in ((1, 0), (15, 9), (15, 4), (30, 6), (59, 5))]
+    with station(tmp_path, MARKS, cuts[0]) as made:
+        made.start()
+        for after in (*cuts[1:], None):
+            assert made.world.cut_reached.wait(60), (made.directory / "gateway.log").read_text()
+            made.restart_world(after)
+        arrived(made, SWEEPS)
+        assert made.centre.conflicts == []
+        assert made.octets() == undisturbed
+        assert (made.directory / "gateway.log").read_text().count("port-lost") >= len(cuts)
 
 
 def test_a_broker_killed_with_everything_it_knew_costs_nothing(tmp_path: Path, undisturbed: list[bytes]) -> None:

@@ -99,7 +99,6 @@ def test_a_world_that_restarts_is_waited_for_and_told_again(stop: threading.Even
     clock = PlayedClock("127.0.0.1", port, GATEWAY, stop)
     clock.sleep_until(START)
     server.close()
-    clock.close()
     waiting = threading.Thread(target=clock.sleep_until, args=(START + QUARTER,))
     waiting.start()
     waiting.join(0.3)

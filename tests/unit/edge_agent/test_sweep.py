@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -157,6 +158,55 @@ def test_a_port_that_vanishes_is_reopened_and_the_whole_sweep_repeated(monkeypat
     assert world.reader.sweep(START) == undisturbed
     assert [address for address, _, _ in world.bus.asked] == ["7", "8", "7", "8"]
     assert world.bus.opened == 2
+
+
+def test_what_is_behind_a_port_that_was_opened_is_told_the_mark_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a world ends and another comes up after the mark was told, and before the port is open."""
+    monkeypatch.setattr("edge_agent.sweep.REOPEN_S", 0.0)
+    turns: list[Turn] = [body_of(asked(TWO)[0].reads[0]), PortLost("the world ended")]
+    world = World(in_turn(turns))
+    events: list[str] = []
+    told, opened, ask = world.clock.sleep_until, world.bus.open, world.bus.ask
+
+    def note_told(instant: datetime) -> None:
+        events.append("told")
+        told(instant)
+
+    def note_open() -> bool:
+        was_opened = opened()
+        events.extend(["opened"] * was_opened)
+        return was_opened
+
+    def note_ask(*arguments: Any, **patience: float) -> Any:
+        events.append("asked")
+        return ask(*arguments, **patience)
+
+    monkeypatch.setattr(world.clock, "sleep_until", note_told)
+    monkeypatch.setattr(world.bus, "open", note_open)
+    monkeypatch.setattr(world.bus, "ask", note_ask)
+    world.qualities()
+    once = ["told", "opened", "told", "asked", "asked"]
+    assert events == [*once, *once]
+
+
+def test_a_port_that_closes_itself_after_a_silence_is_told_the_mark_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns: list[Turn] = [BusTimeout("silent")]
+    world = World(in_turn(turns))
+    told: list[datetime] = []
+    ask = world.bus.ask
+
+    def hang_up_on_silence(*arguments: Any, **patience: float) -> Any:
+        try:
+            return ask(*arguments, **patience)
+        except BusTimeout:
+            world.bus.close()
+            raise
+
+    monkeypatch.setattr(world.bus, "ask", hang_up_on_silence)
+    monkeypatch.setattr(world.clock, "sleep_until", told.append)
+    assert world.qualities() == [ReadQuality.MEASURED, ReadQuality.MEASURED]
+    assert world.bus.opened == 2
+    assert told == [START] * 3
 
 
 def test_silence_in_a_sweep_that_broke_off_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
