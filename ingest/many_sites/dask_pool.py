@@ -13,7 +13,7 @@ import importlib
 import logging
 import secrets
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
@@ -55,16 +55,20 @@ class DaskPool:
             told: SimpleQueue[Any] = SimpleQueue()
             topic = f"metertree-close-{secrets.token_hex(8)}"
             client.subscribe_topic(topic, lambda event: told.put(event[1]))
-            futures = {
-                client.submit(
-                    close_site_on_dask, order, site, topic, key=f"{topic}-{site}", retries=TRIES_MAX - 1, pure=False
-                ): site
-                for site in sites
-            }
-            for future in futures:
+            futures: dict[Any, SiteId] = {}
+
+            def deal(site: SiteId) -> None:
+                key = f"{topic}-{site}-{len(futures)}"
+                future = client.submit(
+                    close_site_on_dask, order, site, topic, key=key, retries=TRIES_MAX - 1, pure=False
+                )
+                futures[future] = site
                 future.add_done_callback(told.put)
+
             try:
-                yield from _followed(told, futures)
+                for site in sites:
+                    deal(site)
+                yield from _followed(told, futures, deal)
             finally:
                 client.cancel(list(futures))
                 client.unsubscribe_topic(topic)
@@ -150,19 +154,36 @@ def _require_fit(client: Any, callers: CentreMark) -> None:
         raise WorkerUnfit("\n".join(["nothing was closed", *told]))
 
 
-def _followed(told: SimpleQueue[Any], futures: Mapping[Any, SiteId]) -> Iterator[Event]:
-    """Turn what the cluster tells into events, until every site has ended."""
-    tries, ended = Counter[SiteId](), set[SiteId]()
-    while len(ended) < len(futures):
+def _followed(told: SimpleQueue[Any], futures: Mapping[Any, SiteId], deal: Callable[[SiteId], None]) -> Iterator[Event]:
+    """Turn what the cluster tells into events, until every site has ended.
+
+    deal   gives a site to the cluster once more: one that only waited on workers which another site killed
+    """
+    of, tries, dealt, ended = len(futures), Counter[SiteId](), Counter[SiteId](), set[SiteId]()
+    while len(ended) < of:
         message = told.get()
         if isinstance(message, dict):
             site = SiteId(message["site"])
             if site not in ended:
                 yield from _stage(message, site, tries)
+            continue
+        site = futures[message]
+        if _was_beside(message, tries[site]) and dealt[site] < TRIES_MAX:
+            dealt[site] += 1
+            deal(site)
         else:
-            site = futures[message]
             ended.add(site)
             yield replace(_outcome(message, site), tries=max(tries[site], 1))
+
+
+def _was_beside(future: Any, tries: int) -> bool:
+    """Say whether Dask gave a site up that had not begun as often as workers may die of it.
+
+    Dask counts every worker that a task was dealt to, though the task may have waited there behind another.
+    """
+    return (
+        future.status == "error" and tries < TRIES_MAX and isinstance(future.exception(), _distributed().KilledWorker)
+    )
 
 
 def _stage(message: Mapping[str, str], site: SiteId, tries: Counter[SiteId]) -> Iterator[Event]:

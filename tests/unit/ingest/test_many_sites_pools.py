@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import replace
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from distributed import KilledWorker
 
 from ingest.many_sites import dask_pool, local_pool
 from ingest.many_sites.dask_pool import DaskMissing, DaskPool, _followed
@@ -100,12 +102,18 @@ def test_how_a_worker_ended_is_said_in_words(code: int | None, told: str) -> Non
 # Dask
 
 
-def followed(*messages: Any, futures: dict[Any, SiteId]) -> list[Event]:
-    """Follow a cluster that tells these messages."""
+def followed(*messages: Any, futures: dict[Any, SiteId], then: list[Any] | None = None) -> list[Event]:
+    """Follow a cluster that tells these messages; a site that is dealt out again ends as the next of `then` says."""
     queue: SimpleQueue[Any] = SimpleQueue()
     for message in messages:
         queue.put(message)
-    return list(_followed(queue, futures))
+
+    def deal(site: SiteId) -> None:
+        assert then, f"{site} is dealt out again"
+        futures[then[0]] = site
+        queue.put(then.pop(0))
+
+    return list(_followed(queue, futures, deal))
 
 
 class Future:
@@ -144,6 +152,29 @@ def test_what_a_cluster_gives_up_is_failed_with_its_reason(future: Future, told:
     [outcome] = followed(future, futures={future: A})
     assert isinstance(outcome, Outcome)
     assert (outcome.result, outcome.reasons) == (Result.FAILED, (told,))
+
+
+KILLED = Future("error", KilledWorker("a", SimpleNamespace(address="tcp://w"), 2))
+
+
+def test_a_site_that_only_waited_where_another_killed_the_workers_is_dealt_out_again() -> None:
+    done = Future("finished", closed(A))
+    events = followed(begun(A), KILLED, begun(A), futures={KILLED: A}, then=[done])
+    assert [type(event) for event in events] == [Begun, Again, Begun, Outcome]
+    assert events[-1] == replace(closed(A), tries=2)
+
+
+def test_a_site_that_began_as_often_as_workers_may_die_of_it_is_given_up() -> None:
+    [*_, outcome] = followed(*[begun(A)] * TRIES_MAX, KILLED, futures={KILLED: A}, then=[])
+    assert isinstance(outcome, Outcome)
+    assert (outcome.result, outcome.tries) == (Result.FAILED, TRIES_MAX)
+
+
+def test_a_site_that_nobody_ever_begins_is_dealt_out_a_few_times_only() -> None:
+    lost = [Future("error", KilledWorker("a", SimpleNamespace(address="tcp://w"), 2)) for _ in range(TRIES_MAX + 1)]
+    [outcome] = followed(lost[0], futures={lost[0]: A}, then=lost[1:])
+    assert isinstance(outcome, Outcome)
+    assert outcome.result is Result.FAILED
 
 
 def test_without_the_package_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
