@@ -40,6 +40,9 @@ COPY_OCTETS = 256 << 10
 REFUSED_MAX = 100
 """Refusals named in a receipt: 3 KiB, so that a receipt stays one packet or two."""
 
+PARTITIONS = "metertree_partitions"
+"""The schema of the partitions; see partitions.sql."""
+
 _LEDGER_TYPES = ("text", "int4", "int8", "bytea", "bytea", "timestamptz", "text")
 _ENVELOPE_TYPES = ("text", "int4", "int8", "timestamptz", "bytea")
 
@@ -225,6 +228,11 @@ def _wrapped_errors() -> Iterator[None]:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError, DatabaseUnreachable) as error:
         raise StoreUnreachable(str(error).strip()) from error
+    except psycopg.errors.CheckViolation as error:
+        if error.diag.schema_name == PARTITIONS:
+            # Rows that were routed to the partition of everything else while their month got one of its own.
+            raise StoreUnreachable(f"a month is being divided: {str(error).strip()}") from error
+        raise StoreRefused(str(error).strip()) from error
     except (psycopg.DataError, psycopg.IntegrityError) as error:
         raise StoreRefused(str(error).strip()) from error
 

@@ -88,6 +88,12 @@ def empty_dsn(postgres_dsn: str) -> Iterator[str]:
     yield from _database(postgres_dsn, EMPTY)
 
 
+@pytest.fixture
+def bare_dsn(postgres_dsn: str) -> Iterator[str]:
+    """The same without TimescaleDB, also where the server has it."""
+    yield from _database(postgres_dsn, EMPTY, timescale=False)
+
+
 @pytest.fixture(scope="session")
 def shared_dsn(postgres_dsn: str, migrated_template: str | None) -> Iterator[str | None]:
     """Connection string to the one database that most tests share: a copy each would cost half a second.
@@ -119,7 +125,7 @@ def database(migrated_dsn: str) -> Iterator[Database]:
         yield opened
 
 
-def _database(dsn: str, template: str | None) -> Iterator[str]:
+def _database(dsn: str, template: str | None, *, timescale: bool = True) -> Iterator[str]:
     """Make a database, a copy of `template` (None: of the newest schema), and drop it whatever becomes of the test.
 
     Dropping costs a checkpoint, so those on an embedded server, which is removed, are left.
@@ -130,7 +136,7 @@ def _database(dsn: str, template: str | None) -> Iterator[str]:
     execute_alone(dsn, "CREATE DATABASE {} TEMPLATE {}", name, template or EMPTY)
     made = make_conninfo(dsn, dbname=name)
     try:
-        if GIVEN_DSN and template in (None, EMPTY):
+        if GIVEN_DSN and timescale and template in (None, EMPTY):
             _add_timescaledb(made)
         if template is None:
             with Database(made, connections=1) as opened:

@@ -1,26 +1,62 @@
-"""TimescaleDB in WebAssembly behind both faces of the store, Database and Connection, so that its own code runs on it.
+"""TimescaleDB behind both faces of the store, Database and Connection, so that its own code runs on it.
 
-Arguments are written into the query as literals, since the server in tests/timescale takes whole texts; rows come back
-as text and are read by psycopg's own loaders.
+In WebAssembly, arguments are written into the query as literals, since the server in tests/timescale takes whole texts;
+rows come back as text and are read by psycopg's own loaders. Natively it is the server that METERTREE_TEST_DSN names.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import os
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg import sql
 from psycopg.adapt import Transformer
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import Format
 
+from tests.doubles.servers import GIVEN_DSN, execute_alone
+
 FOLDER = Path(__file__).parents[1] / "timescale"
+
+
+class Answer(Protocol):
+    """What a query gave."""
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]: ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Give all rows."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Give the first row."""
+
+
+class Timescale(Protocol):
+    """A database with TimescaleDB that is its own only connection."""
+
+    def fresh(self, *, extension: bool = True) -> Timescale:
+        """Begin again with an empty database."""
+
+    def execute(self, query: str | bytes, arguments: Mapping[str, Any] | None = None) -> Answer:
+        """Execute one statement with arguments, or several without; raises psycopg's errors."""
+
+    def copy(self, query: bytes, octets: bytes) -> None:
+        """Execute a COPY ... FROM STDIN with these octets."""
+
+    def transaction(self) -> Any:
+        """Open a transaction, or within one a savepoint."""
+
+    def close(self) -> None:
+        """End it."""
 
 
 class Rows:
@@ -91,6 +127,12 @@ class WasmTimescale:
         finally:
             self._depth -= 1
 
+    @contextmanager
+    def alone(self) -> Iterator[WasmTimescale]:
+        """Give the only connection, outside any transaction."""
+        assert not self._depth
+        yield self
+
     def close(self) -> None:
         """End the server."""
         assert self._server.stdin is not None
@@ -126,3 +168,51 @@ class WasmTimescale:
                 for row in told["rows"]
             ]
         )
+
+
+class NativeTimescale:
+    """A database of its own on the server that METERTREE_TEST_DSN names."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def fresh(self, *, extension: bool = True) -> NativeTimescale:
+        """Begin again with an empty database."""
+        assert GIVEN_DSN
+        self.close()
+        self._name = f"metertree_native_{os.getpid()}_{next(self._numbers)}"
+        execute_alone(GIVEN_DSN, "CREATE DATABASE {} TEMPLATE template0", self._name)
+        dsn = make_conninfo(GIVEN_DSN, dbname=self._name, options="-c TimeZone=UTC")
+        self._connection = psycopg.connect(dsn, autocommit=True)
+        if extension:
+            self.execute("CREATE EXTENSION timescaledb")
+        return self
+
+    def execute(self, query: str | bytes, arguments: Mapping[str, Any] | None = None) -> Answer:
+        """Execute one statement with arguments, or several without; raises psycopg's errors."""
+        assert self._connection is not None
+        return self._connection.execute(query.encode() if isinstance(query, str) else query, arguments)
+
+    def copy(self, query: bytes, octets: bytes) -> None:
+        """Execute a COPY ... FROM STDIN with these octets."""
+        assert self._connection is not None
+        with self._connection.cursor() as cursor, cursor.copy(query) as copying:
+            copying.write(octets)
+
+    @contextmanager
+    def transaction(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """Open a transaction, or within one a savepoint."""
+        assert self._connection is not None
+        with self._connection.transaction():
+            yield self._connection
+
+    def close(self) -> None:
+        """Drop the database."""
+        if self._connection is not None:
+            assert GIVEN_DSN
+            self._connection.close()
+            self._connection = None
+            execute_alone(GIVEN_DSN, "DROP DATABASE {} WITH (FORCE)", self._name)

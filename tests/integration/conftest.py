@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.doubles.servers import (
+    bare_dsn,
     database,
     empty_dsn,
     migrated_dsn,
@@ -12,4 +13,13 @@ from tests.doubles.servers import (
     shared_dsn,
 )
 
-__all__ = ["database", "empty_dsn", "migrated_dsn", "migrated_template", "own_dsn", "postgres_dsn", "shared_dsn"]
+__all__ = [
+    "bare_dsn",
+    "database",
+    "empty_dsn",
+    "migrated_dsn",
+    "migrated_template",
+    "own_dsn",
+    "postgres_dsn",
+    "shared_dsn",
+]

@@ -39,21 +39,11 @@ INSERT INTO envelopes SELECT 'gw-a', 1, number, timestamptz '2026-06-20Z' + numb
 FROM generate_series(1, {ROWS}) AS number;
 """
 
-pytestmark = pytest.mark.usefixtures("on_plain_postgres")
-
 
 @pytest.fixture
-def on_plain_postgres(own_dsn: str) -> None:
-    """Leave out these tests on a server with TimescaleDB, whose layout tests/timescale looks at."""
-    with Database(own_dsn, connections=1) as database, database.transaction() as connection:
-        if find_layout(connection) is not Layout.PARTITIONS:
-            pytest.skip("this server has TimescaleDB, so nothing is partitioned")
-
-
-@pytest.fixture
-def plain(empty_dsn: str) -> Iterator[Database]:
+def plain(bare_dsn: str) -> Iterator[Database]:
     """A database of the newest schema with rows, as versions before the layout made it."""
-    with Database(empty_dsn, connections=2) as database:
+    with Database(bare_dsn, connections=2) as database:
         migrate_schema(database)
         with database.transaction() as connection:
             connection.execute(BEFORE.encode())
@@ -61,9 +51,10 @@ def plain(empty_dsn: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def laid_out(own_dsn: str) -> Iterator[Database]:
-    """An empty database laid out for NOW."""
-    with Database(own_dsn, connections=2) as database:
+def laid_out(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """An empty database laid out for NOW; a given server may have TimescaleDB, so there it is made from nothing."""
+    with Database(request.getfixturevalue("bare_dsn" if GIVEN_DSN else "own_dsn"), connections=2) as database:
+        migrate_schema(database)
         list(arrange(database, STORAGE, NOW))
         yield database
 
@@ -124,12 +115,12 @@ def test_a_step_that_fails_leaves_everything_as_it_was(plain: Database) -> None:
     assert rows_of(plain) == before
 
 
-def test_two_processes_at_once_divide_it_once(plain: Database, empty_dsn: str) -> None:
+def test_two_processes_at_once_divide_it_once(plain: Database, bare_dsn: str) -> None:
     before = rows_of(plain)
     told: list[str] = []
 
     def divide() -> None:
-        with Database(empty_dsn, connections=1) as database:
+        with Database(bare_dsn, connections=1) as database:
             told.extend(arrange(database, STORAGE, NOW))
 
     threads = [threading.Thread(target=divide) for _ in range(2)]
@@ -196,12 +187,12 @@ def test_the_months_to_come_have_partitions_before_they_come(laid_out: Database)
 
 
 def test_a_reading_that_arrives_while_its_month_is_divided_waits_and_is_not_lost(
-    plain: Database, empty_dsn: str
+    plain: Database, bare_dsn: str
 ) -> None:
     steps = arrange(plain, STORAGE, NOW)
     next(steps), next(steps)
     late = "INSERT INTO readings VALUES ('late', '2026-07-01Z', true, now(), now(), 0, 'p', 0, '{1}', 'gw-a', 1, 9999)"
-    with psycopg.connect(empty_dsn) as writer:
+    with psycopg.connect(bare_dsn) as writer:
         writer.execute(late.encode())
         moving = threading.Thread(target=lambda: list(steps))
         moving.start()
@@ -240,7 +231,6 @@ def test_an_empty_database_has_no_layout(empty_dsn: str) -> None:
         assert list_parts(connection) == ()
 
 
-@pytest.mark.skipif(GIVEN_DSN is not None, reason="the given server may have TimescaleDB")
 def test_without_timescaledb_nothing_becomes_a_hypertable(laid_out: Database) -> None:
     with pytest.raises(LayoutRefused, match="not installed"):
         list(convert(laid_out, STORAGE))

@@ -1,4 +1,6 @@
-"""The store's own code and SQL on TimescaleDB: 2.23 in WebAssembly, since no native one can be installed everywhere."""
+"""The store's own code and SQL on TimescaleDB: 2.23 in WebAssembly, since no native one can be installed everywhere;
+and the native one of the server that METERTREE_TEST_DSN names.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ from ingest.store.layout import (
 )
 from ingest.store.migrate import is_migrated, migrate, migrate_schema, shipped_migrations
 from ingest.store.retention import maintain
-from tests.doubles.timescale import FOLDER, WasmTimescale
+from tests.doubles.servers import GIVEN_DSN
+from tests.doubles.timescale import FOLDER, NativeTimescale, Timescale, WasmTimescale
 from tests.migration.test_migration import CATALOGUE, placeholders_numbered
 
 STORE = resources.files("ingest.store")
@@ -60,9 +63,14 @@ def installed() -> str | None:
     return None
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[WasmTimescale]:
+@pytest.fixture(scope="session", params=["in WebAssembly", "native"] if GIVEN_DSN else ["in WebAssembly"])
+def server(request: pytest.FixtureRequest) -> Iterator[Timescale]:
     """TimescaleDB; without anything in it until `fresh` is called."""
+    if request.param == "native":
+        native: Timescale = NativeTimescale()
+        yield native
+        native.close()
+        return
     if (reason := installed()) is not None:
         pytest.skip(f"TimescaleDB in WebAssembly cannot be had: {reason}")
     made = WasmTimescale()
@@ -71,12 +79,12 @@ def server() -> Iterator[WasmTimescale]:
 
 
 @pytest.fixture(scope="module")
-def laid_out(server: WasmTimescale) -> WasmTimescale:
+def laid_out(server: Timescale) -> Timescale:
     """What `lay_out` makes, for the tests that come before those which begin afresh."""
     return lay_out(server)
 
 
-def lay_out(server: WasmTimescale) -> WasmTimescale:
+def lay_out(server: Timescale) -> Timescale:
     """Write five days of two meters before the layout is made, then make it."""
     server.fresh()
     assert migrate_schema(server)  # type: ignore[arg-type]
@@ -97,14 +105,14 @@ def readings_at(mark: datetime) -> Iterator[str]:
         yield READING.format("m-b", mark, mark, mark, 7 * number, number)
 
 
-def one(server: WasmTimescale, query: str) -> object:
+def one(server: Timescale, query: str) -> object:
     """Give the only column of the only row."""
     (row,) = server.execute(query).fetchall()
     assert len(row) == 1
     return row[0]
 
 
-def test_both_tables_are_hypertables_of_weekly_chunks_and_keep_their_rows(laid_out: WasmTimescale) -> None:
+def test_both_tables_are_hypertables_of_weekly_chunks_and_keep_their_rows(laid_out: Timescale) -> None:
     with laid_out.transaction() as connection:
         assert find_layout(connection) is Layout.HYPERTABLES  # type: ignore[arg-type]
     spans = laid_out.execute(
@@ -120,7 +128,7 @@ def test_both_tables_are_hypertables_of_weekly_chunks_and_keep_their_rows(laid_o
     assert parts["readings"].octets > 0
 
 
-def test_readings_are_segmented_by_meter_and_ordered_by_time(laid_out: WasmTimescale) -> None:
+def test_readings_are_segmented_by_meter_and_ordered_by_time(laid_out: Timescale) -> None:
     settings = laid_out.execute(
         "SELECT segmentby, orderby FROM timescaledb_information.hypertable_columnstore_settings "
         "WHERE hypertable = 'readings'::regclass"
@@ -128,7 +136,7 @@ def test_readings_are_segmented_by_meter_and_ordered_by_time(laid_out: WasmTimes
     assert settings == [("meter", "due_at")]
 
 
-def test_the_ledger_stays_a_plain_table_with_its_key(laid_out: WasmTimescale) -> None:
+def test_the_ledger_stays_a_plain_table_with_its_key(laid_out: Timescale) -> None:
     names = {name for (name,) in laid_out.execute("SELECT hypertable_name FROM timescaledb_information.hypertables")}
     assert names == {"envelopes", "readings"}
     laid_out.execute(
@@ -140,7 +148,7 @@ def test_the_ledger_stays_a_plain_table_with_its_key(laid_out: WasmTimescale) ->
         )
 
 
-def test_policies_have_the_horizons_of_the_settings(laid_out: WasmTimescale) -> None:
+def test_policies_have_the_horizons_of_the_settings(laid_out: Timescale) -> None:
     assert list_policies(laid_out) == (  # type: ignore[arg-type]
         "readings compression 14 days",
         "readings retention 3 years",
@@ -152,7 +160,7 @@ def test_policies_have_the_horizons_of_the_settings(laid_out: WasmTimescale) -> 
         laid_out.execute(f"CALL run_job({job})")
 
 
-def test_a_second_application_changes_nothing(laid_out: WasmTimescale) -> None:
+def test_a_second_application_changes_nothing(laid_out: Timescale) -> None:
     jobs = "SELECT array_agg(job_id ORDER BY job_id) FROM timescaledb_information.jobs"
     before = one(laid_out, jobs)
     assert migrate(laid_out, storage=STORAGE, now=NOW) == ()  # type: ignore[arg-type]
@@ -160,7 +168,7 @@ def test_a_second_application_changes_nothing(laid_out: WasmTimescale) -> None:
     assert one(laid_out, jobs) == before
 
 
-def test_other_horizons_replace_the_policies_and_nothing_else(laid_out: WasmTimescale) -> None:
+def test_other_horizons_replace_the_policies_and_nothing_else(laid_out: Timescale) -> None:
     other = Storage(chunk_days=1, compress_after_days=30, late_days=60, keep_readings_months=24)
     rows = one(laid_out, "SELECT count(*) FROM readings")
     told = list(arrange(laid_out, other, NOW))  # type: ignore[arg-type]
@@ -175,7 +183,7 @@ def test_other_horizons_replace_the_policies_and_nothing_else(laid_out: WasmTime
     assert one(laid_out, "SELECT count(*) FROM readings") == rows
 
 
-def test_every_named_query_fits_hypertables(laid_out: WasmTimescale) -> None:
+def test_every_named_query_fits_hypertables(laid_out: Timescale) -> None:
     prepared = 0
     for file in STORE.joinpath("queries").iterdir():
         for query in load_queries(file.name.removesuffix(".sql")).values():
@@ -186,7 +194,7 @@ def test_every_named_query_fits_hypertables(laid_out: WasmTimescale) -> None:
     assert prepared > 60
 
 
-def refresh(server: WasmTimescale) -> None:
+def refresh(server: Timescale) -> None:
     """Do what the policies do when they are due."""
     for (view,) in server.execute(
         "SELECT view_name FROM timescaledb_information.continuous_aggregates "
@@ -205,7 +213,7 @@ def expected(bucket_of: dict[datetime, datetime]) -> list[tuple[datetime, int, i
 
 
 def test_aggregates_give_first_and_last_registers_by_hour_and_by_day_and_month_of_the_site(
-    laid_out: WasmTimescale,
+    laid_out: Timescale,
 ) -> None:
     refresh(laid_out)
     local = {mark: mark.astimezone(ZoneInfo(ZONE)) for mark in MARKS}
@@ -243,7 +251,7 @@ def binary_rows(rows: list[tuple[str, datetime, int, int]]) -> bytes:
     return made + struct.pack(">h", -1)
 
 
-def test_late_readings_enter_a_compressed_chunk_and_show_in_query_and_aggregate(laid_out: WasmTimescale) -> None:
+def test_late_readings_enter_a_compressed_chunk_and_show_in_query_and_aggregate(laid_out: Timescale) -> None:
     laid_out.execute("SELECT compress_chunk(chunk) FROM show_chunks('readings') AS chunk")
     assert {parts.compressed for parts in list_parts(laid_out) if parts.table == "readings"} == {2}  # type: ignore[arg-type]
     hours = [mark for mark in MARKS if not mark.minute]
@@ -266,7 +274,7 @@ def test_late_readings_enter_a_compressed_chunk_and_show_in_query_and_aggregate(
     assert one(laid_out, "SELECT count(*) FROM readings WHERE meter = 'm-b'") == len(MARKS)
 
 
-def test_the_page_and_the_migrations_make_the_same_schema_on_hypertables(server: WasmTimescale) -> None:
+def test_the_page_and_the_migrations_make_the_same_schema_on_hypertables(server: Timescale) -> None:
     server.fresh()
     server.execute(STORE.joinpath("schema.sql").read_bytes())
     list(arrange(server, STORAGE, NOW))  # type: ignore[arg-type]
@@ -280,7 +288,7 @@ def test_the_page_and_the_migrations_make_the_same_schema_on_hypertables(server:
 
 
 @pytest.mark.parametrize("applied", range(1, len(shipped_migrations())))
-def test_every_migration_runs_on_a_database_with_hypertables_and_rows(server: WasmTimescale, applied: int) -> None:
+def test_every_migration_runs_on_a_database_with_hypertables_and_rows(server: Timescale, applied: int) -> None:
     server.fresh()
     migrate(server, shipped_migrations()[:applied], storage=STORAGE, now=NOW)  # type: ignore[arg-type]
     server.execute(SITE + "".join(readings_at(FIRST)))
@@ -291,7 +299,7 @@ def test_every_migration_runs_on_a_database_with_hypertables_and_rows(server: Wa
     assert list(arrange(server, STORAGE, NOW)) == []  # type: ignore[arg-type]
 
 
-def test_partitions_become_hypertables_when_asked_and_not_before(server: WasmTimescale) -> None:
+def test_partitions_become_hypertables_when_asked_and_not_before(server: Timescale) -> None:
     server.fresh(extension=False)
     migrate(server, storage=STORAGE, now=NOW)  # type: ignore[arg-type]
     server.execute("".join(statement for mark in MARKS[:40] for statement in readings_at(mark)))
@@ -327,7 +335,7 @@ INSERT INTO run_evidence VALUES ('r', 0, '2026-08-01Z', '2026-07-09Z', '2026-07-
 """
 
 
-def test_what_is_over_its_time_goes_but_not_the_envelopes_of_a_statement(server: WasmTimescale) -> None:
+def test_what_is_over_its_time_goes_but_not_the_envelopes_of_a_statement(server: Timescale) -> None:
     """Chunks begin on Thursdays: 2 July, 9, 16 ... A statement rests on envelopes of the one that begins on the 9th."""
     laid_out = lay_out(server)
     laid_out.execute(RUN)
