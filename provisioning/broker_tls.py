@@ -23,6 +23,17 @@ class BrokerTlsInvalid(MeteringError):
     """A certificate or key file for the broker is missing, is none, or does not belong to the other one."""
 
 
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails: paho lets it lie there open."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerTls:
     """Which certificates are believed, and ours.
@@ -47,6 +58,7 @@ class BrokerTls:
         except (OSError, ssl.SSLError) as error:
             raise BrokerTlsInvalid(f"{self.ca}: no certificates there: {error}; give a PEM file") from error
         context.minimum_version = VERSION_MIN
+        context.sslsocket_class = _ClosingSocket
         if self.certificate is not None and self.key is not None:
             self._show(context, self.certificate, self.key)
         return context

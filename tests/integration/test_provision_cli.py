@@ -16,10 +16,12 @@ import pytest
 from metering.clock import SystemClock
 from metering.errors import SenderError
 from metering.identity import GatewayId, SiteId
+from provisioning.broker_tls import BrokerTls
 from provisioning.cli import main
 from provisioning.enrolment import Claim, InstallOrder, Refused, decide, open_bundle, open_order
 from provisioning.gateway_config import GatewayConfig
 from provisioning.keys import FileSigner, read_public_key
+from tests.doubles.tls_broker import HAS_OPENSSL, make_certificates
 
 PARK = Path(__file__).parents[2] / "examples" / "park"
 TOKEN = "admin-token-of-this-test"
@@ -343,3 +345,39 @@ def test_a_key_directory_that_cannot_be_made_is_said_so(tmp_path: Path, capsys: 
         "--keys", tmp_path / "file" / "keys",
     )  # fmt: skip
     assert "name a directory for the keys" in said
+
+
+@pytest.mark.skipif(not HAS_OPENSSL, reason="certificates.sh needs openssl")
+def test_a_configuration_carries_the_way_to_the_broker(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    certs, out = tmp_path / "certs", tmp_path / "gateway.toml"
+    make_certificates(certs, "gw-a")
+    (tmp_path / "enrolment.json").write_text('{"gateway": "gw-a", "epoch": 1}')
+    call = (
+        "config", "--gateway", "gw-a", "--keys", tmp_path, "--site-dir", PARK, "--broker", "broker.example:8883",
+        "--state", tmp_path, "--out", out,
+    )  # fmt: skip
+    ours = ("--broker-certificate", certs / "gateways/gw-a.crt", "--broker-key", certs / "gateways/gw-a.key")
+    assert "give --broker-ca too" in refused(capsys, *call, *ours)
+    assert "no certificates there" in refused(capsys, *call, "--broker-ca", certs / "absent.crt")
+    assert not out.exists()
+    run(capsys, *call, "--broker-ca", certs / "ca.crt", *ours)
+    broker = GatewayConfig.read(out).broker
+    assert (broker.user, broker.password, broker.port) == (None, None, 8883)
+    assert broker.tls == BrokerTls(certs / "ca.crt", certs / "gateways/gw-a.crt", certs / "gateways/gw-a.key")
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_configuration_carries_a_password_where_the_broker_wants_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "enrolment.json").write_text('{"gateway": "gw-a", "epoch": 1}')
+    password, out = tmp_path / "password", tmp_path / "gateway.toml"
+    call = (
+        "config", "--gateway", "gw-a", "--keys", tmp_path, "--site-dir", PARK, "--broker", "b:1883",
+        "--state", tmp_path, "--out", out, "--broker-password-file", password,
+    )  # fmt: skip
+    assert "write the password into it" in refused(capsys, *call)
+    password.write_text("secret\n", encoding="utf-8")
+    run(capsys, *call)
+    broker = GatewayConfig.read(out).broker
+    assert (broker.user, broker.password, broker.tls) == ("gw-a", "secret", None)

@@ -17,6 +17,7 @@ from ingest.config import (
     SettingMissing,
     Settings,
     add_settings,
+    read_broker_config,
     read_serve_config,
 )
 
@@ -72,3 +73,29 @@ def test_the_serve_configuration_is_read_whole(tmp_path: Path) -> None:
     )
     assert (config.dsn, config.broker.port, config.port, config.profiles) == ("postgresql:///x", 1884, 8080, None)
     assert config.admin_token == "secret"
+
+
+def test_a_file_with_certificates_turns_tls_on() -> None:
+    assert read_broker_config(settings([])).tls is None
+    tls = read_broker_config(settings(["--broker-ca-file", "/ca.crt"])).tls
+    assert tls is not None
+    assert (tls.ca, tls.certificate, tls.key) == (Path("/ca.crt"), None, None)
+    tls = read_broker_config(settings(["--broker-ca-file", "system"])).tls
+    assert tls is not None
+    assert tls.ca is None
+    names = {"METERTREE_BROKER_CERTIFICATE_FILE": "/c.crt", "METERTREE_BROKER_KEY_FILE": "/c.key"}
+    tls = read_broker_config(settings(["--broker-ca-file", "/ca.crt"], names)).tls
+    assert tls is not None
+    assert (tls.certificate, tls.key) == (Path("/c.crt"), Path("/c.key"))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--broker-key-file", "/c.key"], "--broker-ca-file: must be given with a certificate"),
+        (["--broker-ca-file", "/ca.crt", "--broker-key-file", "/c.key"], "both or neither"),
+    ],
+)
+def test_half_of_what_tls_needs_is_refused(given: list[str], said: str) -> None:
+    with pytest.raises(SettingInvalid, match=said):
+        read_broker_config(settings(given))

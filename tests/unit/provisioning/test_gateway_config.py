@@ -10,6 +10,7 @@ import pytest
 from metering.errors import DocumentError
 from metering.identity import GatewayId, PortId
 from metering.toml_source import TomlSource
+from provisioning.broker_tls import BrokerTls
 from provisioning.gateway_config import (
     SYSTEM_CLOCK,
     BrokerConfig,
@@ -55,6 +56,28 @@ def test_a_configuration_without_ports_and_secrets_reads_back_equal() -> None:
         config_of("gw-a"), ports=(), meters=(), clock=SYSTEM_CLOCK, broker=BrokerConfig("b", 1883, None, None)
     )
     assert GatewayConfig.from_toml(TomlSource.parse(config.to_toml(), "gateway.toml")) == config
+
+
+@pytest.mark.parametrize(
+    "tls",
+    [
+        BrokerTls(None, None, None),
+        BrokerTls(Path("/etc/metertree/ca.crt"), None, None),
+        BrokerTls(Path("/etc/metertree/ca.crt"), Path("/etc/metertree/gw.crt"), Path("/etc/metertree/gw.key")),
+    ],
+)
+def test_a_configuration_with_tls_reads_back_equal(tls: BrokerTls) -> None:
+    config = replace(config_of("gw-a"), broker=BrokerConfig("b", 8883, None, None, tls))
+    assert GatewayConfig.from_toml(TomlSource.parse(config.to_toml(), "gateway.toml")) == config
+
+
+def test_a_certificate_without_its_key_is_told_with_its_line() -> None:
+    text = config_of("gw-a").to_toml() + '\n[broker.tls]\nca = "/ca"\ncertificate = "/gw.crt"\n'
+    with pytest.raises(DocumentError) as caught:
+        GatewayConfig.from_toml(TomlSource.parse(text, "gateway.toml"))
+    (fault,) = caught.value.faults
+    assert "both or neither" in fault.problem
+    assert fault.line == text[: text.index("[broker.tls]")].count("\n") + 1
 
 
 def test_a_gateway_knows_its_own_meters_alone() -> None:
