@@ -3,7 +3,7 @@
 -- key (gateway, epoch, seq) is what makes a reading enter once, and a hypertable's key must hold its time column.
 
 -- name: steps
--- Only readings are compressed: envelopes are signed noise and lose 6 % of their size in the columnstore, for which one
+-- Only readings are compressed: envelopes are signed noise and lose a sixteenth of their size in the columnstore, for which one
 -- envelope would cost a thousand to look up. Only readings carry a policy of their own for retention: what may be dropped
 -- of envelopes is for `metertree maintain` to say, because statements rest on them.
 WITH given AS (
@@ -143,6 +143,16 @@ GROUP BY hypertable_name ORDER BY hypertable_name;
 SELECT hypertable_name || ' ' || replace(proc_name, 'policy_', '') || coalesce(' ' || (config ->> 'compress_after'), '')
     || coalesce(' ' || (config ->> 'drop_after'), '') || coalesce(' ' || (config ->> 'start_offset'), '')
 FROM timescaledb_information.jobs WHERE hypertable_name IS NOT NULL ORDER BY 1;
+
+-- name: open_chunks
+-- Octets of the largest index among the chunks of readings that are written now, and of the server's memory for pages.
+SELECT coalesce(max(octets), 0)::bigint, pg_size_bytes(current_setting('shared_buffers'))
+FROM (
+    SELECT pg_indexes_size((quote_ident(chunk_schema) || '.' || quote_ident(chunk_name))::regclass) AS octets
+    FROM timescaledb_information.chunks
+    WHERE hypertable_name = 'readings' AND NOT is_compressed
+    ORDER BY range_start DESC LIMIT 8
+) AS newest;
 
 -- name: from_partitions
 -- One transaction for each table: until it is committed, all is as before.

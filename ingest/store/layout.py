@@ -25,6 +25,8 @@ TIMESCALEDB_OLDEST = (2, 18)
 DAYS_OF_MONTH_MIN = 28
 CLOSE_DAYS = 92
 """A period may still be open this long after it began [days]."""
+INDEX_PART = 4
+"""The indexes that are written take at most one part in so many of the memory for pages."""
 
 
 class LayoutRefused(MeteringError):
@@ -193,6 +195,30 @@ def list_policies(connection: Connection) -> tuple[str, ...]:
     if find_layout(connection) is not Layout.HYPERTABLES:
         return ()
     return tuple(policy for (policy,) in connection.execute(layout_queries(Layout.HYPERTABLES)["policies"]))
+
+
+def remark_on_chunks(connection: Connection, storage: Storage) -> str | None:
+    """Say how to mend it where the index of a chunk that is written does not fit in memory; else nothing."""
+    if find_layout(connection) is not Layout.HYPERTABLES:
+        return None
+    row = connection.execute(layout_queries(Layout.HYPERTABLES)["open_chunks"]).fetchone()
+    assert row is not None
+    index_octets, memory_octets = row
+    return sized(storage.chunk_days, index_octets, memory_octets)
+
+
+def sized(chunk_days: int, index_octets: int, memory_octets: int) -> str | None:
+    """Judge the index of one chunk by the server's memory for pages: what is written at random must stay in it."""
+    most = memory_octets // INDEX_PART
+    if index_octets <= most:
+        return None
+    days = chunk_days * most // index_octets
+    shorter = f"METERTREE_CHUNK_DAYS={max(1, days)}, or " if chunk_days > 1 else ""
+    return (
+        f"the index of a chunk of readings takes {index_octets / 1e6:,.0f} MB, more than a quarter of shared_buffers "
+        f"({memory_octets / 1e6:,.0f} MB), so late readings are written at the speed of the disk; set {shorter}"
+        f"shared_buffers to {INDEX_PART * index_octets / 1e6:,.0f} MB"
+    )
 
 
 def planned_steps(
