@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ SESSION_S = 7 * 86400
 """MQTT 5: how long the broker keeps the session of a worker that is away."""
 KEEPALIVE_S = 60
 RECONNECT_S_MAX = 5
+REFUSED_S = 5.0
+"""Pause before a refused subscription is asked for again [s]."""
 STEP_S = 0.2
 
 _log = logging.getLogger(__name__)
@@ -95,6 +98,11 @@ class Backlog:
             self._changed.notify_all()
         return taken
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Messages and octets that wait."""
+        return len(self._waiting), self._octets
+
     def _is_full(self) -> bool:
         return len(self._waiting) >= self._most or self._octets >= self._octets_max
 
@@ -127,6 +135,7 @@ class MqttConsumer:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._subscribed = threading.Event()
+        self._refused_s: float | None = None
         self._mqtt5 = mqtt5
         self._client = mqtt.Client(
             CallbackAPIVersion.VERSION2,
@@ -150,6 +159,11 @@ class MqttConsumer:
     def connected(self) -> bool:
         """Whether the session stands and the broker has confirmed the subscription."""
         return self._subscribed.is_set()
+
+    @property
+    def waiting(self) -> tuple[int, int]:
+        """Messages, and their octets, that were received and not yet taken."""
+        return self._arrivals.size
 
     def start(self) -> None:
         """Begin to connect, and keep connecting until `stop`; does not wait."""
@@ -184,6 +198,7 @@ class MqttConsumer:
 
     def receive(self, most: int, wait_s: float) -> Sequence[Arrival]:
         """Give at most `most` messages in order of arrival; wait up to `wait_s` [s] for the first."""
+        self._subscribe_again()
         return self._arrivals.take(most, GROUP_OCTETS_MAX, wait_s)
 
     def publish(self, topic: str, octets: bytes) -> None:
@@ -213,11 +228,19 @@ class MqttConsumer:
     def _on_subscribe(self, _client: Any, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         if any(reason.is_failure for reason in reasons):
             _log.error("broker.subscription_refused filters=%s: %s", self._filters, reasons)
+            self._refused_s = time.monotonic()
             return
         self._subscribed.set()
 
+    def _subscribe_again(self) -> None:
+        """Ask once more for what was refused: a busy NATS refuses one of many filters now and then."""
+        if self._refused_s is not None and time.monotonic() - self._refused_s >= REFUSED_S:
+            self._refused_s = None
+            self._client.subscribe([(one, 1) for one in self._filters])
+
     def _on_disconnect(self, _client: Any, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._subscribed.clear()
+        self._refused_s = None
         with self._lock:
             self._generation += 1
         if not self._stopping.is_set():

@@ -131,6 +131,24 @@ def test_a_refused_login_or_subscription_does_not_count_as_connected(
     assert not consumer.connected
 
 
+def test_a_refused_subscription_is_asked_for_again_while_the_session_stands(
+    consumer: MqttConsumer, client: RecordingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of many filters that a busy broker refused would otherwise leave its gateways waiting until a restart."""
+    asked = [(intake_filter(7), 1)]
+    consumer._on_subscribe(None, None, 1, [GRANTED, DENIED], None)
+    consumer.receive(1, 0)
+    assert client.subscriptions == []
+    monkeypatch.setattr(mqtt_consumer, "REFUSED_S", 0.0)
+    consumer.receive(1, 0)
+    consumer.receive(1, 0)
+    assert client.subscriptions == asked
+    consumer._on_subscribe(None, None, 2, [DENIED], None)
+    consumer._on_disconnect(None, None, None, LOST, None)
+    consumer.receive(1, 0)
+    assert client.subscriptions == asked
+
+
 def test_a_receipt_is_sent_at_qos_0(consumer: MqttConsumer, client: RecordingClient) -> None:
     consumer.publish("m/7/gw-a/down/receipt", b"receipt")
     assert client.published == [("m/7/gw-a/down/receipt", b"receipt", 0)]
@@ -181,6 +199,14 @@ def test_long_messages_fill_the_queue_by_their_octets_and_come_in_small_groups(
     assert [arrival.octets[0] for arrival in taken] == [0, 1]
     assert [arrival.octets[0] for arrival in backlog.take(100, 700, 0)] == [2, 3]
     assert backlog.take(100, 700, 0) == []
+
+
+def test_the_queue_holds_no_more_messages_than_it_may() -> None:
+    backlog, stopping = mqtt_consumer.Backlog(5, 1 << 20), threading.Event()
+    stopping.set()  # what finds no room goes back to the broker instead of waiting
+    for number in range(9):
+        backlog.put(Arrival("t", bytes([number])), stopping)
+    assert [arrival.octets[0] for arrival in backlog.take(100, 1 << 20, 0)] == [0, 1, 2, 3, 4]
 
 
 def test_a_message_longer_than_a_group_may_be_comes_alone() -> None:
