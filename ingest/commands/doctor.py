@@ -103,7 +103,7 @@ def _database(settings: Settings) -> str:
 def _storage(settings: Settings) -> str:
     """Say how the big tables are laid out; what `metertree maintain` would still have to make is a fault."""
     from ingest.store.database import Database
-    from ingest.store.layout import Layout, find_layout, list_parts, list_policies, missing_steps
+    from ingest.store.layout import Layout, find_layout, list_parts, list_policies, missing_steps, remark_on_chunks
     from metering.clock import SystemClock
 
     storage = read_storage(settings)
@@ -122,7 +122,8 @@ def _storage(settings: Settings) -> str:
             )
             for parts in list_parts(connection)
         ]
-        return "\n  ".join([str(layout), *told, *list_policies(connection)])
+        remark = remark_on_chunks(connection, storage)
+        return "\n  ".join([str(layout), *told, *list_policies(connection), *([f"! {remark}"] if remark else [])])
 
 
 def _broker(settings: Settings) -> str:

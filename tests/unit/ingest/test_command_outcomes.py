@@ -374,6 +374,7 @@ def healthy(
     monkeypatch.setattr("ingest.store.layout.missing_steps", lambda *_: ())
     monkeypatch.setattr("ingest.store.layout.list_parts", lambda _: parts)
     monkeypatch.setattr("ingest.store.layout.list_policies", lambda _: ("readings retention 3 years",))
+    monkeypatch.setattr("ingest.store.layout.remark_on_chunks", lambda *_: None)
     monkeypatch.setattr(Broker, "verdict", "Success")
     monkeypatch.setattr(Broker, "refusal", None)
     monkeypatch.setattr(doctor, "BROKER_WAIT_S", 0.01)
@@ -407,6 +408,14 @@ def test_a_sound_service_ends_with_0(healthy: list[str], capsys: pytest.CaptureF
         "  readings: 2 parts, 1 compressed, 3.2 MB, 2026-07-01 to 2026-08-01",
         "  readings retention 3 years",
     ]
+
+
+def test_chunks_too_large_for_the_memory_are_remarked_on_and_not_unwell(
+    healthy: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ingest.store.layout.remark_on_chunks", lambda *_: "set METERTREE_CHUNK_DAYS=2")
+    assert main(healthy) == 0
+    assert "  ! set METERTREE_CHUNK_DAYS=2" in capsys.readouterr().out.splitlines()
 
 
 def test_a_partition_to_come_that_is_missing_is_unwell(
