@@ -92,8 +92,8 @@ class Uplink:
 
     @property
     def is_done(self) -> bool:
-        """Say whether every batch of the epoch is receipted."""
-        return self.receipted_seq >= self.newest_seq
+        """Say whether every batch of the epoch is receipted, or went out behind a hole that no receipt will cross."""
+        return max(self.receipted_seq, self._passed_seq) >= self.newest_seq
 
     def connected(self, now: float) -> None:
         """The session stands: send from the first unreceipted batch, whatever an earlier session did."""

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from edge_agent.ports import Broker, BrokerEvent, BrokerUnreachable, Connected, Lost, Outbox, ReceiptArrived
 from edge_agent.uplink import Connect, GiveUp, Send, Uplink, Wait
@@ -52,7 +52,8 @@ class UplinkLoop:
         self._centre = centre
         self._stopping = threading.Event()
         self._inbox: queue.Queue[Event] = queue.Queue(INBOX_MAX)
-        self._heard_server_at = datetime.min.replace(tzinfo=UTC)
+        self._heard_server_at: dict[int, datetime] = {}
+        self._passed: set[int] = set()
         self._refused: set[tuple[int, str]] = set()
         self._lane = self._next_lane()
         self._uplink = Uplink(
@@ -83,6 +84,9 @@ class UplinkLoop:
             broker.close()
 
     def _take_step(self, broker: Broker) -> None:
+        if self._lane != self._epoch and self._uplink.is_done:
+            self._passed.add(self._lane)
+            self._change_lane()
         match self._uplink.next_step(time.monotonic()):
             case Connect():
                 self._connect(broker)
@@ -148,21 +152,36 @@ class UplinkLoop:
         except SenderError as error:
             log.warning("receipt-not-believed", extra={"reason": str(error)})
             return
-        if receipt.gateway != self._gateway or receipt.epoch != self._lane:
+        if receipt.gateway != self._gateway or receipt.epoch > self._epoch:
             return
         if not self._fits_chain(receipt):
             log.error("chain-diverged", extra={"epoch": receipt.epoch, "seq": receipt.contiguous_seq})
             return
+        self._recall_if_less(receipt)
+        if receipt.epoch != self._lane:
+            return
         for seq, reason in set(receipt.refused) - self._refused:
             log.error("batch-refused", extra={"epoch": receipt.epoch, "seq": seq, "reason": reason})
         self._refused = set(receipt.refused)
-        if receipt.contiguous_seq < self._uplink.receipted_seq and receipt.server_time > self._heard_server_at:
-            log.warning("centre-fell-back", extra={"seq": receipt.contiguous_seq})
-            self._uplink.recalled(receipt.contiguous_seq, time.monotonic())
-        self._heard_server_at = max(self._heard_server_at, receipt.server_time)
         self._outbox.acknowledge(receipt.epoch, receipt.contiguous_seq)
         self._uplink.receipted(receipt.contiguous_seq, (seq for seq, _ in receipt.refused), time.monotonic())
         if self._uplink.is_done:
+            self._change_lane()
+
+    def _recall_if_less(self, receipt: Receipt) -> None:
+        """A newer receipt that covers less than an older one: the centre was restored, and needs the rest again."""
+        heard_at = self._heard_server_at.get(receipt.epoch)
+        if heard_at is not None and receipt.server_time <= heard_at:
+            return
+        self._heard_server_at[receipt.epoch] = receipt.server_time
+        if receipt.contiguous_seq >= self._outbox.receipted(receipt.epoch):
+            return
+        log.warning("centre-fell-back", extra={"epoch": receipt.epoch, "seq": receipt.contiguous_seq})
+        self._outbox.recall(receipt.epoch, receipt.contiguous_seq)
+        self._passed.discard(receipt.epoch)
+        if receipt.epoch == self._lane:
+            self._uplink.recalled(receipt.contiguous_seq, time.monotonic())
+        elif receipt.epoch < self._lane:
             self._change_lane()
 
     def _fits_chain(self, receipt: Receipt) -> bool:
@@ -175,7 +194,8 @@ class UplinkLoop:
         return chain_digest(found[0].octets) == receipt.head_hash
 
     def _next_lane(self) -> int:
-        return min([*self._outbox.unfinished_epochs(), self._epoch])
+        """Give the oldest epoch that has something to send; what was passed behind a hole has nothing any more."""
+        return min([*(set(self._outbox.unfinished_epochs()) - self._passed), self._epoch])
 
     def _change_lane(self) -> None:
         lane = self._next_lane()

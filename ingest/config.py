@@ -145,6 +145,13 @@ class Settings:
             raise SettingMissing(f"{setting.meaning}: give {setting.flag} or set {setting.variable}")
         return str(found)
 
+    def optional(self, setting: Setting) -> str | None:
+        """Give a setting as text, or None where it is neither given nor has a default."""
+        try:
+            return self.text(setting) or None
+        except SettingMissing:
+            return None
+
     def port(self, setting: Setting) -> int:
         """Give a TCP port; raises SettingInvalid."""
         text = self.text(setting)

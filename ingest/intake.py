@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
 
@@ -55,6 +55,10 @@ GROUP_MAX = 256
 WAIT_S = 0.5
 BACKOFF_S = 0.1
 BACKOFF_S_MAX = 5.0
+ASK_EVERY_S = 60.0
+"""How often it is looked whether gateways are to be asked again, after a restore."""
+ASK_MOST = 500
+"""Gateways asked at once, so that a large fleet does not send its backlogs all in one minute."""
 EQUIVOCATION = "equivocation"
 """Alarm: two contents under one seq, as from a cloned gateway."""
 
@@ -107,11 +111,13 @@ class Intake:
         self._profiles = frozenset(profiles)
         self._on_commit = on_commit
         self._rosters = Rosters()
+        self._ask_at: datetime | None = None
         self.counters = IntakeCounters()
 
     def run(self, stop: Event) -> None:
         """Take group after group until `stop` is set; while the store is away, hold the group and try again."""
         while not stop.is_set():
+            self._ask_if_due()
             arrivals = self._consumer.receive(GROUP_MAX, WAIT_S)
             if arrivals:
                 self._take_patiently(arrivals, None, stop)
@@ -121,6 +127,7 @@ class Intake:
         with ThreadPoolExecutor(1, "intake-prove") as prover:
             ahead = prover.submit(self._receive_and_prove)
             while not stop.is_set():
+                self._ask_if_due()
                 arrivals, verdicts = ahead.result()
                 ahead = prover.submit(self._receive_and_prove)
                 if arrivals:
@@ -136,6 +143,41 @@ class Intake:
         except StoreRefused as refusal:
             self._divide(arrivals, refusal)
         self._consumer.acknowledge(arrivals)
+
+    def ask_again(self) -> int:
+        """Tell gateways, after a restore, how far the books go, so that they send the rest; raises StoreUnreachable.
+
+        Says how many were told. A receipt that says less than an earlier one is what they go by (docs/wire.md).
+        """
+        now = self._clock.now()
+        with self._store.group() as group:
+            standings = group.due_resends(now, ASK_MOST)
+            refused = group.refused([one.owner for one in standings])
+        self._send(
+            Receipt(
+                gateway=one.owner.gateway,
+                epoch=one.owner.epoch,
+                contiguous_seq=one.contiguous_seq,
+                head_hash=one.head_hash,
+                server_time=now,
+                refused=refused.get(one.owner, ()),
+            )
+            for one in standings
+        )
+        return len(standings)
+
+    def _ask_if_due(self) -> None:
+        now = self._clock.now()
+        if self._ask_at is not None and now < self._ask_at:
+            return
+        self._ask_at = now + timedelta(seconds=ASK_EVERY_S)
+        try:
+            asked = self.ask_again()
+        except StoreUnreachable as error:
+            _log.warning("intake.cannot_ask_again: %s", error)
+            return
+        if asked:
+            _log.info("intake.asked_again gateways=%s", asked)
 
     def _receive_and_prove(self) -> tuple[Sequence[Arrival], Sequence[Verdict] | None]:
         arrivals = self._consumer.receive(GROUP_MAX, WAIT_S)

@@ -104,6 +104,15 @@ class ChainAdvance:
     received_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the books hold of a chain: everything up to `contiguous_seq`, whose digest is `head_hash` (zeros at 0)."""
+
+    owner: GatewayEpoch
+    contiguous_seq: int
+    head_hash: bytes
+
+
 class IntakeGroup(Protocol):
     """One transaction of the store: all of it is committed on leaving, or nothing."""
 
@@ -130,6 +139,9 @@ class IntakeGroup(Protocol):
 
     def refused(self, chains: Collection[GatewayEpoch]) -> Mapping[GatewayEpoch, tuple[tuple[int, str], ...]]:
         """Give the newest refused seqs of each chain with their reasons, at most 100, by seq."""
+
+    def due_resends(self, now: datetime, most: int) -> Sequence[Standing]:
+        """Give chains whose gateways are to be told how far the books go: after a restore, until they are heard."""
 
 
 class IntakeStore(Protocol):

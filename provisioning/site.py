@@ -347,9 +347,15 @@ class Site:
         return document
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Site:
-        """Rebuild a site from its plain form; raises DocumentMismatch."""
-        return from_document(cls, document)
+    def from_document(cls, document: Mapping[str, Any], *, known_hash: bytes | None = None) -> Site:
+        """Rebuild a site from its plain form; raises DocumentMismatch.
+
+        known_hash   under which the site is known, where names were taken out of the document since
+        """
+        site = from_document(cls, document)
+        if known_hash is not None:
+            site._hashes.append(known_hash)
+        return site
 
     @property
     def hash(self) -> bytes:

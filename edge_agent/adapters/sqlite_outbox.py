@@ -142,6 +142,12 @@ class SqliteOutbox:
         with self._lock:
             self._receipted[epoch] = max(self.receipted(epoch), min(seq, self.head(epoch).seq))
 
+    def recall(self, epoch: int, seq: int) -> None:
+        """Note, and write at once, that the centre holds no more than up to `seq`: what follows waits again."""
+        with self._lock:
+            self._receipted[epoch] = min(self.receipted(epoch), seq)
+            self._save_chains(self._heads)
+
     def unfinished_epochs(self) -> list[int]:
         """List the epochs that hold batches without receipt, oldest first."""
         return [epoch for epoch, head in sorted(self._heads.items()) if self.receipted(epoch) < head.seq]

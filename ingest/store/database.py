@@ -118,6 +118,25 @@ class Database:
         finally:
             self._pool.putconn(connection)
 
+    @contextmanager
+    def alone(self) -> Iterator[Connection]:
+        """Lend a connection on which each statement is its own transaction, for what cannot run inside one.
+
+        Raises DatabaseUnreachable.
+        """
+        self._pool.open()
+        try:
+            connection = self._pool.getconn()
+        except psycopg.OperationalError as error:
+            raise DatabaseUnreachable(f"no connection to the database: {error}") from error
+        try:
+            connection.autocommit = True
+            yield connection
+        finally:
+            if not connection.closed:
+                connection.autocommit = False
+            self._pool.putconn(connection)
+
     def answers(self) -> bool:
         """Say whether the database answers a query now."""
         try:

@@ -23,10 +23,11 @@ from ingest.ports import (
     IntakeGroup,
     LedgerEntry,
     Quarantined,
+    Standing,
     StoreRefused,
     StoreUnreachable,
 )
-from ingest.store import gateways, sites
+from ingest.store import backup_log, gateways, sites
 from ingest.store.database import Connection, Database, DatabaseUnreachable, load_queries
 from ingest.store.reading_rows import COPY_BEGIN, COPY_END, reading_rows, unsettled_days
 from ingest.sweeps import Opened, Sweep, sweep_of
@@ -173,6 +174,10 @@ class PostgresGroup:
             for gateway, epoch, seq, reason in self._execute("refused", {**_columns(chains), "most": REFUSED_MAX}):
                 found.setdefault(GatewayEpoch(GatewayId(gateway), epoch), []).append((seq, reason))
         return {owner: tuple(items) for owner, items in found.items()}
+
+    def due_resends(self, now: datetime, most: int) -> Sequence[Standing]:
+        """Give chains whose gateways are to be told again how far the books go; each is given to one worker."""
+        return backup_log.due_requests(self._connection, now, most)
 
     def _entries(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> dict[GatewayEpoch, dict[int, LedgerEntry]]:
         columns = _places([(owner, seq) for owner, each in seqs.items() for seq in each])

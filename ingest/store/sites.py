@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Connection, load_queries
+from ingest.store.erasure_log import refuse_erased
 from ingest.store.settled import forget_settled_days
 from metering.envelope import encode
 from metering.errors import BooksError
@@ -54,6 +55,7 @@ def import_site(
     newest = newest_version(connection, site.id)
     if newest is not None and newest.hash == digest:
         return newest, False
+    refuse_erased(connection, site)
     version = SiteVersion(site, 1 if newest is None else newest.version + 1, digest, rules, imported_at)
     connection.execute(
         queries["add_version"],
@@ -115,5 +117,6 @@ def site_version(connection: Connection, site: SiteId, version: int) -> SiteVers
 
 
 def _from_row(row: tuple[Any, ...]) -> SiteVersion:
-    _, version, digest, document, rules, imported_at = row
-    return SiteVersion(Site.from_document(document), version, bytes(digest), rules or {}, imported_at)
+    _, version, digest, document, rules, imported_at, site_hash = row
+    site = Site.from_document(document, known_hash=None if site_hash is None else bytes(site_hash))
+    return SiteVersion(site, version, bytes(digest), rules or {}, imported_at)

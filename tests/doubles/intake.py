@@ -17,6 +17,7 @@ from ingest.ports import (
     IntakeGroup,
     LedgerEntry,
     Quarantined,
+    Standing,
 )
 from metering.envelope import digest_of
 from metering.identity import GatewayId, KeyId, MeterId
@@ -51,6 +52,7 @@ class MemoryStore:
         self.wirings: dict[GatewayId, dict[MeterId, Span]] = {}
         self.faults: list[Exception] = []
         self.commits = 0
+        self.asked: set[GatewayEpoch] = set()
 
     def keys(self, key_ids: Collection[KeyId], gateways: Collection[GatewayId]) -> Sequence[GatewayKey]:
         """Give every registered key with one of `key_ids` or of one of `gateways`."""
@@ -69,7 +71,7 @@ class MemoryStore:
     def group(self) -> Iterator[IntakeGroup]:
         """Work on a copy that takes the place of the books only at the end."""
         books = self.books.copy()
-        yield MemoryGroup(books, self.wirings)
+        yield MemoryGroup(books, self.wirings, self.asked)
         if self.faults:
             raise self.faults.pop(0)
         self.books = books
@@ -79,9 +81,12 @@ class MemoryStore:
 class MemoryGroup:
     """One transaction of the double."""
 
-    def __init__(self, books: Books, wirings: Mapping[GatewayId, Mapping[MeterId, Span]]) -> None:
+    def __init__(
+        self, books: Books, wirings: Mapping[GatewayId, Mapping[MeterId, Span]], asked: set[GatewayEpoch]
+    ) -> None:
         self._books = books
         self._wirings = wirings
+        self._asked = asked
 
     def lock_chains(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> Mapping[GatewayEpoch, ChainState]:
         """Give the chains as kept; there is nobody to lock out."""
@@ -129,6 +134,7 @@ class MemoryGroup:
 
     def advance(self, chains: Mapping[GatewayEpoch, ChainAdvance]) -> None:
         """Keep new heads, and add up what came."""
+        self._asked.difference_update(chains)
         for owner, advance in chains.items():
             before = self._books.heads.get(owner)
             if before is not None:
@@ -150,6 +156,14 @@ class MemoryGroup:
                 reasons = found.setdefault(owner, {})
                 reasons[seq] = min(refusal.reason, reasons.get(seq, refusal.reason))
         return {owner: tuple(sorted(items.items())[-REFUSED_MAX:]) for owner, items in found.items()}
+
+    def due_resends(self, now: datetime, most: int) -> Sequence[Standing]:
+        """Give every chain that is to be asked again, as often as one asks, until it was heard."""
+        found = []
+        for owner in sorted(self._asked)[:most]:
+            state = self._state(owner, ())
+            found.append(Standing(owner, state.contiguous_seq, state.head_hash))
+        return found
 
     def _state(self, owner: GatewayEpoch, seqs: Collection[int]) -> ChainState:
         kept = self._books.ledger.get(owner, {})

@@ -30,6 +30,7 @@ TABLES = (
     *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
     "run_evidence",
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
+    *("backups", "resend_requests", "erasures"),
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
 )
 """Every table of the schema, those that refer to others first."""

@@ -103,6 +103,11 @@ class SimOutbox:
         """Note a receipt, in memory."""
         self._receipted[epoch] = max(self.receipted(epoch), min(seq, self.head(epoch).seq))
 
+    def recall(self, epoch: int, seq: int) -> None:
+        """Write that less is receipted than was noted."""
+        self._receipted[epoch] = min(self.receipted(epoch), seq)
+        self._disk.receipted = dict(self._receipted)
+
     def unfinished_epochs(self) -> list[int]:
         """List epochs with unreceipted batches, oldest first."""
         return [epoch for epoch, head in sorted(self._disk.heads.items()) if self.receipted(epoch) < head.seq]

@@ -136,6 +136,7 @@ class Centre:
         """Set the database back to the last backup: everything since is gone."""
         self.world.note("restore", {str(owner): len(chain) for owner, chain in self._backup.ledger.items()})
         self.store.books = self._backup.copy()
+        self.store.asked.update(key.owner for key in self.store.registered)
         self.world.witness.restored()
 
     # The consumer as intake sees it.

@@ -266,6 +266,11 @@ class Gateway:
         self.world.witness.freed(self, epoch, seq)
         self.outbox.acknowledge(epoch, seq)
 
+    def recall(self, epoch: int, seq: int) -> None:
+        """Note that the centre holds less."""
+        self.fuse.step("recall")
+        self.outbox.recall(epoch, seq)
+
     def unfinished_epochs(self) -> list[int]:
         """List epochs with unreceipted batches."""
         return self.outbox.unfinished_epochs()

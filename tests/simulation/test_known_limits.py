@@ -39,7 +39,6 @@ def test_a_clock_a_year_ahead_for_a_while_is_survived() -> None:
     play_world(world)
 
 
-@pytest.mark.xfail(raises=Broken, strict=True, reason="a gateway in a new epoch sends no batch of the old one again")
 def test_a_backup_from_before_a_new_enrolment_is_survived() -> None:
     world = calm_world(8)
     assert world.park.plan.rekey is not None

@@ -109,6 +109,18 @@ def test_an_orderly_end_writes_receipts(box: Any) -> None:
     assert box.open().receipted(1) == 1
 
 
+def test_a_recall_survives_a_power_cut(box: Any) -> None:
+    outbox = box.open()
+    outbox.append([sealed(1), sealed(2)])
+    outbox.acknowledge(1, 2)
+    outbox.recall(1, 1)
+    box.cut(outbox)
+    again = box.open()
+    assert (again.receipted(1), again.unfinished_epochs()) == (1, [1])
+    again.recall(1, 2)
+    assert again.receipted(1) == 1
+
+
 def test_a_batch_that_does_not_follow_is_refused(box: Any) -> None:
     outbox = box.open()
     outbox.append([sealed(1)])

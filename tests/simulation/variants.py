@@ -20,12 +20,12 @@ from edge_agent.ports import BrokerUnreachable, ChainHead, Entry
 from edge_agent.uplink_loop import UplinkLoop
 from ingest import intake
 from ingest.chain import Chain
-from ingest.ports import ChainAdvance
+from ingest.ports import ChainAdvance, Standing
 from ingest.verify import Claim, Keys, Proven, Reason, Rejected, Repeated, check_signature
 from metering.envelope import Sealed, chain_digest, parse_sealed, seal
 from metering.interval import SLOT, Interval
 from metering.reading import ReadQuality
-from metering.receipt import open_receipt
+from metering.receipt import Receipt, open_receipt
 from tests.doubles.edge import START
 from tests.doubles.intake import MemoryGroup
 from tests.doubles.sim_keys import SimSigner
@@ -112,11 +112,31 @@ def restored_centre_ignored() -> Patches:
     """A receipt that says less than an earlier one is taken for a late one, always."""
 
     class Deaf(UplinkLoop):
-        def _receipt(self, octets: bytes) -> None:
-            self._heard_server_at = datetime.max.replace(tzinfo=START.tzinfo)
-            super()._receipt(octets)
+        def _recall_if_less(self, receipt: Receipt) -> None:
+            pass
 
     return {"edge_agent.uplink_loop.UplinkLoop": Deaf}
+
+
+def restored_centre_silent() -> Patches:
+    """After a restore the centre asks nobody: an epoch that nobody writes any more is never sent again."""
+
+    class Silent(MemoryGroup):
+        def due_resends(self, now: datetime, most: int) -> Sequence[Standing]:
+            return ()
+
+    return {"tests.doubles.intake.MemoryGroup": Silent}
+
+
+def recall_of_the_lane_only() -> Patches:
+    """Only a receipt for the epoch that is being sent may say that the centre has less."""
+
+    class Narrow(UplinkLoop):
+        def _recall_if_less(self, receipt: Receipt) -> None:
+            if receipt.epoch == self._lane:
+                super()._recall_if_less(receipt)
+
+    return {"edge_agent.uplink_loop.UplinkLoop": Narrow}
 
 
 def resend_without_bound() -> Patches:
@@ -389,6 +409,8 @@ PLANTED = (
     receipt_for_another_believed,
     old_epoch_forgotten,
     restored_centre_ignored,
+    restored_centre_silent,
+    recall_of_the_lane_only,
     resend_without_bound,
     seq_from_clock,
     publish_before_commit,

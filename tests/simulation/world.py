@@ -13,7 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -71,8 +71,6 @@ class World:
         self.rng = self.random("world")
         self.faults = draw_faults(self.random("faults"))
         self.park = draw_park(self.random("park"))
-        if self.park.plan.rekey is not None:  # see test_known_limits.py
-            self.faults = replace(self.faults, restore=0.0)
         self.weather = Weather(self.random("weather"))
         self.witness = Witness(self)
         self.broker = SimBroker(self.weather, self.later)

@@ -3,11 +3,11 @@
 SELECT pg_advisory_xact_lock(hashtextextended(%(site)s, 7083465729082));
 
 -- name: newest_version
-SELECT site, version, hash, document, rules, imported_at
+SELECT site, version, hash, document, rules, imported_at, site_hash
 FROM site_versions WHERE site = %(site)s ORDER BY version DESC LIMIT 1;
 
 -- name: newest_versions
-SELECT DISTINCT ON (site) site, version, hash, document, rules, imported_at
+SELECT DISTINCT ON (site) site, version, hash, document, rules, imported_at, site_hash
 FROM site_versions ORDER BY site, version DESC;
 
 -- name: site_ids
@@ -17,7 +17,7 @@ SELECT site FROM (
 ) AS newest ORDER BY length DESC, site;
 
 -- name: version
-SELECT site, version, hash, document, rules, imported_at
+SELECT site, version, hash, document, rules, imported_at, site_hash
 FROM site_versions WHERE site = %(site)s AND version = %(version)s;
 
 -- name: add_version

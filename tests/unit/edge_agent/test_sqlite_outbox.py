@@ -86,6 +86,15 @@ def test_receipts_only_rise_and_never_pass_the_head(outbox: Outbox) -> None:
     assert outbox.unfinished_epochs() == []
 
 
+def test_a_recall_takes_receipts_back_and_gives_none(outbox: Outbox) -> None:
+    outbox.append([entry(1), entry(2), entry(3)])
+    outbox.acknowledge(1, 3)
+    outbox.recall(1, 1)
+    assert (outbox.receipted(1), outbox.unfinished_epochs()) == (1, [1])
+    outbox.recall(1, 2)
+    assert outbox.receipted(1) == 1
+
+
 def test_each_epoch_has_its_own_chain(outbox: Outbox) -> None:
     outbox.append([entry(1), entry(2)])
     outbox.append([entry(1, epoch=2)])

@@ -209,6 +209,15 @@ def test_a_centre_that_fell_back_gets_everything_again_from_there() -> None:
     assert machine.next_step(1.0) == Send(12, WINDOW)
 
 
+def test_an_epoch_is_done_when_what_is_left_went_out_behind_a_hole() -> None:
+    machine = online(newest_seq=3)
+    machine.evicted(1)
+    machine.sent(3, 0.0)
+    assert not machine.is_done
+    machine.next_step(SILENCE_S)
+    assert machine.is_done
+
+
 def test_the_next_epoch_uses_the_same_session() -> None:
     machine = online(newest_seq=3)
     machine.sent(3, 0.0)

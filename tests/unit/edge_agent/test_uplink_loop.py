@@ -139,6 +139,65 @@ def test_batches_of_an_earlier_epoch_go_first(centre_signer: Any) -> None:
     assert station.outbox.unfinished_epochs() == []
 
 
+def rekeyed(centre_signer: Any) -> Station:
+    """An uplink in its second epoch; everything of both is receipted."""
+    station = Station(centre_signer, epoch=2)
+    station.outbox.append([entry(1, epoch=2), entry(2, epoch=2)])
+    station.go_online()
+    station.receipt(3)
+    station.step()
+    station.receipt(2, epoch=2)
+    assert station.outbox.unfinished_epochs() == []
+    station.broker.published.clear()
+    return station
+
+
+def test_a_restored_centre_gets_batches_of_an_earlier_epoch_again(centre_signer: Any) -> None:
+    station = rekeyed(centre_signer)
+    station.receipt(1, epoch=1, server_time=START + timedelta(hours=1))
+    station.step()
+    assert station.broker.published == [each.octets for each in station.outbox.entries[1:3]]
+    station.receipt(3, epoch=1, server_time=START + timedelta(hours=2))
+    assert station.loop._lane == 2
+
+
+def test_both_epochs_asked_for_at_once_are_sent_the_older_first(centre_signer: Any) -> None:
+    station = rekeyed(centre_signer)
+    for epoch in (1, 2):
+        station.receipt(0, epoch=epoch, server_time=START + timedelta(hours=1))
+    station.step()
+    station.receipt(3, epoch=1, server_time=START + timedelta(hours=2))
+    station.step()
+    assert station.broker.published == [each.octets for each in station.outbox.entries]
+
+
+def test_an_old_receipt_of_an_earlier_epoch_is_no_fall_back(centre_signer: Any) -> None:
+    station = rekeyed(centre_signer)
+    station.receipt(1, epoch=1, server_time=START - timedelta(seconds=1))
+    assert (station.loop._lane, station.broker.published) == (2, [])
+
+
+def test_a_recall_is_written_down_at_once(centre_signer: Any) -> None:
+    station = rekeyed(centre_signer)
+    station.receipt(1, epoch=1, server_time=START + timedelta(hours=1))
+    assert station.outbox.receipted(1) == 1
+    again = UplinkLoop(gateway=GATEWAY, epoch=2, outbox=station.outbox, centre=centre_signer.verifier)
+    assert again._lane == 1
+
+
+def test_a_recall_of_what_is_gone_for_good_holds_up_no_later_epoch(centre_signer: Any) -> None:
+    station = rekeyed(centre_signer)
+    del station.outbox.entries[:3]
+    station.outbox.heads_of_freed[1] = 3
+    station.receipt(1, epoch=1, head_hash=bytes(32), server_time=START + timedelta(hours=1))
+    assert station.loop._lane == 1
+    station.step()
+    station.outbox.append([entry(3, epoch=2)])
+    station.loop.deliver(Appended(2, 3))
+    station.step(2)
+    assert station.broker.published == [entry(3, epoch=2).octets]
+
+
 def test_a_batch_appended_while_online_goes_out_at_once(station: Station) -> None:
     station.go_online()
     station.outbox.append([entry(4)])
