@@ -9,7 +9,7 @@ READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 LONG_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-ingest bench-allocation bench-close bench-preview lock clean help
+.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-series lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -68,6 +68,10 @@ bench-close: $(READY)
 # A changed rule on a loaded month of 10,000 units, and sharing at 10,000 and 40,000. Takes two minutes.
 bench-preview: $(READY)
 	$(BIN)/python -m tests.bench.preview_speed
+
+# A year of one metering point, over HTTP: by points, sums, page and CSV. Takes two minutes; writes docs/performance-series.md.
+bench-series: $(READY)
+	$(BIN)/python -m tests.bench.series_speed
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)

@@ -17,9 +17,11 @@ from ingest.api.metrics import Metrics
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
 from ingest.api.runs import RunRoutes
+from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
 from ingest.closing import Closing
 from ingest.console.pages import Console
+from ingest.console.series_page import SeriesPages
 from ingest.envelope_door import EnvelopeDoor
 from ingest.preview_desk import PreviewDesk
 from ingest.quarantine_desk import QuarantineDesk
@@ -57,6 +59,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(Console(parts.database).router())
+    app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
+    app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
     return app
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
@@ -142,6 +144,8 @@ class Console:
             view=view,
             tables=self._tables(connection, stored, language),
             shown=SHOWN,
+            site_id=site.id,
+            chart_span=_chart_span(stored, site.calendar, language),
             gateways=_gateways(gateway_states(connection), site.calendar),
         )
 
@@ -152,6 +156,13 @@ class Console:
             language=language, word=words(language), style_version=self._style_version, **content
         )
         return HTMLResponse(text, status, headers=_SECURITY | {"Content-Language": language.tag})
+
+
+def _chart_span(stored: StoredRun, calendar: SiteCalendar, language: Language) -> str:
+    """Give what a chart of the run's period is asked by."""
+    period = stored.document["period"]
+    first, end = (calendar.local(datetime.fromisoformat(period[side])).date() for side in ("start", "end"))
+    return urlencode({"from": first, "to": end, "lang": language})
 
 
 def _csv(found: Table, file: str, language: Language) -> Response:

@@ -172,6 +172,7 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Readings are arriving; this page looks again every five seconds. After the first run it shows the tree, "
         "the lines and the proof.",
     ),
+    "charts": ("查看已到达的曲线", "Look at charts of what has arrived"),
     "no-site": (
         "还没有导入园区。先运行 metertree site import DIR。",
         "No site is imported yet. Start with: metertree site import DIR",

@@ -59,6 +59,14 @@ class Timescale(Protocol):
         """End it."""
 
 
+def _literal(argument: Any) -> str:
+    """Write an argument; psycopg escapes an array of octets once too often where it has no connection."""
+    if isinstance(argument, list) and argument and isinstance(argument[0], bytes):
+        octets = ", ".join(f"'\\x{one.hex()}'::bytea" for one in argument)
+        return f"ARRAY[{octets}]"
+    return sql.Literal(argument).as_string()
+
+
 class Rows:
     """What a query gave."""
 
@@ -98,7 +106,7 @@ class WasmTimescale:
         """Execute one statement with arguments, or several without; raises psycopg's errors."""
         text = query if isinstance(query, str) else query.decode()
         if arguments is not None:
-            text = re.sub(r"%\((\w+)\)s", lambda found: sql.Literal(arguments[found[1]]).as_string(), text)
+            text = re.sub(r"%\((\w+)\)s", lambda found: _literal(arguments[found[1]]), text)
             text = text.replace("%%", "%")
         return self._rows(self._ask(sql=text))
 
@@ -208,6 +216,12 @@ class NativeTimescale:
         assert self._connection is not None
         with self._connection.transaction():
             yield self._connection
+
+    @contextmanager
+    def alone(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """Give the only connection, outside any transaction."""
+        assert self._connection is not None
+        yield self._connection
 
     def close(self) -> None:
         """Drop the database."""

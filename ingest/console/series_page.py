@@ -1,0 +1,159 @@
+"""The routes of a metering point's page: its chart, the ways to another span, grain or node, the numbers behind it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from http import HTTPStatus
+from importlib import resources
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from device_profiles.catalogue import Catalogue
+from device_profiles.profile import ChannelKind
+from ingest.console.series_view import Navigation, SeriesView, fitting, page_view, span_of, with_chart
+from ingest.console.words import Language, choose_language, words
+from ingest.series.reader import Question, SeriesRefused, find_site, node_quantities, read_series, read_span
+from ingest.series.registers import Quantity
+from ingest.series.sums import Per
+from ingest.series_words import series_words
+from ingest.store.database import Connection, Database
+from ingest.store.series import newest_settled_day
+from metering.errors import MeteringError
+from metering.identity import NodeId, SiteId
+from metering.obis import Obis
+from provisioning.site import NodeKind, Site
+
+POINTS = 900
+"""About one for each pixel of the broad picture."""
+DEFAULT_DAY = date(2026, 1, 1)
+"""Where the page begins when nothing is settled yet."""
+_SECURITY = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+_STYLE = resources.files(__package__).joinpath("static", "console.css").read_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesPages:
+    """The handlers, over one store."""
+
+    database: Database
+    catalogue: Catalogue
+    _templates: Environment = field(
+        default_factory=lambda: Environment(
+            loader=PackageLoader("ingest.console"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+    )
+
+    def router(self) -> APIRouter:
+        """Give the routes."""
+        router = APIRouter(include_in_schema=False)
+        router.add_api_route("/series", self.first, methods=["GET"])
+        router.add_api_route("/series/{site}", self.first, methods=["GET"])
+        router.add_api_route("/series/{site}/{node}", self.page, methods=["GET"], response_class=HTMLResponse)
+        return router
+
+    def first(self, request: Request, site: str | None = None, lang: str | None = None) -> Response:
+        """Lead to the main meter."""
+        language = choose_language(lang, request.headers.get("Accept-Language"))
+        try:
+            with self.database.transaction() as connection:
+                found = find_site(connection, None if site is None else SiteId(site))
+        except MeteringError as error:
+            return self._plain(str(error), language)
+        mains = [node.id for node in found.nodes if node.kind is NodeKind.MAIN] or [node.id for node in found.nodes]
+        return RedirectResponse(f"/series/{quote(found.id)}/{quote(mains[0])}?lang={language}", HTTPStatus.SEE_OTHER)
+
+    def page(
+        self,
+        request: Request,
+        site: str,
+        node: str,
+        obis: str | None = None,
+        start: Annotated[str | None, Query(alias="from")] = None,
+        end: Annotated[str | None, Query(alias="to")] = None,
+        per: Per | None = None,
+        lang: str | None = None,
+    ) -> Response:
+        """Show one node."""
+        language = choose_language(lang, request.headers.get("Accept-Language"))
+        with self.database.transaction() as connection:
+            try:
+                found = find_site(connection, SiteId(site))
+                known = node_quantities(self.catalogue, found, NodeId(node))
+                first, last = self._days(connection, found, NodeId(node), start, end)
+            except MeteringError as error:
+                return self._plain(str(error), language)
+            chosen = obis or (str(known[0].obis) if known else "")
+            grain = _grain(known, chosen, per or fitting(first, last))
+            ways = Navigation(found, NodeId(node), language, chosen, first, last, grain)
+            view = self._view(connection, ways, known)
+        return self._render("series.html", language, found.names.of(language), view=view, switch_to=ways)
+
+    def _days(
+        self, connection: Connection, site: Site, node: NodeId, start: str | None, end: str | None
+    ) -> tuple[date, date]:
+        """Read the span in whole days; the month of the newest settled day if none is given."""
+        if start is None or end is None:
+            return span_of("month", newest_settled_day(connection, site.id, node) or DEFAULT_DAY)
+        span = read_span(start, end, site.calendar)
+        days = site.calendar.days(span)
+        return days[0], days[-1] + timedelta(days=1)
+
+    def _view(self, connection: Connection, ways: Navigation, known: tuple[Quantity, ...]) -> SeriesView:
+        page = page_view(ways, known)
+        if not known:
+            return page
+        try:
+            question = Question(
+                node=ways.node,
+                start=str(ways.first),
+                end=str(ways.end),
+                site=ways.site.id,
+                obis=Obis.parse(ways.obis),
+                per=ways.per,
+                most=POINTS,
+            )
+            return with_chart(page, read_series(connection, self.catalogue, question), ways)
+        except SeriesRefused as error:
+            return replace(page, problem=str(error), mend=error.mend)
+        except MeteringError as error:
+            return replace(page, problem=str(error))
+
+    def _plain(self, problem: str, language: Language) -> Response:
+        return self._render("missing.html", language, "", HTTPStatus.NOT_FOUND, problem=problem)
+
+    def _render(
+        self, template: str, language: Language, site_name: str, status: HTTPStatus = HTTPStatus.OK, **content: object
+    ) -> Response:
+        switch_to = content.pop("switch_to", None)
+        if isinstance(switch_to, Navigation):
+            content["switch_href"] = switch_to.href(lang=language.other)
+        text = self._templates.get_template(template).render(
+            language=language,
+            word={**words(language), **series_words(language)},
+            style_version=hashlib.sha256(_STYLE).hexdigest()[:12],
+            site_name=site_name,
+            refresh_s=None,
+            **content,
+        )
+        return HTMLResponse(text, status, headers=_SECURITY | {"Content-Language": language.tag})
+
+
+def _grain(known: tuple[Quantity, ...], obis: str, per: Per) -> Per:
+    is_gauge = any(str(one.obis) == obis and one.kind is ChannelKind.GAUGE for one in known)
+    return Per.SLOT if is_gauge else per

@@ -1,0 +1,107 @@
+"""The words of charts in both languages. A missing word is an error, not a blank."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ingest.console.words import Language
+from ingest.series.quality import QUALITIES
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "chart": ("曲线", "Chart"),
+    "quantity": ("数据项", "Quantity"),
+    "per": ("粒度", "Per"),
+    "per-slot": ("15 分钟", "15 minutes"),
+    "per-hour": ("小时", "hour"),
+    "per-day": ("日", "day"),
+    "per-month": ("月", "month"),
+    "span": ("时段", "Span"),
+    "span-day": ("一日", "Day"),
+    "span-week": ("一周", "Week"),
+    "span-month": ("一月", "Month"),
+    "span-year": ("一年", "Year"),
+    "earlier": ("← 前", "← earlier"),
+    "later": ("后 →", "later →"),
+    "from": ("自", "From"),
+    "to": ("至（不含）", "Until (not included)"),
+    "show": ("显示", "Show"),
+    "total": ("合计", "Total"),
+    "most": ("最大", "Largest"),
+    "least": ("最小", "Least"),
+    "known": ("已知时段", "Known slots"),
+    "known-note": ("共 {count} 个 15 分钟时段", "of {count} slots of 15 minutes"),
+    "each": ("每{per}", "per {per}"),
+    "up": ("上级", "Above"),
+    "down": ("下级", "Below"),
+    "quality": ("数据质量", "Quality"),
+    "quality-measured": ("实测", "measured"),
+    "quality-rollover": ("翻转", "rollover"),
+    "quality-exchange": ("换表", "exchange"),
+    "quality-estimated": ("估算", "estimated"),
+    "quality-missing": ("缺失", "missing"),
+    "quality-held": ("挂起", "held"),
+    "quality-unsettled": ("未结算", "not settled"),
+    "minmax-note": (
+        "每个像素画出其中最小与最大的时段，尖峰不会丢失；空白即没有数据，从不连线。",
+        "Each pixel shows its least and its largest slot: no peak is lost; where nothing is known nothing is joined.",
+    ),
+    "sums-note": (
+        "各柱为已知时段之和；缺少时段的柱画斜线，缺几个写在下表。",
+        "Bars are sums of known slots; those with slots missing are hatched, how many stands in the table below.",
+    ),
+    "raw-note": ("逐时段原值。", "Every slot as it is."),
+    "numbers": ("数值表", "Numbers"),
+    "from-utc": ("起始 UTC", "Start UTC"),
+    "from-local": ("起始（当地）", "Start, local"),
+    "amount": ("数量", "Amount"),
+    "missing": ("缺失时段", "Slots missing"),
+    "slots-missing": ("缺 {count} 个时段", "{count} slots missing"),
+    "exceptions": ("结算事件", "What settlement found"),
+    "when": ("时间", "When"),
+    "why": ("依据", "On what it rests"),
+    "left-off": ("另有 {count} 条", "{count} more"),
+    "nothing": ("此时段没有任何已知数据。", "Nothing is known of this span."),
+    "no-meter": ("此计量点没有表计。", "There is no meter at this node."),
+    "not-shown": ("画不出曲线", "No chart can be drawn"),
+    "obis-1-0:1.8.0": ("用电量", "Energy taken"),
+    "obis-1-0:2.8.0": ("上网电量", "Energy given"),
+    "obis-1-0:1.8.1": ("用电量 费率 1", "Energy taken, tariff 1"),
+    "obis-1-0:1.8.2": ("用电量 费率 2", "Energy taken, tariff 2"),
+    "obis-1-0:1.8.3": ("用电量 费率 3", "Energy taken, tariff 3"),
+    "obis-1-0:1.8.4": ("用电量 费率 4", "Energy taken, tariff 4"),
+    "obis-8-0:1.0.0": ("用水量", "Water"),
+    "obis-7-0:3.0.0": ("用气量", "Gas"),
+    "obis-6-0:1.0.0": ("用热量", "Heat"),
+    "obis-1-0:16.7.0": ("有功功率", "Active power"),
+    "obis-1-0:14.7.0": ("频率", "Frequency"),
+    "obis-1-0:32.7.0": ("A 相电压", "Voltage L1"),
+    "obis-1-0:52.7.0": ("B 相电压", "Voltage L2"),
+    "obis-1-0:72.7.0": ("C 相电压", "Voltage L3"),
+    "obis-1-0:31.7.0": ("A 相电流", "Amperes L1"),
+    "obis-1-0:51.7.0": ("B 相电流", "Amperes L2"),
+    "obis-1-0:71.7.0": ("C 相电流", "Amperes L3"),
+    "obis-1-0:36.7.0": ("A 相功率", "Power L1"),
+    "obis-1-0:56.7.0": ("B 相功率", "Power L2"),
+    "obis-1-0:76.7.0": ("C 相功率", "Power L3"),
+}
+
+
+def series_words(language: Language) -> Mapping[str, str]:
+    """Give every word of charts in one language."""
+    return {key: series_word(key, language) for key in _WORDS}
+
+
+def series_word(key: str, language: Language) -> str:
+    """Give one word."""
+    return _WORDS[key][0 if language is Language.ZH else 1]
+
+
+def quality_word(quality: int, language: Language) -> str:
+    """Name a PointQuality."""
+    return series_word(f"quality-{QUALITIES[quality]}", language)
+
+
+def obis_word(obis: str, language: Language) -> str:
+    """Name a quantity; its code where it has no name here."""
+    key = f"obis-{obis}"
+    return series_word(key, language) if key in _WORDS else obis

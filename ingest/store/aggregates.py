@@ -1,0 +1,98 @@
+"""First registers of hours, days and months: those TimescaleDB keeps ready, elsewhere the same out of the readings.
+
+What is kept ready is joined by TimescaleDB with readings newer than its last refresh. A reading that comes late, below
+that, shows after the next one: its policies look back `late_days`, every quarter of an hour, and `refresh_aggregates`
+over everything, every night.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ingest.metering_points import RegisterPlace
+from ingest.store.database import Connection, Database, Queries, load_queries
+from ingest.store.layout import Layout, find_layout
+from ingest.store.series import Standings, place_columns
+from metering.identity import MeterId
+from metering.interval import Interval
+
+Int64Array = npt.NDArray[np.int64]
+_HOUR = timedelta(hours=1)
+
+
+@cache
+def aggregate_queries() -> Queries:
+    """Load `aggregates.sql`."""
+    return Queries("aggregates", resources.files(__package__).joinpath("aggregates.sql").read_text("utf-8"))
+
+
+def shown_at_edges(
+    connection: Connection,
+    meters: Sequence[MeterId],
+    places: Sequence[RegisterPlace],
+    *,
+    per: str,
+    zone: str,
+    span: Interval,
+    edges: Int64Array,
+) -> tuple[Mapping[MeterId, tuple[Standings, ...]], bool]:
+    """Give what registers showed exactly at `edges` [s since 1970], which begin the hours, days or months of `span`.
+
+    per, zone   "hour", "day" or "month" of this zone
+    Says also whether it was kept ready.
+    """
+    wanted = {"meters": list(meters), "first": span.start, "last": span.end, **place_columns(places)}
+    kept = _kept_ready(connection, per, zone, edges)
+    query = load_queries("series")["first_shown"] if kept is None else kept
+    found: dict[MeterId, dict[RegisterPlace, list[tuple[int, int]]]] = {}
+    at_edge = set(edges.tolist())
+    for meter, profile_hash, group, position, _, shown_at, mantissa in connection.execute(
+        query, wanted | {"per": per, "zone": zone}
+    ):
+        at_s = int(shown_at.timestamp())
+        if mantissa is not None and at_s in at_edge:
+            place = RegisterPlace(bytes(profile_hash), group, position - 1)
+            found.setdefault(MeterId(meter), {}).setdefault(place, []).append((at_s, mantissa))
+    shown = {
+        meter: tuple(_standings(place, pairs) for place, pairs in by_place.items()) for meter, by_place in found.items()
+    }
+    return shown, kept is not None
+
+
+def refresh_aggregates(database: Database) -> Iterator[str]:
+    """Bring what TimescaleDB keeps ready up to date, however late readings came; tells each in words.
+
+    Nothing on plain PostgreSQL, where nothing is kept ready.
+    """
+    with database.transaction() as connection:
+        steps = _rows(connection, "refreshes", {}) if find_layout(connection) is Layout.HYPERTABLES else []
+    with database.alone() as connection:
+        for what, statement in steps:
+            connection.execute(statement.encode())
+            yield what
+
+
+def _kept_ready(connection: Connection, per: str, zone: str, edges: Int64Array) -> bytes | None:
+    """Give the query over what is kept ready, if anything is for such spans."""
+    if find_layout(connection) is not Layout.HYPERTABLES:
+        return None
+    whole_hours = not (edges % int(_HOUR.total_seconds())).any()
+    for (view,) in _rows(connection, "kept", {"per": per, "zone": zone, "whole_hours": whole_hours}):
+        return aggregate_queries()["first_shown"].replace(b"registers_kept", view.encode())
+    return None
+
+
+def _rows(connection: Connection, query: str, arguments: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return connection.execute(aggregate_queries()[query], arguments).fetchall()
+
+
+def _standings(place: RegisterPlace, pairs: Sequence[tuple[int, int]]) -> Standings:
+    at_s, mantissas = np.array(pairs, np.int64).reshape(-1, 2).T
+    return Standings(place, at_s, mantissas)
