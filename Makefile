@@ -8,8 +8,9 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 LONG_ARGS ?=
+TRUST_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off test-long bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-series lock clean help
+.PHONY: demo test lint types unit compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-series bench-footprint scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -48,6 +49,11 @@ compiled-off: $(READY)
 test-long: $(READY)
 	$(BIN)/python -m tests.long.run $(LONG_ARGS)
 
+# PostgreSQL, broker and intake workers killed hundreds of times in the middle of the stream: half an hour. TRUST_ARGS="--seed 7"
+# repeats a run, "--database 20 --broker 20 --workers 4" shortens it, --write puts what it gave into docs/reliability.md.
+trust: $(READY)
+	$(BIN)/python -m tests.trust.run $(TRUST_ARGS)
+
 bench-profiles: $(READY)
 	$(BIN)/python tests/bench/device_profiles_speed.py
 
@@ -55,6 +61,7 @@ bench-profiles: $(READY)
 # docs/performance.md; SCALE=0.1 tries it and writes nothing.
 bench-ingest: $(READY)
 	$(BIN)/python -m tests.bench.ingest.run
+	$(BIN)/python scripts/scale.py
 
 # Compares with programs of the extra `bench`, which nothing else needs, so they are not in the lock. Takes ten minutes.
 bench-allocation: $(READY)
@@ -64,6 +71,7 @@ bench-allocation: $(READY)
 # Whole closes of four sizes, up to 100,000 meters: half an hour and 15 GiB of disk. UNITS=500,2000 measures these only.
 bench-close: $(READY)
 	$(BIN)/python -m tests.bench.whole_close.run
+	$(BIN)/python scripts/scale.py
 
 # A changed rule on a loaded month of 10,000 units, and sharing at 10,000 and 40,000. Takes two minutes.
 bench-preview: $(READY)
@@ -73,10 +81,31 @@ bench-preview: $(READY)
 bench-series: $(READY)
 	$(BIN)/python -m tests.bench.series_speed
 
+# Octets of a row and of the log, in PostgreSQL and in columns; CPU of TLS at Mosquitto. Takes two minutes; writes
+# docs/performance-footprint.md. SCALE=0.1 tries it and writes nothing.
+bench-footprint: $(READY)
+	$(BIN)/python -m tests.bench.footprint.run
+	$(BIN)/python scripts/scale.py
+
+# Three NATS nodes on this machine, one of them killed. Half a minute to two.
+test-cluster: $(READY)
+	METERTREE_TEST_CLUSTER=1 $(BIN)/python -m pytest -q tests/integration/test_nats_cluster.py
+
+# docs/scale.md, computed from the pages that the benches write.
+scale: $(READY)
+	$(BIN)/python scripts/scale.py
+
+# A year of one metering point, over HTTP: by points, sums, page and CSV. Takes two minutes; writes docs/performance-series.md.
+bench-series: $(READY)
+	$(BIN)/python -m tests.bench.series_speed
+
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra edge --extra central --extra dev --generate-hashes \
 	  --no-emit-index-url --no-header pyproject.toml -o requirements.lock
+	for extra in central:centre edge:gateway; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	  --extra $${extra%%:*} --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock \
+	  pyproject.toml -o deploy/$${extra##*:}.lock; done
 
 clean:
 	rm -rf $(VENV) .metertree .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

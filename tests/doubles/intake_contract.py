@@ -160,6 +160,14 @@ class IntakeContract:
         assert desk.last_receipt().contiguous_seq == 5
         assert desk.last_receipt().head_hash == chain_digest(chain[4].octets)
 
+    def test_a_late_envelope_enters_the_books(self, desk: Desk) -> None:
+        chain = GW.chain(4)
+        desk.take(*chain[:1], *chain[2:])
+        desk.take(chain[1])
+        seen = desk.harness.see()
+        assert seen.octets == {("gw-a", 1, seq): arrival.octets for seq, arrival in enumerate(chain, 1)}
+        assert (seen.quarantine, seen.heads[GW.owner].envelopes) == ([], 4)
+
     def test_a_long_run_behind_a_gap_is_counted_in_at_once(self, desk: Desk) -> None:
         chain = GW.chain(1300)
         for start in range(1, 1300, 256):

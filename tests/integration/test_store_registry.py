@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from ingest.intake import Intake
-from ingest.ports import Arrival
+from ingest.ports import Arrival, ChainAdvance
 from ingest.store.database import Database, DatabaseUnreachable
 from ingest.store.gateways import add_order, enrol, gateway_state, gateway_states, keys, order_of_claim
 from ingest.store.readings import alarms, envelope_octets, quarantined, readings_due
@@ -234,6 +234,38 @@ def test_two_workers_with_the_same_chain_enter_each_envelope_once(database: Data
     assert len(seen.readings) == 180
     assert (seen.heads[GW.owner].envelopes, seen.heads[GW.owner].repeats) == (60, 60)
     assert seen.heads[GW.owner].contiguous_seq == 60
+
+
+def test_a_chain_belongs_to_one_group_until_its_commit(database: Database) -> None:
+    """The second group waits in the database, or it would judge by a ledger that is about to change."""
+    harness = PostgresHarness(database)
+    harness.enrol(GW)
+    with harness.store.group() as group:
+        group.lock_chains({GW.owner: {1}})
+    seen: list[int] = []
+
+    def second() -> None:
+        with harness.store.group() as group:
+            seen.append(group.lock_chains({GW.owner: {1}})[GW.owner].contiguous_seq)
+
+    waiting = threading.Thread(target=second)
+    with harness.store.group() as first:
+        first.lock_chains({GW.owner: {1}})
+        waiting.start()
+        while waiting.is_alive() and not _somebody_waits_for_a_row(database):
+            waiting.join(0.02)
+        assert seen == []
+        first.advance({GW.owner: ChainAdvance(7, bytes(32), 7, None, 7, 0, NOW)})
+    waiting.join(60)
+    assert seen == [7]
+
+
+def _somebody_waits_for_a_row(database: Database) -> bool:
+    with database.transaction() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+        return row is not None and row[0] > 0
 
 
 def test_a_commit_is_durable_and_times_are_utc_whatever_the_server_s_defaults(own_dsn: str) -> None:
