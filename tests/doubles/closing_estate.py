@@ -127,6 +127,15 @@ def wait_for(is_so: Callable[[], Any], running: subprocess.Popen[str] | None = N
     return found
 
 
+def ended_within(running: subprocess.Popen[str], seconds: float) -> bool:
+    """Wait for the end of a process, no longer than that [s]; say whether it came."""
+    try:
+        running.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def members_of_group(group: int) -> list[int]:
     """List the living processes of a process group, zombies left out."""
     found = []

@@ -20,6 +20,7 @@ from tests.doubles.closing_estate import (
     PARKS,
     UNREAD,
     Estate,
+    ended_within,
     members_of_group,
     wait_for,
     write_keys,
@@ -104,7 +105,7 @@ def test_a_site_that_kills_its_workers_is_given_up_and_the_others_are_closed(exe
     with estate.blocked(estate.held(3)):
         running = estate.start("--sites", EVERY, "--executor", executor, "--workers", "2", "--json")
         killed: set[int] = set()
-        while running.poll() is None:
+        while not ended_within(running, 0.05):
             for pid in set(estate.waiting_pids()) - killed:
                 os.kill(pid, signal.SIGKILL)
                 killed.add(pid)
@@ -115,7 +116,7 @@ def test_a_site_that_kills_its_workers_is_given_up_and_the_others_are_closed(exe
     assert lost["result"] == "failed"
     assert len(killed) == lost["tries"]
     assert lost["reasons"]
-    assert {outcome["result"] for outcome in outcomes.values()} == {"new"}
+    assert {outcome["result"] for outcome in outcomes.values()} == {"new"}, outcomes
     assert estate.closed() == sorted(outcomes)
 
 
