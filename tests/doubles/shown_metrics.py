@@ -1,0 +1,44 @@
+"""Every metric that some program of the central service shows, by name, as Prometheus stores it."""
+
+from __future__ import annotations
+
+import psycopg
+from prometheus_client.core import Metric
+
+from ingest.api.metrics import Metrics
+from ingest.intake import IntakeCounters
+
+SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count"), "gauge": ("",), "info": ("_info",)}
+PROMETHEUS_OWN = {"up": "gauge"}
+
+
+class NoDatabase:
+    """A database that is away: the gauges of the books are named all the same."""
+
+    def spare(self) -> object:
+        """Refuse."""
+        raise psycopg.OperationalError("away")
+
+
+class NoQueue:
+    """A session that nothing comes from."""
+
+    connected = False
+    waiting = (0, 0)
+
+
+def shown_metrics() -> dict[str, str]:
+    """Kind of each series: counter (to be rated) or gauge, by its name."""
+    metrics = Metrics()
+    metrics.introduce("serve", "1/1")
+    metrics.follow(IntakeCounters(), NoQueue())
+    metrics.follow_books(NoDatabase())  # type: ignore[arg-type]
+    found = dict(PROMETHEUS_OWN)
+    for family in metrics.registry.collect():
+        found |= _series_of(family)
+    return found
+
+
+def _series_of(family: Metric) -> dict[str, str]:
+    kind = "gauge" if family.type == "gauge" else "counter"
+    return {family.name + suffix: kind for suffix in SUFFIXES[family.type]}
