@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -173,3 +174,11 @@ def _stop_timescaledb(dsn: str) -> None:
             connection.execute("SELECT _timescaledb_functions.stop_background_workers()")
         except psycopg.errors.InsufficientPrivilege as error:
             pytest.skip(f"to copy a database under TimescaleDB's scheduler takes a superuser: {error}")
+        for _ in range(500):  # what it had started goes on for a while
+            others = connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type <> 'client backend'"
+            )
+            if not others.fetchall():
+                return
+            threading.Event().wait(0.02)
