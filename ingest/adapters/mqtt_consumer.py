@@ -32,7 +32,7 @@ from metering.topics import intake_filter
 from provisioning.broker_tls import BrokerTls
 
 QUEUE_MAX = 2048
-"""Messages held here, as many as the embedded broker sends before an acknowledgement. MQTT 5: the Receive Maximum."""
+"""Messages held here; what the broker sends beyond them waits in its socket. MQTT 5: the Receive Maximum."""
 QUEUE_OCTETS_MAX = 32 << 20
 """Octets held here: the longest envelopes fill this long before they are 2,048."""
 GROUP_OCTETS_MAX = 2 << 20
@@ -233,7 +233,7 @@ class MqttConsumer:
         self._subscribed.set()
 
     def _subscribe_again(self) -> None:
-        """Ask once more for what was refused: a busy NATS refuses one of many filters now and then."""
+        """Ask once more for what was refused: what the broker lacked, or forbade, may be mended by now."""
         if self._refused_s is not None and time.monotonic() - self._refused_s >= REFUSED_S:
             self._refused_s = None
             self._client.subscribe([(one, 1) for one in self._filters])

@@ -17,9 +17,12 @@ from typing import Any
 from ingest.embedded.server import LOOPBACK, ServerCommand, program_of, settled_port
 from metering.envelope import ENVELOPE_OCTETS_MAX
 from metering.identity import GatewayId
-from metering.topics import ROOT, envelope_topic, receipt_topic
+from metering.topics import PARTITIONS, ROOT, envelope_topic, receipt_topic
 
 STORE_OCTETS_MAX = 1 << 30
+IN_FLIGHT_MAX = 65_535 // PARTITIONS
+"""Messages the broker sends on one subscription before an acknowledgement. Those of one session together may not exceed
+65,535: NATS refuses the subscription that would bring them above, and a worker may ask for every partition alone."""
 _CONNECT = bytes.fromhex("101000044d5154540402003c000470726f62")
 """A CONNECT of client `prob` without a login: a broker that serves answers with CONNACK, here refusing."""
 
@@ -84,7 +87,7 @@ class EmbeddedBroker:
             "port": -1,
             "max_payload": 2 * ENVELOPE_OCTETS_MAX,
             "jetstream": {"store_dir": str(self.directory / "store"), "max_file_store": STORE_OCTETS_MAX},
-            "mqtt": {"host": self.host, "port": self.port, "max_ack_pending": 2048},
+            "mqtt": {"host": self.host, "port": self.port, "max_ack_pending": IN_FLIGHT_MAX},
             "authorization": {"users": [_permissions(login) for login in self._logins]},
         }
 

@@ -10,7 +10,7 @@ import socket
 import stat
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from ingest.adapters.mqtt_consumer import MqttConsumer
 from ingest.embedded import account
 from ingest.embedded.account import Account, AccountMissing, reachable_home, reachable_program, server_account
 from ingest.embedded.broker import EmbeddedBroker, Login
@@ -32,10 +33,11 @@ from ingest.embedded.server import (
     start,
     stop,
 )
+from ingest.intake_worker import Worker
 from ingest.store.database import Database
 from metering.clock import SystemClock
 from metering.identity import GatewayId
-from metering.topics import envelope_topic, intake_filter, receipt_topic
+from metering.topics import PARTITIONS, envelope_topic, intake_filter, receipt_topic
 from tests.doubles.servers import open_folder
 
 CLOCK = SystemClock()
@@ -324,6 +326,27 @@ def test_envelopes_and_receipts_find_their_way(broker: EmbeddedBroker) -> None:
         assert gateway.news.wait(5)
     assert centre.arrived == [(envelope_topic(GW_A), b"envelope")]
     assert gateway.arrived == [(receipt_topic(GW_A), b"receipt")]
+
+
+@pytest.mark.parametrize("share", ["1/1", "1/2", "2/2", "64/64"])
+def test_a_worker_is_granted_every_partition_of_its_share(broker: EmbeddedBroker, share: str) -> None:
+    worker = Worker.parse(share)
+    consumer = made_consumer(broker, worker.partitions)
+    with consumer.running():
+        consumer.wait_until_connected(20)
+
+
+def test_a_session_may_ask_for_every_partition_alone(broker: EmbeddedBroker) -> None:
+    consumer = made_consumer(broker, range(PARTITIONS))
+    with consumer.running():
+        consumer.wait_until_connected(20)
+
+
+def made_consumer(broker: EmbeddedBroker, partitions: Collection[int] | None) -> MqttConsumer:
+    """The session of a worker."""
+    return MqttConsumer(
+        host=broker.host, port=broker.port, user="centre", password="secret c", client_id="w", partitions=partitions
+    )
 
 
 @pytest.mark.parametrize(("user", "password"), [("gw-a", "wrong"), ("stranger", "secret a"), ("", "")])

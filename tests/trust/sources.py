@@ -26,7 +26,8 @@ BURST = 2
 """Most new envelopes of one gateway in one step."""
 STEP_S = 0.05
 SILENCE_S = 1.5
-"""After so long without a receipt everything that has none is sent again [s]."""
+"""After so long without a receipt everything that has none is sent again [s]; doubled each time, up to the longest."""
+SILENCE_S_MAX = 12.0
 REPEATS = 0.04
 """How often, of all steps, a gateway sends something again for no reason."""
 RECEIPTED_KEPT = 32
@@ -55,7 +56,7 @@ class Source:
         self._unreceipted: dict[int, bytes] = {}
         self._receipted: deque[tuple[int, bytes]] = deque(maxlen=RECEIPTED_KEPT)
         self._heard_at = datetime.min.replace(tzinfo=UTC)
-        self._moved_s = time.monotonic()
+        self._moved_s, self._silence_s = time.monotonic(), SILENCE_S
         self._rng = rng
         self._news = news
         self._lock = threading.Lock()
@@ -116,8 +117,8 @@ class Source:
     def _again(self) -> list[bytes]:
         if not self.resends:
             return []
-        if time.monotonic() - self._moved_s > SILENCE_S:
-            self._moved_s = time.monotonic()
+        if time.monotonic() - self._moved_s > self._silence_s:
+            self._moved_s, self._silence_s = time.monotonic(), min(2 * self._silence_s, SILENCE_S_MAX)
             return list(self._unreceipted.values())
         if self._rng.random() < REPEATS:
             held = [octets for seq, octets in self._receipted if seq <= self._seen_in_books]
@@ -140,7 +141,7 @@ class Source:
             for seq in range(self.receipted + 1, receipt.contiguous_seq + 1):
                 self._receipted.append((seq, self._unreceipted.pop(seq)))
                 self.receipted = seq
-                self._moved_s = time.monotonic()
+                self._moved_s, self._silence_s = time.monotonic(), SILENCE_S
         with self._news:
             self._news.notify_all()
 

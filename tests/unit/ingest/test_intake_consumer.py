@@ -134,7 +134,7 @@ def test_a_refused_login_or_subscription_does_not_count_as_connected(
 def test_a_refused_subscription_is_asked_for_again_while_the_session_stands(
     consumer: MqttConsumer, client: RecordingClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of many filters that a busy broker refused would otherwise leave its gateways waiting until a restart."""
+    """One of many filters that a broker refused would otherwise leave its gateways waiting until a restart."""
     asked = [(intake_filter(7), 1)]
     consumer._on_subscribe(None, None, 1, [GRANTED, DENIED], None)
     consumer.receive(1, 0)
