@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.doubles.closed_park import closed_park
 from tests.doubles.servers import (
     bare_dsn,
     database,
@@ -14,6 +15,7 @@ from tests.doubles.servers import (
 )
 
 __all__ = [
+    "closed_park",
     "bare_dsn",
     "database",
     "empty_dsn",

@@ -31,14 +31,11 @@ from ingest.store.migrate import is_migrated, migrate
 from ingest.store.snapshot import RowsThere
 from ingest.store.statements import find_statement, numbers_of_run
 from metering.clock import Clock, ManualClock
-from metering.identity import GatewayId, SiteId
-from metering.interval import SLOT
-from tests.doubles.park_books import CENTRE, ParkBooks, read_park
-from tests.doubles.servers import TABLES, _database
+from metering.identity import GatewayId
+from tests.doubles.closed_park import BOOKED_AT, PARK_ID, PERIOD, copy_of
+from tests.doubles.park_books import CENTRE, read_park
+from tests.doubles.servers import TABLES
 
-PARK = SiteId("park")
-PERIOD = "2026-07-01--2026-07-01"
-BOOKED_AT = datetime(2026, 8, 1, 1, tzinfo=UTC)
 NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
 KEY = Identity(bytes(range(32)))
 LATER = NOW + timedelta(hours=1)
@@ -56,20 +53,11 @@ INSERT INTO readings VALUES ('m-odd', 'infinity', true, now(), now(), 4, '\\x01'
 
 
 @pytest.fixture(scope="module")
-def filled(postgres_dsn: str, migrated_template: str | None) -> Iterator[str]:
-    """A park with a settled day and a computed run, and with what nobody expects."""
-    for dsn in _database(postgres_dsn, migrated_template):
-        with Database(dsn, connections=2) as database:
-            site, rules, play, catalogue = read_park()
-            books = ParkBooks(database, site, rules, play, catalogue)
-            books.enrol_all()
-            start = site.calendar.period(PERIOD).start
-            books.write(start + index * SLOT for index in range(97))
-            settlement = Settlement(database, catalogue)
-            settlement.settle_site(PARK)
-            Closing(settlement, CENTRE, bytes(32)).close(PARK, PERIOD, booked_at=BOOKED_AT, actor="an")
-            with database.transaction() as connection:
-                connection.execute(QUARANTINED.encode())
+def filled(postgres_dsn: str, closed_park: str) -> Iterator[str]:
+    """The park, and with it what nobody expects."""
+    for dsn in copy_of(postgres_dsn, closed_park):
+        with psycopg.connect(dsn) as connection:
+            connection.execute(QUARANTINED.encode())
         yield dsn
 
 
@@ -150,7 +138,7 @@ def test_a_restored_database_goes_on_working(source: str, empty: Database, tmp_p
             database.close()
     assert files[0] == files[1]
     closed, is_new = Closing(Settlement(empty, catalogue), CENTRE, bytes(32)).close(
-        PARK, PERIOD, booked_at=BOOKED_AT, actor="an"
+        PARK_ID, PERIOD, booked_at=BOOKED_AT, actor="an"
     )
     assert (closed.head.run, is_new) == (files[0][0], False)
     with empty.transaction() as connection:
@@ -300,9 +288,7 @@ def test_envelopes_that_are_not_those_of_the_ledger_are_found_without_restoring(
     postgres_dsn: str, source: str, tmp_path: Path
 ) -> None:
     """Every hash is right, every row is there, and still this backup would not prove its readings."""
-    name = psycopg.conninfo.conninfo_to_dict(source)["dbname"]
-    assert isinstance(name, str)
-    for dsn in _database(postgres_dsn, name):
+    for dsn in copy_of(postgres_dsn, source):
         with psycopg.connect(dsn) as connection:
             connection.execute(
                 "UPDATE envelopes SET octets = (SELECT octets FROM envelopes WHERE gateway = 'gw-a' AND seq = 4) "
