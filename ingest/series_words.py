@@ -30,7 +30,11 @@ _WORDS: dict[str, tuple[str, str]] = {
     "least": ("最小", "Least"),
     "known": ("已知时段", "Known slots"),
     "known-note": ("共 {count} 个 15 分钟时段", "of {count} slots of 15 minutes"),
-    "each": ("每{per}", "per {per}"),
+    "each-slot": ("每 15 分钟", "in 15 minutes"),
+    "each-hour": ("每小时", "by hour"),
+    "each-day": ("每日", "by day"),
+    "each-month": ("每月", "by month"),
+    "others": ("更多数据项", "More quantities"),
     "up": ("上级", "Above"),
     "down": ("下级", "Below"),
     "quality": ("数据质量", "Quality"),
@@ -84,6 +88,65 @@ _WORDS: dict[str, tuple[str, str]] = {
     "obis-1-0:56.7.0": ("B 相功率", "Power L2"),
     "obis-1-0:76.7.0": ("C 相功率", "Power L3"),
 }
+
+_REFUSALS: dict[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "not-settled": (
+        ("{obis} 不参与结算", "{obis} is not settled"),
+        ("请用 source=registers", "ask with source=registers"),
+    ),
+    "no-sums": (
+        ("{obis} 是瞬时值，没有合计", "{obis} shows a moment and has no sums"),
+        ("请用 per=slot", "ask with per=slot"),
+    ),
+    "too-many-hours": (
+        ("按小时显示 {days} 天太多", "{days} days by hour are too many"),
+        ("请按日显示，或一次不超过 {most} 天", "ask per day, or for at most {most} days at a time"),
+    ),
+    "too-long": (
+        ("{days} 天太多", "{days} days are too many"),
+        ("一次不超过 {most} 天", "ask for at most {most} at a time"),
+    ),
+    "which-site": (
+        ("这里有 {count} 个园区", "there are {count} sites here"),
+        ("请写明 site=…", "say which one: site=..."),
+    ),
+    "not-after": (
+        ("to={end} 不在 from={start} 之后", "to={end} is not after from={start}"),
+        ("时段不含 to 这一刻", "the span ends before the instant `to`"),
+    ),
+    "no-offset": (
+        (
+            "{name}={text} 没有时差：调时钟时它会出现两次",
+            "{name}={text} has no offset: it may come twice when clocks change",
+        ),
+        (
+            "请给日期如 2026-07-01，或时刻如 2026-07-01T00:15:00+08:00",
+            "give a day such as 2026-07-01, or an instant such as 2026-07-01T00:15:00+08:00",
+        ),
+    ),
+    "no-instant": (
+        ("{name}={text} 既不是日期也不是时刻", "{name}={text} is neither a day nor an instant"),
+        (
+            "请给日期如 2026-07-01，或时刻如 2026-07-01T00:15:00+08:00",
+            "give a day such as 2026-07-01, or an instant such as 2026-07-01T00:15:00+08:00",
+        ),
+    ),
+    "no-node": (
+        ("园区 {site} 没有计量点 {node}", "site {site} has no node {node}"),
+        ("`metertree site show DIR` 打印计量树", "`metertree site show DIR` prints the tree"),
+    ),
+    "no-quantity": (
+        ("{node} 没有表计量 {obis}", "no meter at {node} knows {obis}"),
+        ("可选：{known}", "ask for one of: {known}"),
+    ),
+}
+
+
+def refusal_words(why: str, language: Language, named: Mapping[str, object]) -> tuple[str, str]:
+    """Say what is wrong with a question, and how to mend it."""
+    place = 0 if language is Language.ZH else 1
+    problem, mend = (pair[place].format_map(named) for pair in _REFUSALS[why])
+    return problem, mend
 
 
 def series_words(language: Language) -> Mapping[str, str]:

@@ -23,7 +23,7 @@ from metering.interval import SLOT_S
 
 BARS_MAX = 200
 """More bars than that melt into one another: then a line is drawn."""
-LEFT, RIGHT, TOP, BOTTOM = 58, 10, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 58, 10, 26, 34
 STRIP = 5
 Y_TICKS = 5
 

@@ -74,7 +74,7 @@ class SeriesPages:
             with self.database.transaction() as connection:
                 found = find_site(connection, None if site is None else SiteId(site))
         except MeteringError as error:
-            return self._plain(str(error), language)
+            return self._plain(error, language)
         mains = [node.id for node in found.nodes if node.kind is NodeKind.MAIN] or [node.id for node in found.nodes]
         return RedirectResponse(f"/series/{quote(found.id)}/{quote(mains[0])}?lang={language}", HTTPStatus.SEE_OTHER)
 
@@ -97,7 +97,7 @@ class SeriesPages:
                 known = node_quantities(self.catalogue, found, NodeId(node))
                 first, last = self._days(connection, found, NodeId(node), start, end)
             except MeteringError as error:
-                return self._plain(str(error), language)
+                return self._plain(error, language)
             chosen = obis or (str(known[0].obis) if known else "")
             grain = _grain(known, chosen, per or fitting(first, last))
             ways = Navigation(found, NodeId(node), language, chosen, first, last, grain)
@@ -130,11 +130,13 @@ class SeriesPages:
             )
             return with_chart(page, read_series(connection, self.catalogue, question), ways)
         except SeriesRefused as error:
-            return replace(page, problem=str(error), mend=error.mend)
+            problem, mend = error.told(ways.language)
+            return replace(page, problem=problem, mend=mend)
         except MeteringError as error:
             return replace(page, problem=str(error))
 
-    def _plain(self, problem: str, language: Language) -> Response:
+    def _plain(self, error: MeteringError, language: Language) -> Response:
+        problem = ": ".join(error.told(language)) if isinstance(error, SeriesRefused) else str(error)
         return self._render("missing.html", language, "", HTTPStatus.NOT_FOUND, problem=problem)
 
     def _render(

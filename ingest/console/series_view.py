@@ -14,6 +14,7 @@ from ingest.console.rendering import grouped, local_time, percent
 from ingest.console.tables import Table
 from ingest.console.view import Mark, Tile
 from ingest.console.words import Language, words
+from ingest.engine_words import engine_word
 from ingest.series.forms import amounts_of, is_total, shown_unit, to_table
 from ingest.series.points import Method
 from ingest.series.quality import QUALITIES, PointQuality
@@ -22,6 +23,7 @@ from ingest.series.registers import Quantity
 from ingest.series.sums import Per
 from ingest.series_words import obis_word, quality_word, series_words
 from metering.identity import NodeId
+from metering.obis import SETTLED_QUANTITIES
 from provisioning.site import Site
 
 BROAD, SLIM = (1080, 320, 14), (370, 270, 5)
@@ -104,6 +106,7 @@ class SeriesView:
     above: Link | None
     below: tuple[Link, ...]
     quantities: tuple[Link, ...]
+    others: tuple[Link, ...]
     spans: tuple[Link, ...]
     grains: tuple[Link, ...]
     earlier: str
@@ -163,16 +166,18 @@ def page_view(ways: Navigation, known: tuple[Quantity, ...]) -> SeriesView:
         last_day=ways.end,
         above=None if parent is None else ways.to_node(parent),
         below=tuple(ways.to_node(child) for child in below),
-        quantities=tuple(
-            Link(obis_word(str(one.obis), language), ways.href(obis=one.obis), str(one.obis) == ways.obis)
-            for one in known
-        ),
+        quantities=tuple(_quantity(one, ways) for one in known if one.obis in SETTLED_QUANTITIES),
+        others=tuple(_quantity(one, ways) for one in known if one.obis not in SETTLED_QUANTITIES),
         spans=tuple(ways.spans(word)),
         grains=tuple(Link(word[f"per-{one}"], ways.href(per=one), one is ways.per) for one in grains),
         earlier=ways.shifted(-1),
         later=ways.shifted(1),
         problem="" if known else word["no-meter"],
     )
+
+
+def _quantity(one: Quantity, ways: Navigation) -> Link:
+    return Link(obis_word(str(one.obis), ways.language), ways.href(obis=one.obis), str(one.obis) == ways.obis)
 
 
 def with_chart(page: SeriesView, series: Series, ways: Navigation) -> SeriesView:
@@ -184,13 +189,12 @@ def with_chart(page: SeriesView, series: Series, ways: Navigation) -> SeriesView
         draw(series, language, key=key, width=width, height=height, ticks=ticks)
         for key, (width, height, ticks) in (("broad", BROAD), ("slim", SLIM))
     )
-    per = word[f"per-{series.per}"]
     calendar, span = series.site.calendar, series.span
     left = len(series.exceptions) - EXCEPTIONS_SHOWN
     return replace(
         page,
         quantity=obis_word(str(series.quantity.obis), language),
-        each="" if series.quantity.kind is ChannelKind.GAUGE else word["each"].format(per=per),
+        each="" if series.quantity.kind is ChannelKind.GAUGE else word[f"each-{series.per}"],
         span_text=f"{local_time(span.start, calendar)} – {local_time(span.end, calendar)}",
         csv=_file("csv", ways),
         json=_file("json", ways),
@@ -244,5 +248,5 @@ def _exception(one: SlotException, series: Series, ways: Navigation) -> Finding:
         tone=_TONES.get(quality, "plain"),
         span=start if start == end else f"{start} – {end[11:] if end[:10] == start[:10] else end}",
         amount="" if one.energy_wh is None else f"{grouped(one.energy_wh, decimals)} {unit}",
-        reason=one.basis,
+        reason=engine_word(one.basis, ways.language),
     )

@@ -19,11 +19,13 @@ from allocation_engine.intervals import SlotException
 from allocation_engine.kernels import Int64Array
 from device_profiles.catalogue import Catalogue
 from device_profiles.profile import ChannelKind
+from ingest.console.words import Language
 from ingest.metering_points import register_places
 from ingest.series.points import Method, Points, Slots, thin
 from ingest.series.quality import PointQuality
 from ingest.series.registers import ByMeter, Quantity, advances, gauges, quantities
 from ingest.series.sums import Per, add_up, bounds, whole
+from ingest.series_words import refusal_words
 from ingest.store.aggregates import shown_at_edges
 from ingest.store.database import Connection
 from ingest.store.series import settled_point, shown_between
@@ -46,10 +48,15 @@ BY_HOUR_DAYS_MAX = 800
 class SeriesRefused(MeteringError):
     """What was asked for is no series; `mend` says what to ask for instead. `is_absent`: the thing does not exist."""
 
-    def __init__(self, problem: str, mend: str, *, is_absent: bool = False) -> None:
+    def __init__(self, why: str, *, is_absent: bool = False, **named: object) -> None:
+        self._why, self._named = why, named
+        problem, self.mend = self.told(Language.EN)
         super().__init__(problem)
-        self.mend = mend
         self.is_absent = is_absent
+
+    def told(self, language: Language) -> tuple[str, str]:
+        """Say in one language what is wrong and how to mend it."""
+        return refusal_words(self._why, language, self._named)
 
 
 class Source(StrEnum):
@@ -116,12 +123,12 @@ def read_series(connection: Connection, catalogue: Catalogue, question: Question
     quantity = _quantity(catalogue, site, question)
     source = question.source or (Source.SETTLED if quantity.obis in SETTLED_QUANTITIES else Source.REGISTERS)
     if source is Source.SETTLED and quantity.obis not in SETTLED_QUANTITIES:
-        raise SeriesRefused(f"{quantity.obis} is not settled", "ask with source=registers")
+        raise SeriesRefused("not-settled", obis=quantity.obis)
     if quantity.kind is ChannelKind.GAUGE and question.per is not Per.SLOT:
-        raise SeriesRefused(f"{quantity.obis} shows a moment and has no sums", "ask with per=slot")
+        raise SeriesRefused("no-sums", obis=quantity.obis)
     span = whole(read_span(question.start, question.end, site.calendar), question.per, site.calendar)
     if question.per is Per.HOUR and span.duration.days > BY_HOUR_DAYS_MAX:
-        raise SeriesRefused(f"{span.duration.days} days by hour are too many", "ask per day, or for less at a time")
+        raise SeriesRefused("too-many-hours", days=span.duration.days, most=BY_HOUR_DAYS_MAX)
     asked = _Asked(connection, catalogue, site, question, quantity, span)
     return _from_settled(asked) if source is Source.SETTLED else _from_registers(asked)
 
@@ -130,16 +137,14 @@ def find_site(connection: Connection, asked: SiteId | None) -> Site:
     """Give the site asked for, or the only one there is; raises SeriesRefused, SiteUnknown."""
     known = site_ids(connection)
     if asked is None and len(known) != 1:
-        raise SeriesRefused(f"there are {len(known)} sites here", "say which one: site=...")
+        raise SeriesRefused("which-site", count=len(known))
     return require_site(connection, known[0] if asked is None else asked).site
 
 
 def node_quantities(catalogue: Catalogue, site: Site, node: NodeId) -> tuple[Quantity, ...]:
     """List what can be asked of a node, settled quantities first; raises SeriesRefused, ProfileUnknown."""
     if node not in {one.id for one in site.nodes}:
-        raise SeriesRefused(
-            f"site {site.id} has no node {node}", "`metertree site show DIR` prints the tree", is_absent=True
-        )
+        raise SeriesRefused("no-node", is_absent=True, site=site.id, node=node)
     found = quantities(catalogue, site.meters_at(node))
     return tuple(sorted(found, key=lambda one: (one.obis not in SETTLED_QUANTITIES, one.obis)))
 
@@ -148,26 +153,25 @@ def read_span(start: str, end: str, calendar: SiteCalendar) -> Interval:
     """Read both ends, each a local day (its first instant) or an instant with offset; raises SeriesRefused."""
     first, last = _instant(start, "from", calendar), _instant(end, "to", calendar)
     if last <= first:
-        raise SeriesRefused(f"to={end} is not after from={start}", "the span ends before the instant `to`")
+        raise SeriesRefused("not-after", start=start, end=end)
     span = Interval(first, last)
     if span.duration.days > SPAN_DAYS_MAX:
-        raise SeriesRefused(f"{span.duration.days} days are too many", f"ask for at most {SPAN_DAYS_MAX} at a time")
+        raise SeriesRefused("too-long", days=span.duration.days, most=SPAN_DAYS_MAX)
     return span
 
 
 def _instant(text: str, name: str, calendar: SiteCalendar) -> datetime:
-    mend = "give a day such as 2026-07-01, or an instant such as 2026-07-01T00:15:00+08:00"
     try:
         if len(text) <= len("2026-07-01"):
             return calendar.midnight(date.fromisoformat(text))
         # A plus that was not escaped in an address arrives as a blank.
         instant = datetime.fromisoformat(text[:11] + text[11:].replace(" ", "+"))
         if instant.tzinfo is None:
-            raise SeriesRefused(f"{name}={text} has no offset: it may come twice when clocks change", mend)
+            raise SeriesRefused("no-offset", name=name, text=text)
         # Two local times of one zone would be compared by what clocks show.
         return instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise SeriesRefused(f"{name}={text} is neither a day nor an instant", mend) from error
+        raise SeriesRefused("no-instant", name=name, text=text) from error
 
 
 def _quantity(catalogue: Catalogue, site: Site, question: Question) -> Quantity:
@@ -175,17 +179,16 @@ def _quantity(catalogue: Catalogue, site: Site, question: Question) -> Quantity:
     for one in known:
         if one.obis == question.obis:
             return one
-    names = ", ".join(str(one.obis) for one in known) or "none: it has no meter"
-    raise SeriesRefused(
-        f"no meter at {question.node} knows {question.obis}", f"ask for one of: {names}", is_absent=True
-    )
+    names = ", ".join(str(one.obis) for one in known) or "-"
+    raise SeriesRefused("no-quantity", is_absent=True, node=question.node, obis=question.obis, known=names)
 
 
 def _from_settled(asked: _Asked) -> Series:
     days = asked.site.calendar.days(asked.span)
     stored = settled_point(asked.connection, asked.site.id, asked.question.node, asked.quantity.obis, days[0], days[-1])
     slots = settled_slots(asked.site.calendar, asked.span, stored)
-    exceptions = () if stored is None else stored.exceptions
+    # A gap over several days is told by each of them.
+    exceptions = dict.fromkeys(() if stored is None else stored.exceptions)
     told = tuple(one for one in exceptions if one.start < asked.span.end and one.end > asked.span.start)
     return replace(_answer(asked, Source.SETTLED, slots), exceptions=told)
 

@@ -180,7 +180,8 @@ def test_the_first_page_of_series_leads_to_the_main_meter(berlin: Client) -> Non
 @pytest.mark.parametrize(
     ("path", "status", "shown"),
     [
-        ("/series/park/nowhere", 404, "no node nowhere"),
+        ("/series/park/nowhere?lang=en", 404, "no node nowhere"),
+        ("/series/park/nowhere?lang=zh", 404, "没有计量点 nowhere"),
         ("/series/elsewhere/main", 404, "not imported"),
         ("/series/park/main?from=2026-10-20&to=2026-10-19&lang=en", 404, "is not after"),
         ("/series/park/main?from=1999-10-20&to=1999-10-21&lang=en", 200, "Nothing is known of this span."),
@@ -206,4 +207,6 @@ def test_a_year_is_answered_whole(database: Database, client: Client) -> None:
     found = client.get("/v1/series", params=asked).json()
     assert (found["slots"], found["method"]) == (35_040, "minmax")
     assert 900 < len(found["amounts"]) <= 1001
-    assert len(rows_of(client.get("/v1/series.csv", params=asked).text)) == 35_041
+    _, *rows = rows_of(client.get("/v1/series.csv", params=asked).text)
+    assert len([row for row in rows if row[2]]) == 35_040 - 96
+    assert [row[4] for row in rows if not row[2]] == ["96"]
