@@ -27,6 +27,7 @@ class _ClosingSocket(ssl.SSLSocket):
     """Closes itself when the handshake fails: paho lets it lie there open."""
 
     def do_handshake(self, block: bool = False) -> None:
+        """Do it, or close; raises OSError, as ssl.SSLError is one."""
         try:
             super().do_handshake(block)
         except OSError:
