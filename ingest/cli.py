@@ -11,16 +11,21 @@ import sys
 from collections.abc import Sequence
 
 from ingest.commands import command_modules
+from ingest.config import SettingInvalid, Settings, add_settings
+from ingest.log_lines import LogFormat, set_up_logging
+from ingest.program_config import LOG_FORMAT
 from metering.errors import DocumentError, MeteringError
 
 DESCRIPTION = "Metertree, the central service: signed meter readings to exact, explainable shares of shared costs."
+_log = logging.getLogger(__name__)
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Build the parser with every command found in `ingest.commands`."""
     parser = argparse.ArgumentParser(prog="metertree", description=DESCRIPTION)
     parser.add_argument("--verbose", action="store_true", help="log every step to standard error")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    add_settings(parser, LOG_FORMAT)
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
     for module in command_modules():
         module.register(subparsers)
     return parser
@@ -29,28 +34,36 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code."""
     args = build_parser().parse_args(argv)
-    _set_up_logging(verbose=args.verbose)
+    log_format = LogFormat.TEXT
     try:
+        log_format = _log_format(args)
+        set_up_logging(log_format, verbose=args.verbose, program=getattr(args, "command", ""))
         return int(args.run(args))
     except DocumentError as error:
         for fault in error.faults:
-            print(fault, file=sys.stderr)
+            _complain(log_format, str(fault))
         return 1
     except MeteringError as error:
-        print(f"metertree: {error}", file=sys.stderr)
+        _complain(log_format, f"metertree: {error}")
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _set_up_logging(*, verbose: bool) -> None:
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    for talkative in ("httpx", "psycopg.pool", "numba"):
-        logging.getLogger(talkative).setLevel(logging.WARNING)
+def _log_format(args: argparse.Namespace) -> LogFormat:
+    text = Settings(args).text(LOG_FORMAT)
+    try:
+        return LogFormat(text)
+    except ValueError as error:
+        raise SettingInvalid(f"{LOG_FORMAT.flag}: {text!r} is neither text nor json") from error
+
+
+def _complain(log_format: LogFormat, what: str) -> None:
+    """Say why a command ends, in the form of the log where machines read it."""
+    if log_format is LogFormat.JSON:
+        _log.error("command.failed: %s", what)
+    else:
+        print(what, file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ at any moment costs a repeat, never a reading. The ledger tells repeats from new
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,8 @@ from ingest.ports import (
     StoreUnreachable,
 )
 from ingest.sweeps import Opened
+from ingest.tally import Tally
+from ingest.tracing import span
 from ingest.verify import (
     Keys,
     Proven,
@@ -61,13 +64,22 @@ ASK_MOST = 500
 """Gateways asked at once, so that a large fleet does not send its backlogs all in one minute."""
 EQUIVOCATION = "equivocation"
 """Alarm: two contents under one seq, as from a cloned gateway."""
+LAG_BOUNDS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
+"""From live to a day behind [s]."""
+COMMIT_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class IntakeCounters:
-    """What intake has done since it started; `rejected` by reason."""
+    """What intake has done since it started.
+
+    rejected         by reason
+    lag_s            of accepted envelopes, from sealing to commit, by the clocks of both ends
+    commit_s         of groups that are committed, once they are proven
+    chains_with_gap  of those that arrived: an envelope is in the books and one before it is not
+    """
 
     received: int = 0
     accepted: int = 0
@@ -77,14 +89,19 @@ class IntakeCounters:
     receipts: int = 0
     retries: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
+    lag_s: Tally = field(default_factory=lambda: Tally(LAG_BOUNDS_S))
+    commit_s: Tally = field(default_factory=lambda: Tally(COMMIT_BOUNDS_S))
+    chains_with_gap: set[GatewayEpoch] = field(default_factory=set)
 
 
 @dataclass(slots=True)
 class _Entered:
-    """The outcome of one group: what to count, and the receipts to send."""
+    """The outcome of one group: what to count, when its envelopes were sealed, and the receipts to send."""
 
     receipts: list[Receipt] = field(default_factory=list)
     counters: IntakeCounters = field(default_factory=IntakeCounters)
+    sealed_at: list[datetime] = field(default_factory=list)
+    has_gap: dict[GatewayEpoch, bool] = field(default_factory=dict)
 
 
 class Intake:
@@ -138,11 +155,12 @@ class Intake:
 
         verdicts   what `prove` said of them, if it was asked already
         """
-        try:
-            self._commit(arrivals, verdicts)
-        except StoreRefused as refusal:
-            self._divide(arrivals, refusal)
-        self._consumer.acknowledge(arrivals)
+        with span("intake.group", envelopes=len(arrivals)):
+            try:
+                self._commit(arrivals, verdicts)
+            except StoreRefused as refusal:
+                self._divide(arrivals, refusal)
+            self._consumer.acknowledge(arrivals)
 
     def ask_again(self) -> int:
         """Tell gateways, after a restore, how far the books go, so that they send the rest; raises StoreUnreachable.
@@ -208,9 +226,11 @@ class Intake:
         )
         rejected = [(arrival, verdict) for arrival, verdict in judged if isinstance(verdict, Rejected)]
         repeated = [verdict for _, verdict in judged if isinstance(verdict, Repeated)]
+        begun_s = time.perf_counter()
         with self._store.group() as group:
             entry = _GroupEntry(group, self._profiles, received_at, self._rosters)
             entered = entry.enter(proven, rejected, repeated)
+        self._clock_in(entered, received_at, time.perf_counter() - begun_s)
         self._count(entered.counters, len(arrivals))
         self._send(entered.receipts)
         if entered.counters.accepted:
@@ -258,6 +278,15 @@ class Intake:
         total.repeated += entered.repeated
         total.rejected.update(entered.rejected)
         total.groups += 1
+
+    def _clock_in(self, entered: _Entered, received_at: datetime, commit_s: float) -> None:
+        """Note how long the group took, how far its envelopes lag behind, and which chains have a gap now."""
+        total = self.counters
+        total.commit_s.add(commit_s)
+        for sealed_at in entered.sealed_at:
+            total.lag_s.add((received_at - sealed_at).total_seconds() + commit_s)
+        for owner, has_gap in entered.has_gap.items():
+            (total.chains_with_gap.add if has_gap else total.chains_with_gap.discard)(owner)
 
 
 class _GroupEntry:
@@ -321,6 +350,7 @@ class _GroupEntry:
     def _accept(self, chain: Chain, sealed: Opened) -> None:
         chain.enter(sealed, refused=False)
         self._entries.append(Entry(sealed, self._received_at, refused=None))
+        self._entered.sealed_at.append(sealed.head.sealed_at)
         self._entered.counters.accepted += 1
         self._entered.counters.readings += sealed.head.count
 
@@ -358,6 +388,7 @@ class _GroupEntry:
         self._group.advance(advances)
         refused = self._group.refused(advances)
         for owner, advance in advances.items():
+            self._entered.has_gap[owner] = advance.highest_seq > advance.contiguous_seq
             self._entered.receipts.append(
                 Receipt(
                     gateway=owner.gateway,

@@ -1,4 +1,4 @@
-"""Which share of the gateways one of several intake workers takes, and the worker as a process of its own.
+"""Which share of the gateways one of several intake workers takes, and under which name it meets the broker.
 
 Topics carry the partition of their gateway, 0 to 63, so worker k of n subscribes to every n-th of them, under a session
 of its own. Each gateway has one worker, which keeps its order; what comes while a worker is away waits in its session.
@@ -8,25 +8,16 @@ Should two ever take the same gateway, as while their number is changed, the row
 from __future__ import annotations
 
 import re
-import sys
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
-from threading import Event
 
 from ingest.adapters.mqtt_consumer import MqttConsumer
 from ingest.config import BrokerConfig
-from ingest.intake import Intake
-from ingest.store.database import Database
-from ingest.store.intake_store import PostgresIntakeStore
-from metering.clock import Clock
-from metering.envelope import Signer
 from metering.errors import MeteringError
 from metering.topics import PARTITIONS
 
 CLIENT_ID = "metertree-intake"
 """The session of a worker that takes everything; worker 2 of 3 adds -2-of-3."""
-CONNECTIONS = 2
-"""One to prove, one to commit."""
 SWITCH_S = 0.0005
 """How long a thread may keep the interpreter: the one that commits shall not wait ten times for the one that proves."""
 _SHARE = re.compile(r"([1-9][0-9]?)/([1-9][0-9]?)\Z")
@@ -74,26 +65,3 @@ def consumer_of(broker: BrokerConfig, worker: Worker) -> MqttConsumer:
         mqtt5=broker.mqtt5,
         tls=broker.tls,
     )
-
-
-def run_worker(
-    *,
-    worker: Worker,
-    broker: BrokerConfig,
-    dsn: str,
-    signer: Signer,
-    clock: Clock,
-    profiles: Collection[bytes],
-    stop: Event,
-    on_ready: Callable[[Intake], None] = lambda _: None,
-) -> None:
-    """Take envelopes until `stop` is set, in a process that does nothing else."""
-    sys.setswitchinterval(SWITCH_S)
-    consumer = consumer_of(broker, worker)
-    with Database(dsn, connections=CONNECTIONS) as database:
-        intake = Intake(
-            consumer=consumer, store=PostgresIntakeStore(database), signer=signer, clock=clock, profiles=profiles
-        )
-        with consumer.running():
-            on_ready(intake)
-            intake.run_ahead(stop)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from http import HTTPStatus
+from collections.abc import Mapping
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingest.api.metrics import Metrics
-
-Check = Callable[[], bool]
+from ingest.readiness import Check, readiness
 
 
 def health_router(checks: Mapping[str, Check], metrics: Metrics) -> APIRouter:
@@ -26,10 +24,8 @@ def health_router(checks: Mapping[str, Check], metrics: Metrics) -> APIRouter:
     @router.get("/readyz")
     def readyz() -> Response:
         """Say of each dependency whether it answers now; 503 unless all do."""
-        answers = {name: "ok" if check() else "away" for name, check in checks.items()}
-        is_ready = all(answer == "ok" for answer in answers.values())
-        status = HTTPStatus.OK if is_ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return JSONResponse({"status": "ok" if is_ready else "away", "checks": answers}, status)
+        status, document = readiness(checks)
+        return JSONResponse(document, status)
 
     @router.get("/metrics")
     def show_metrics() -> Response:

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from allocation_engine.run_state import RunUnknown
+from ingest.log_lines import ids_put
 from ingest.store.database import DatabaseUnreachable
 from metering.errors import BooksError, DocumentError, MeteringError, SenderError
 
@@ -119,4 +120,4 @@ def _on_unstorable(request: Request, error: Exception) -> JSONResponse:
 def _on_fault_of_ours(request: Request, error: Exception) -> JSONResponse:
     _log.error("api.fault path=%s", request.url.path, exc_info=error)
     problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service made a mistake; it is in its log")
-    return problem_response(problem, request.url.path)
+    return problem_response(problem, request.url.path, **ids_put())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +14,7 @@ from ingest.api.admission import AdminToken
 from ingest.api.desk import DeskRoutes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.gateways import GatewayRoutes
-from ingest.api.health import Check, health_router
+from ingest.api.health import health_router
 from ingest.api.metrics import Metrics
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
@@ -23,11 +25,16 @@ from ingest.closing import Closing
 from ingest.console.pages import Console
 from ingest.console.series_page import SeriesPages
 from ingest.envelope_door import EnvelopeDoor
+from ingest.log_lines import put_ids
 from ingest.preview_desk import PreviewDesk
 from ingest.quarantine_desk import QuarantineDesk
+from ingest.readiness import Check
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import Clock
+
+REQUEST_HEADER = "Metertree-Request"
+"""The number of the call, as it stands in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +88,15 @@ def _counting(
     metrics: Metrics,
 ) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
     async def count(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        # Ours, whatever the caller sends: he could write another's calls into the log.
+        number, begun_s = secrets.token_hex(8), time.perf_counter()
+        put_ids(request=number)
         response = await answer(request)
-        route = request.scope.get("route")
+        route = getattr(request.scope.get("route"), "path", "none")
         # The pattern, not the path: paths are without number, and a metric per path would fill the memory.
-        metrics.requests.labels(getattr(route, "path", "none"), response.status_code).inc()
+        metrics.requests.labels(route, response.status_code).inc()
+        metrics.answer_seconds.labels(route).observe(time.perf_counter() - begun_s)
+        response.headers[REQUEST_HEADER] = number
         return response
 
     return count

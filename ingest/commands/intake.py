@@ -1,20 +1,12 @@
-"""`metertree intake`: one intake worker as a process of its own, beside `metertree serve` or other workers."""
+"""`metertree intake`: one intake worker as a process of its own, beside others."""
 
 from __future__ import annotations
 
 import argparse
 
 from ingest.commands import Subparsers
-from ingest.config import (
-    CENTRE_KEY,
-    DSN,
-    INTAKE_SETTINGS,
-    INTAKE_SHARE,
-    PROFILES,
-    Settings,
-    add_settings,
-    read_broker_config,
-)
+from ingest.config import Settings, add_settings
+from ingest.program_config import INTAKE_PROGRAM, read_intake_config
 
 
 def register(subparsers: Subparsers) -> None:
@@ -25,33 +17,13 @@ def register(subparsers: Subparsers) -> None:
         description="Take the envelopes of a share of the gateways from the broker: --intake-share 2/3 is the second "
         "of three workers. Each share must have one worker, `metertree serve` among them. Ends on SIGTERM.",
     )
-    add_settings(parser, *INTAKE_SETTINGS)
+    add_settings(parser, *INTAKE_PROGRAM)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Take envelopes until told to end."""
-    import signal
-    from pathlib import Path
-    from threading import Event
+    from ingest.app import take_envelopes
 
-    from device_profiles.catalogue import Catalogue
-    from ingest.intake_worker import Worker, run_worker
-    from metering.clock import SystemClock
-    from provisioning.keys import FileSigner
-
-    settings = Settings(args)
-    folder, stop = settings.text(PROFILES), Event()
-    catalogue = Catalogue.load(*([Path(folder)] if folder else []))
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
-    run_worker(
-        worker=Worker.parse(settings.text(INTAKE_SHARE)),
-        broker=read_broker_config(settings),
-        dsn=settings.text(DSN),
-        signer=FileSigner.read(Path(settings.text(CENTRE_KEY))),
-        clock=SystemClock(),
-        profiles=[profile.hash for profile in catalogue.profiles],
-        stop=stop,
-    )
+    take_envelopes(read_intake_config(Settings(args)))
     return 0

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.demo import tethered
+from ingest import tethered
 from ingest.embedded.server import ServerCommand
 from metering.errors import MeteringError
 

@@ -27,6 +27,12 @@ _SESSION = (
     " -c tcp_keepalives_idle=20 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
 )
 """The last two lines: the server notices that a client was killed or its machine lost, and frees what that held."""
+CONNECT_S = 5
+"""Longest wait for the server's answer to a new connection [s]."""
+_ALIVE: dict[str, Any] = {"keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+"""The same from this end: a server whose machine is lost is noticed after 50 s."""
+ANSWER_S = 3.0
+"""Longest wait for a connection that only tells whether the database is there: shorter than a probe's patience."""
 SPARE_S = 1.0
 """Longest wait for a connection that would only save time: a new one takes a few hundredths of a second."""
 _NAME = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
@@ -69,6 +75,11 @@ def load_queries(name: str) -> Queries:
     return Queries(name, resources.files(__package__).joinpath("queries", f"{name}.sql").read_text("utf-8"))
 
 
+def connect_alone(dsn: str) -> Connection:
+    """Open a connection outside any pool, to listen or to hold a lock; every statement is a transaction of its own."""
+    return psycopg.connect(dsn, options=_SESSION, connect_timeout=CONNECT_S, autocommit=True, **_ALIVE)
+
+
 class Database:
     """A pool of at most `connections` connections to one database; opened lazily, closed by `close`.
 
@@ -83,7 +94,7 @@ class Database:
             timeout=CHECKOUT_S,
             open=False,
             check=ConnectionPool.check_connection,
-            kwargs={"options": _SESSION, "connect_timeout": 5},
+            kwargs={"options": _SESSION, "connect_timeout": CONNECT_S, **_ALIVE},
         )
 
     @contextmanager
@@ -92,9 +103,14 @@ class Database:
 
         Raises DatabaseUnreachable if no connection can be had within 10 s; psycopg's errors pass through.
         """
+        with self._lent(CHECKOUT_S) as connection:
+            yield connection
+
+    @contextmanager
+    def _lent(self, wait_s: float) -> Iterator[Connection]:
         self._pool.open()
         try:
-            connection = self._pool.getconn()
+            connection = self._pool.getconn(wait_s)
         except psycopg.OperationalError as error:
             raise DatabaseUnreachable(f"no connection to the database: {error}") from error
         try:
@@ -138,9 +154,9 @@ class Database:
             self._pool.putconn(connection)
 
     def answers(self) -> bool:
-        """Say whether the database answers a query now."""
+        """Say whether the database answers a query now; takes a few seconds to say that it does not."""
         try:
-            with self.transaction() as connection:
+            with self._lent(ANSWER_S) as connection:
                 return connection.execute(load_queries("database")["ping"]).fetchone() == (1,)
         except (psycopg.Error, DatabaseUnreachable):
             return False

@@ -410,3 +410,15 @@ CREATE TABLE erasures (
 COMMENT ON TABLE erasures IS
     'Whose personal data were taken out, when and why. subject: the id of a party, which is no personal datum by itself; of an '
     'engineer a salt and the SHA-256 of salt and name, by which a restored database finds what to take out again.';
+
+CREATE TABLE job_runs (
+    job text PRIMARY KEY,
+    started_at timestamptz NOT NULL,
+    succeeded_at timestamptz,
+    took_ms bigint CHECK (took_ms >= 0),
+    fault text,
+    CHECK ((succeeded_at IS NULL) = (took_ms IS NULL))
+);
+COMMENT ON TABLE job_runs IS
+    'The newest try of each job that runs now and then; succeeded_at and took_ms are those of its last success.';
+COMMENT ON COLUMN job_runs.fault IS 'What the newest try ended in; NULL while it goes on, and when it went well.';

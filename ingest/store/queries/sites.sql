@@ -25,9 +25,13 @@ INSERT INTO site_versions (site, version, hash, document, rules, imported_at)
 VALUES (%(site)s, %(version)s, %(hash)s, %(document)s, %(rules)s, %(imported_at)s);
 
 -- name: mark_read_days_unsettled
--- A new version may move a meter, an exchange or a ratio: whatever was read is settled again.
-INSERT INTO unsettled_days (meter, day, arrivals)
-SELECT DISTINCT meter, (due_at AT TIME ZONE 'UTC')::date, 1
-FROM readings WHERE meter = ANY (%(meters)s)
-ORDER BY 1, 2
-ON CONFLICT (meter, day) DO UPDATE SET arrivals = unsettled_days.arrivals + 1;
+-- A new version may move a meter, an exchange or a ratio: whatever was read is settled again. Whoever settles is told
+-- (queries/notices.sql).
+WITH marked AS (
+    INSERT INTO unsettled_days (meter, day, arrivals)
+    SELECT DISTINCT meter, (due_at AT TIME ZONE 'UTC')::date, 1
+    FROM readings WHERE meter = ANY (%(meters)s)
+    ORDER BY 1, 2
+    ON CONFLICT (meter, day) DO UPDATE SET arrivals = unsettled_days.arrivals + 1
+)
+SELECT pg_notify('metertree_unsettled', '');

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +17,7 @@ from ingest.cli import build_parser, main
 from ingest.commands import command_modules, doctor
 from ingest.commands.run import LISTED, RunUnknown
 from ingest.config import PREFIX, SERVE_SETTINGS
+from ingest.log_lines import LogFormat
 from ingest.store.database import DatabaseUnreachable
 from ingest.store.layout import Layout, Parts, Step
 from metering.errors import DocumentError, Fault, MeteringError
@@ -121,7 +121,7 @@ def test_a_command_without_its_settings_names_flag_and_variable(
 
 
 def test_talkative_libraries_are_kept_quiet() -> None:
-    cli._set_up_logging(verbose=True)
+    cli.set_up_logging(LogFormat.TEXT, verbose=True)
     assert {logging.getLogger(name).level for name in ("httpx", "psycopg.pool", "numba")} == {logging.WARNING}
 
 
@@ -516,8 +516,8 @@ def test_serving_reads_flags_before_the_environment(
     monkeypatch.setenv(PREFIX + "BROKER_HOST", "mq.example")
     assert main(["serve", *DSN, *keys, "--port", "8081"]) == 0
     (config,) = served
-    assert (config.port, config.admin_token, config.broker.host) == (8081, "t0ken", "mq.example")
-    assert config.centre_key == Path(keys[1])
+    assert (config.web.port, config.web.admin_token, config.core.broker.host) == (8081, "t0ken", "mq.example")
+    assert config.core.centre_key == Path(keys[1])
 
 
 def test_a_service_on_an_old_schema_does_not_start(
@@ -542,10 +542,3 @@ def test_the_salts_stay_beside_the_key(
     main([*CLOSE, *DSN, *keys])
     assert salt.read_bytes() == made
     assert FileSigner.read(Path(keys[1])).public_key == CENTRE.public_key
-
-
-def test_a_stopped_event_is_all_a_thread_needs() -> None:
-    stop, seen = Event(), []
-    with app._thread("name", lambda event: seen.append(event.wait(5)), stop):
-        stop.set()
-    assert seen == [True]

@@ -1,0 +1,18 @@
+-- name: books
+-- What the books say of themselves, one row a gauge: its name, its label or nothing, and the number.
+SELECT 'gateways', '', count(*)::double precision FROM gateways
+UNION ALL
+SELECT 'chain_gaps', '', count(*) FROM chain_heads WHERE highest_seq > contiguous_seq
+UNION ALL
+SELECT 'settlement_waiting_days', '', count(*) FROM unsettled_days
+UNION ALL
+SELECT 'quarantine_kept', reason, count(*) FROM quarantine GROUP BY reason
+UNION ALL
+SELECT 'alarms', kind, count(*) FROM alarms GROUP BY kind
+UNION ALL
+SELECT 'job_last_success_timestamp_seconds', job, extract(epoch FROM succeeded_at)::double precision
+FROM job_runs WHERE succeeded_at IS NOT NULL
+UNION ALL
+SELECT 'job_last_seconds', job, took_ms / 1000.0::double precision FROM job_runs WHERE took_ms IS NOT NULL
+UNION ALL
+SELECT 'job_failing', job, (fault IS NOT NULL)::int FROM job_runs;
