@@ -1,17 +1,19 @@
-"""Gateways: install orders, enrolments, and what has arrived from whom."""
+"""Gateways: install orders, enrolments, and how each of them stands."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from ingest.api.admission import AdminToken
 from ingest.api.problems import Problem, not_found
+from ingest.fleet import NOT_WELL, STATES, choose
+from ingest.fleet_desk import FleetDesk, gateway_document, standing_document
 from ingest.store.database import Database
-from ingest.store.gateways import GatewayState, add_order, enrol, gateway_state, gateway_states
+from ingest.store.gateways import add_order, enrol
 from ingest.store.sites import require_site
 from metering.clock import Clock
 from metering.identity import GatewayId, SiteId, check_identifier
@@ -46,10 +48,11 @@ async def _bundle_octets(request: Request) -> bytes:
 class GatewayRoutes:
     """The handlers, over one store. `centre_key` is the raw public key of this centre."""
 
-    def __init__(self, database: Database, clock: Clock, centre_key: bytes) -> None:
+    def __init__(self, database: Database, clock: Clock, centre_key: bytes, fleet: FleetDesk | None = None) -> None:
         self._database = database
         self._clock = clock
         self._centre_key = centre_key
+        self._fleet = fleet or FleetDesk(database, clock)
 
     def router(self, admin: AdminToken) -> APIRouter:
         """Give the routes; `admin` guards install orders. An enrolment is authorised by its claim and signature."""
@@ -108,33 +111,38 @@ class GatewayRoutes:
             "centre_public_key": self._centre_key.hex(),
         }
 
-    def list(self) -> dict[str, Any]:
-        """List the enrolled gateways with what has arrived from each."""
-        with self._database.transaction() as connection:
-            return {"gateways": [_state(state) for state in gateway_states(connection)]}
+    def list(
+        self,
+        site: str | None = None,
+        state: str | None = Query(None, description=f"one of {', '.join((*STATES, NOT_WELL))}"),
+        text: str = Query("", max_length=200, description="part of a gateway's or site's id"),
+        after: str | None = Query(None, max_length=64, description="id of the last gateway of the page before"),
+        limit: int | None = Query(None, ge=1, le=10_000, description="gateways of a page; all without it"),
+    ) -> dict[str, Any]:
+        """List the enrolled gateways by id: what has arrived from each, what is missing, and what is not well.
+
+        `next` is what to give as `after` for the next page; null on the last one.
+        """
+        if state not in (None, NOT_WELL, *STATES):
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"a gateway is never in the state {state!r}",
+                f"give one of {', '.join((*STATES, NOT_WELL))}",
+            )
+        fleet = self._fleet.read()
+        found = [
+            one for one in choose(fleet.gateways, site=site, state=state, text=text) if one.gateway > (after or "")
+        ]
+        page = found if limit is None else found[:limit]
+        return {
+            "gateways": [standing_document(one, fleet) for one in page],
+            "next": page[-1].gateway if len(page) < len(found) else None,
+        }
 
     def read(self, gateway: str) -> dict[str, Any]:
-        """Give one gateway."""
-        with self._database.transaction() as connection:
-            state = gateway_state(connection, GatewayId(gateway))
-        if state is None:
+        """Give one gateway with its epochs, gaps, events and quarantine."""
+        found = self._fleet.gateway(GatewayId(gateway))
+        if found is None:
             raise not_found(f"gateway {gateway}", "enrol it first, or list those there are: GET /v1/gateways")
-        return _state(state)
-
-
-def _state(state: GatewayState) -> dict[str, Any]:
-    return {
-        "gateway": state.gateway,
-        "site": state.site,
-        "epoch": state.epoch,
-        "key_id": state.key_id.hex(),
-        "enrolled_at": state.enrolled_at.isoformat(),
-        "last_mark": None if state.newest_mark is None else state.newest_mark.isoformat(),
-        "contiguous_seq": state.contiguous_seq,
-        "highest_seq": state.highest_seq,
-        "gap_open": state.highest_seq > state.contiguous_seq,
-        "envelopes": state.envelopes,
-        "repeats": state.repeats,
-        "quarantined": state.refused,
-        "received_at": None if state.received_at is None else state.received_at.isoformat(),
-    }
+        fleet, file = found
+        return gateway_document(file, fleet)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fastapi import FastAPI, Request, Response
 
+from ingest.alerts import Alerting
 from ingest.api import problems
 from ingest.api.admission import AdminToken
+from ingest.api.alerts import AlertRoutes
 from ingest.api.desk import DeskRoutes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.gateways import GatewayRoutes
@@ -22,9 +24,11 @@ from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
 from ingest.closing import Closing
+from ingest.console.fleet_pages import FleetPages
 from ingest.console.pages import Console
 from ingest.console.series_page import SeriesPages
 from ingest.envelope_door import EnvelopeDoor
+from ingest.fleet_desk import FleetDesk
 from ingest.log_lines import put_ids
 from ingest.preview_desk import PreviewDesk
 from ingest.quarantine_desk import QuarantineDesk
@@ -39,7 +43,10 @@ REQUEST_HEADER = "Metertree-Request"
 
 @dataclass(frozen=True, slots=True)
 class WebParts:
-    """What the web application is built from. `centre_key` is the raw public key of this centre."""
+    """What the web application is built from. `centre_key` is the raw public key of this centre.
+
+    alerting   what gateways are judged by on pages; the alerts themselves come from the jobs
+    """
 
     database: Database
     closing: Closing
@@ -49,6 +56,7 @@ class WebParts:
     checks: Mapping[str, Check]
     metrics: Metrics
     on_commit: Callable[[], None] = lambda: None
+    alerting: Alerting = field(default_factory=Alerting)
 
 
 def create_app(parts: WebParts) -> FastAPI:
@@ -63,9 +71,12 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(PreviewRoutes(PreviewDesk(parts.database, parts.closing.desk.catalogue)).router(admin))
     app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
-    app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key).router(admin))
+    fleet = FleetDesk(parts.database, parts.clock, parts.alerting.thresholds, parts.alerting.certificates)
+    app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key, fleet).router(admin))
+    app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(Console(parts.database).router())
+    app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
     return app

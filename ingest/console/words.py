@@ -160,6 +160,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "reason": ("原因", "Reason"),
     "exceptions": ("计量事件", "Metering events"),
     "gateways": ("网关", "Gateways"),
+    "alerts": ("告警", "Alerts"),
     "gateway": ("网关", "Gateway"),
     "last-mark": ("最新读数时刻", "Last mark"),
     "contiguous": ("连续收到至", "Complete up to"),

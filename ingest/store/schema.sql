@@ -143,6 +143,7 @@ CREATE TABLE quarantine (
 );
 CREATE INDEX quarantine_by_seq ON quarantine (gateway, epoch, seq) WHERE proven;
 CREATE INDEX quarantine_unproven ON quarantine (quarantined) WHERE NOT proven;
+CREATE INDEX quarantine_by_arrival ON quarantine (first_received_at);
 COMMENT ON TABLE quarantine IS 'What could not be accepted, with the reason; a repeat is counted, not stored again.';
 COMMENT ON COLUMN quarantine.proven IS
     'Whether the signature held, so that gateway, epoch and seq are more than a claim.';
@@ -160,17 +161,46 @@ CREATE TABLE alarms (
 COMMENT ON TABLE alarms IS
     'What a person must look at, e.g. equivocation: two contents under one seq, the mark of a cloned gateway.';
 
+CREATE TABLE alerts (
+    alert bigint PRIMARY KEY,
+    kind text NOT NULL,
+    scope text NOT NULL CHECK (scope IN ('gateway', 'site', 'fleet', 'service')),
+    subject text NOT NULL,
+    severity text NOT NULL CHECK (severity IN ('warning', 'critical')),
+    opened_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    times integer NOT NULL DEFAULT 1 CHECK (times >= 1),
+    detail jsonb NOT NULL,
+    acknowledged_at timestamptz,
+    acknowledged_by text CHECK (acknowledged_by <> ''),
+    note text NOT NULL DEFAULT '',
+    change bigint NOT NULL,
+    CHECK ((acknowledged_at IS NULL) = (acknowledged_by IS NULL))
+);
+CREATE UNIQUE INDEX alerts_open ON alerts (kind, scope, subject) WHERE closed_at IS NULL;
+CREATE UNIQUE INDEX alerts_by_change ON alerts (change);
+CREATE INDEX alerts_by_subject ON alerts (scope, subject);
+COMMENT ON TABLE alerts IS
+    'What an operator must know of: one row from the opening of a cause to its closing, never two open ones of one cause.';
+COMMENT ON COLUMN alerts.seen_at IS 'When a look last found the cause. times: how often it was opened, again within the hour.';
+COMMENT ON COLUMN alerts.change IS
+    'Rises over all rows with every opening, closing and acknowledgement; programs pull what is above the last they saw.';
+
 -- 3. What was made of it ---------------------------------------------------------------------------------------
 
 CREATE TABLE unsettled_days (
     meter text NOT NULL,
     day date NOT NULL,
     arrivals bigint NOT NULL,
+    since timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (meter, day)
 );
 COMMENT ON TABLE unsettled_days IS
     'UTC days of due_at with readings that came after the last settlement. A settlement deletes a row only if '
     'arrivals is still what it saw.';
+
+COMMENT ON COLUMN unsettled_days.since IS 'When the first of the readings that wait arrived (the database''s clock).';
 
 CREATE TABLE settled_days (
     site text NOT NULL,

@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from ingest.store.database import Database, load_queries
 from ingest.store.readings import wire_instant
 from tests.doubles.binary_copy import fields_of, reading_row
+from tests.doubles.memory_fleet import FleetAnswers
 from tests.doubles.memory_runs import RunLogAnswers
 
 Row = tuple[Any, ...]
@@ -69,6 +70,7 @@ class Tables:
         self.publications: dict[str, list[Row]] = {}
         self.correction_lines: dict[str, list[Row]] = {}
         self.exclusions: dict[tuple[str, int, str], Row] = {}
+        self.alerts: dict[int, dict[str, Any]] = {}
 
     def copied(self) -> Tables:
         """Give the same tables, to come back to."""
@@ -113,7 +115,7 @@ class MemoryDatabase(Database):
         """Nothing is open."""
 
 
-class MemoryConnection(RunLogAnswers):
+class MemoryConnection(RunLogAnswers, FleetAnswers):
     """Answers named queries."""
 
     def __init__(self, database: MemoryDatabase) -> None:
@@ -227,6 +229,11 @@ class MemoryConnection(RunLogAnswers):
                 "repeats": head["repeats"] + came["repeats"],
             }
 
+    # erasure.sql
+
+    def _erasures(self, _: Arguments) -> list[Row]:
+        return []
+
     # sites.sql
 
     def _lock_site(self, a: Arguments) -> None:
@@ -245,7 +252,7 @@ class MemoryConnection(RunLogAnswers):
     def _add_version(self, a: Arguments) -> None:
         documents = _stored(a["document"]), _stored(a["rules"])
         self._tables.sites[a["site"], a["version"]] = (
-            *(a["site"], a["version"], a["hash"], *documents, a["imported_at"]),
+            *(a["site"], a["version"], a["hash"], *documents, a["imported_at"], None),
         )
 
     def _mark_read_days_unsettled(self, a: Arguments) -> None:
@@ -442,7 +449,10 @@ class MemoryCopy:
             self._take(reading_row(fields))
 
 
-_FILES = ("gateways", "intake", "sites", "settled", "readings", "runs", "run_log", "statements", "database")
+_FILES = (
+    *("gateways", "intake", "sites", "settled", "readings", "runs", "run_log", "statements"),
+    *("fleet", "alerts", "erasure", "database"),
+)
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NO_HEAD: dict[str, Any] = {
     "contiguous_seq": 0,

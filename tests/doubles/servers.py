@@ -33,6 +33,7 @@ TABLES = (
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
     *("backups", "resend_requests", "erasures"),
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
+    "alerts",
     "job_runs",
 )
 """Every table of the schema, those that refer to others first."""

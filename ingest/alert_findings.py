@@ -1,0 +1,158 @@
+"""What a look finds: one function for each rule, pure, over facts that the store or the machine has told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ingest.alert_rules import NAMED_MAX, AlertKind, Cause, Finding, Scope, Severity, Thresholds
+from ingest.fleet import GatewayStanding, clock_fault
+
+CRITICAL_CERTIFICATE_DAYS = 3
+DISK_EASED_PERCENT = 3
+"""A disk is well again when it is so much emptier than the threshold [%]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clones:
+    """Second contents under one seq of a gateway: how many the books know, and how many a person has acknowledged."""
+
+    gateway: str
+    count: int
+    covered: int
+    epoch: int
+    seq: int
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Messages that came into quarantine for one reason within the last hour, and some gateways that sent them."""
+
+    reason: str
+    count: int
+    gateways: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A disk or certificate that is watched; `fault` says why it could not be looked at.
+
+    full_percent   how full the disk is [%]
+    ends_at        when the certificate, or the list of revoked ones, ends
+    """
+
+    name: str
+    full_percent: int | None = None
+    ends_at: datetime | None = None
+    fault: str = ""
+
+
+def silent_gateways(found: Iterable[GatewayStanding], thresholds: Thresholds, now: datetime) -> Iterator[Finding]:
+    """Gateways from which nothing comes; well again when anything came within two thirds of the time."""
+    for one in found:
+        if one.silent_for > thresholds.silent * 2 / 3:
+            came = one.received_at
+            detail = {"site": one.site, "since": _iso(now - one.silent_for), "never": came is None}
+            yield _of_gateway(AlertKind.GATEWAY_SILENT, one, detail, firm=one.silent_for > thresholds.silent)
+
+
+def open_gaps(found: Iterable[GatewayStanding], thresholds: Thresholds, now: datetime) -> Iterator[Finding]:
+    """Gateways whose chain lacks something for long; well again when nothing is missing."""
+    for one in found:
+        since = one.gap_since
+        if since is not None:
+            epochs = [chain.epoch for chain in one.chains if chain.gap_open]
+            detail = {"site": one.site, "since": _iso(since), "epochs": epochs}
+            is_firm = now - since > timedelta(minutes=thresholds.gap_min)
+            yield _of_gateway(AlertKind.CHAIN_GAP, one, detail, firm=is_firm)
+
+
+def clocks_off(found: Iterable[GatewayStanding], thresholds: Thresholds) -> Iterator[Finding]:
+    """Gateways whose clock cannot be trusted; well again below half of the limit."""
+    for one in found:
+        fault = clock_fault(one, thresholds.clock_ms) or clock_fault(one, thresholds.clock_ms // 2)
+        if fault is not None:
+            clock = one.newest.clock
+            detail = {"site": one.site, "fault": fault, "error_ms": None if clock is None else clock.error_ms}
+            is_firm = clock_fault(one, thresholds.clock_ms) is not None
+            yield _of_gateway(AlertKind.CLOCK_OFF, one, detail, firm=is_firm)
+
+
+def equivocations(found: Iterable[Clones]) -> Iterator[Finding]:
+    """Gateways of which two contents came under one seq that nobody has acknowledged."""
+    for one in found:
+        if one.count > one.covered:
+            detail = {"count": one.count, "epoch": one.epoch, "seq": one.seq, "raised_at": _iso(one.raised_at)}
+            yield Finding(Cause(AlertKind.EQUIVOCATION, Scope.GATEWAY, one.gateway), Severity.CRITICAL, True, detail)
+
+
+def quarantine_growing(found: Iterable[Refusals], thresholds: Thresholds) -> Iterator[Finding]:
+    """Reasons for which much comes into quarantine; well again when less than a fourth does."""
+    for one in found:
+        if 4 * one.count > thresholds.quarantine_hour:
+            detail = {"gateways": list(one.gateways[:NAMED_MAX]), "within_min": 60}
+            cause = Cause(AlertKind.QUARANTINE_GROWING, Scope.SERVICE, one.reason)
+            yield Finding(cause, Severity.WARNING, one.count >= thresholds.quarantine_hour, detail)
+
+
+def settlement_stuck(since: datetime | None, thresholds: Thresholds, now: datetime) -> Iterator[Finding]:
+    """Readings that wait too long; `since` is how long the oldest waits. Well again when it waits half as long."""
+    if since is not None and 2 * (now - since) > timedelta(minutes=thresholds.settlement_min):
+        is_firm = now - since > timedelta(minutes=thresholds.settlement_min)
+        yield _of_service(AlertKind.SETTLEMENT_STUCK, "", {"since": _iso(since)}, Severity.CRITICAL, firm=is_firm)
+
+
+def partitions_missing(steps: Sequence[str], fault: str = "") -> Iterator[Finding]:
+    """Pieces that the big tables lack; `fault` where that could not be found out."""
+    if steps or fault:
+        detail = {"steps": len(steps), "first": steps[0] if steps else fault}
+        yield _of_service(AlertKind.PARTITIONS_MISSING, "", detail, Severity.WARNING)
+
+
+def disks_full(disks: Iterable[Watched], thresholds: Thresholds) -> Iterator[Finding]:
+    """Disks that fill up, or that cannot be looked at."""
+    for one in disks:
+        full = 100 if one.full_percent is None else one.full_percent
+        if one.fault or full > thresholds.disk_percent - DISK_EASED_PERCENT:
+            is_firm = bool(one.fault) or full >= thresholds.disk_percent
+            detail = {"fault": one.fault} if one.fault else {"percent": thresholds.disk_percent}
+            yield _of_service(AlertKind.DISK_FULL, one.name, detail, Severity.CRITICAL, firm=is_firm)
+
+
+def certificates_ending(certificates: Iterable[Watched], thresholds: Thresholds, now: datetime) -> Iterator[Finding]:
+    """Certificates and lists of revoked ones that end soon, or that cannot be read."""
+    for one in certificates:
+        left = None if one.ends_at is None else one.ends_at - now
+        if left is not None and left > timedelta(days=thresholds.certificate_days):
+            continue
+        is_critical = left is not None and left < timedelta(days=CRITICAL_CERTIFICATE_DAYS)
+        detail = {"fault": one.fault} if one.ends_at is None else {"ends_at": _iso(one.ends_at)}
+        severity = Severity.CRITICAL if is_critical else Severity.WARNING
+        yield _of_service(AlertKind.CERTIFICATE_ENDING, one.name, detail, severity)
+
+
+def backups_old(
+    newest: datetime | None, begun: datetime | None, thresholds: Thresholds, now: datetime
+) -> Iterator[Finding]:
+    """The newest good backup is too old, or there is none of what began at `begun`."""
+    since = newest or begun
+    if since is not None and now - since > timedelta(hours=thresholds.backup_hours):
+        detail = {"since": None if newest is None else _iso(newest)}
+        yield _of_service(AlertKind.BACKUP_OLD, "", detail, Severity.CRITICAL)
+
+
+def _of_gateway(kind: AlertKind, one: GatewayStanding, detail: Mapping[str, Any], *, firm: bool) -> Finding:
+    return Finding(Cause(kind, Scope.GATEWAY, one.gateway), Severity.WARNING, firm, detail)
+
+
+def _of_service(
+    kind: AlertKind, subject: str, detail: Mapping[str, Any], severity: Severity, *, firm: bool = True
+) -> Finding:
+    return Finding(Cause(kind, Scope.SERVICE, subject), severity, firm, detail)
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat()

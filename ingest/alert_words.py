@@ -1,0 +1,224 @@
+"""Alerts, and how a gateway stands, in words of both languages: what is the matter, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from ingest.alert_rules import Alert, AlertKind, Scope
+from ingest.console.words import Language
+from metering.interval import SiteCalendar
+
+UTC_CALENDAR = SiteCalendar("UTC")
+_Pair = tuple[str, str]
+
+KINDS: dict[AlertKind, _Pair] = {
+    AlertKind.GATEWAY_SILENT: ("网关无报文", "Gateway silent"),
+    AlertKind.CHAIN_GAP: ("报文链有缺口", "Gap in the chain"),
+    AlertKind.EQUIVOCATION: ("同序号两份内容", "Equivocation"),
+    AlertKind.CLOCK_OFF: ("网关时钟不可信", "Gateway clock off"),
+    AlertKind.QUARANTINE_GROWING: ("隔离区增长", "Quarantine growing"),
+    AlertKind.SETTLEMENT_STUCK: ("结算停滞", "Settlement stuck"),
+    AlertKind.PARTITIONS_MISSING: ("表分区缺失", "Partitions missing"),
+    AlertKind.DISK_FULL: ("磁盘将满", "Disk filling up"),
+    AlertKind.BACKUP_OLD: ("备份过旧", "Backup too old"),
+    AlertKind.CERTIFICATE_ENDING: ("证书将到期", "Certificate ending"),
+}
+_TEXTS: dict[AlertKind, _Pair] = {
+    AlertKind.GATEWAY_SILENT: ("{subject} 自 {since} 起没有报文", "Nothing has come from {subject} since {since}"),
+    AlertKind.CHAIN_GAP: (
+        "{subject} 的报文链自 {since} 起缺号（纪元 {epochs}）",
+        "Envelopes of {subject} have been missing since {since} (epoch {epochs})",
+    ),
+    AlertKind.EQUIVOCATION: (
+        "{subject} 的同一序号来过两份不同内容，共 {count} 次，最近在纪元 {epoch} 序号 {seq}：网关可能被复制",
+        "{subject} sent two contents under one seq, {count} times, last at epoch {epoch} seq {seq}: it may be cloned",
+    ),
+    AlertKind.CLOCK_OFF: ("{subject} 的时钟：{fault}", "Clock of {subject}: {fault}"),
+    AlertKind.QUARANTINE_GROWING: (
+        "一小时内多份报文因 {subject} 进入隔离区{from}",
+        "Much came into quarantine within an hour for {subject}{from}",
+    ),
+    AlertKind.SETTLEMENT_STUCK: ("有读数自 {since} 起等待结算", "Readings have waited to be settled since {since}"),
+    AlertKind.PARTITIONS_MISSING: (
+        "读数与报文的表还缺 {steps} 步：{first}",
+        "The tables of readings and envelopes lack {steps} steps: {first}",
+    ),
+    AlertKind.DISK_FULL: (
+        "{subject} 所在磁盘已用 {percent} % 以上",
+        "The disk of {subject} is {percent} % full or more",
+    ),
+    AlertKind.BACKUP_OLD: ("最近一次完好备份：{since}", "The newest good backup is of {since}"),
+    AlertKind.CERTIFICATE_ENDING: ("{subject} 于 {ends_at} 到期", "{subject} ends at {ends_at}"),
+}
+_FOLDED: dict[AlertKind, _Pair] = {
+    AlertKind.GATEWAY_SILENT: (
+        "{where} {of} 台网关中 {count} 台没有报文",
+        "{count} of {of} gateways{where} send nothing",
+    ),
+    AlertKind.CHAIN_GAP: (
+        "{where} {of} 台网关中 {count} 台的报文链有缺口",
+        "{count} of {of} gateways{where} have gaps in their chains",
+    ),
+    AlertKind.CLOCK_OFF: (
+        "{where} {of} 台网关中 {count} 台的时钟不可信",
+        "The clocks of {count} of {of} gateways{where} cannot be trusted",
+    ),
+}
+_MENDS: dict[AlertKind, _Pair] = {
+    AlertKind.GATEWAY_SILENT: (
+        "查网关供电、网络和 MQTT 服务器；多台同时无报文时先查服务器和接收进程。读数留在网关的发件箱，不会丢失。",
+        "Look at the gateway's power and network, then at the MQTT broker; when many are silent, at broker and intake "
+        "first. Readings wait in the gateway's outbox and are not lost.",
+    ),
+    AlertKind.CHAIN_GAP: (
+        "网关没有收到回执会自动重发；一小时后仍缺，请查网关发件箱：metertree-gateway outbox。",
+        "The gateway sends again what no receipt covers; if it is missing after an hour, look into its outbox: "
+        "metertree-gateway outbox.",
+    ),
+    AlertKind.EQUIVOCATION: (
+        "立即查明哪一台是真的，给它重新注册（新纪元），停用另一台；查清后确认本告警。",
+        "Find out which one is genuine, enrol it again (a new epoch), take the other away; then acknowledge this.",
+    ),
+    AlertKind.CLOCK_OFF: (
+        "查网关的对时（NTP）。读数照收，按序号排列；但整刻的时间不可信。",
+        "Look at the gateway's time service (NTP). Readings are ordered by seq, but their marks are in doubt.",
+    ),
+    AlertKind.QUARANTINE_GROWING: (
+        "metertree quarantine list --reason {subject} 查看；排除原因后 metertree quarantine replay 重新收取。",
+        "Look: metertree quarantine list --reason {subject}. Mend the cause, then: metertree quarantine replay.",
+    ),
+    AlertKind.SETTLEMENT_STUCK: (
+        "查结算进程是否在运行，以及其日志中的 settlement.failed。",
+        "See whether a settlement process runs, and look for settlement.failed in its log.",
+    ),
+    AlertKind.PARTITIONS_MISSING: ("运行 metertree maintain。", "Run: metertree maintain."),
+    AlertKind.DISK_FULL: (
+        "扩容或清理；保留期见 metertree doctor。磁盘写满时网关会保留读数，不丢失。",
+        "Make room; what is kept how long: metertree doctor. When it is full the gateways keep their readings.",
+    ),
+    AlertKind.BACKUP_OLD: (
+        "运行 metertree backup，并查夜间任务。",
+        "Run metertree backup, and look at the nightly job.",
+    ),
+    AlertKind.CERTIFICATE_ENDING: (
+        "换发证书并让 MQTT 服务器重新加载；过期的吊销列表会挡住所有网关。",
+        "Renew it and let the MQTT broker load it; a list of revoked certificates that has ended locks everybody out.",
+    ),
+}
+_FAULTS: dict[str, _Pair] = {
+    "unknown": ("尚未对时", "not set since it started"),
+    "error": ("误差超过限度", "its error is beyond the limit"),
+    "ahead": ("快于中心", "ahead of the centre's"),
+}
+_SEVERITIES: dict[str, _Pair] = {"warning": ("提醒", "warning"), "critical": ("紧急", "critical")}
+_CONDITIONS: dict[str, _Pair] = {
+    "well": ("正常", "well"),
+    "cloned": ("疑似被复制", "cloned?"),
+    "silent": ("无报文", "silent"),
+    "never-sent": ("从未发送", "never sent"),
+    "gap": ("有缺口", "gap"),
+    "clock": ("时钟", "clock"),
+    "quarantine": ("有隔离", "quarantine"),
+    "late": ("滞后", "late"),
+    "not-well": ("有状况", "not well"),
+}
+
+
+def kind_word(kind: AlertKind, language: Language) -> str:
+    """Name a kind of alert."""
+    return KINDS[kind][_place(language)]
+
+
+def severity_word(severity: str, language: Language) -> str:
+    """Name a severity."""
+    return _SEVERITIES[severity][_place(language)]
+
+
+def condition_word(condition: str, language: Language) -> str:
+    """Name a condition of a gateway, or that it is well."""
+    return _CONDITIONS[condition][_place(language)]
+
+
+def alert_text(alert: Alert, language: Language, calendar: SiteCalendar = UTC_CALENDAR) -> str:
+    """Say what is the matter; instants in the zone of `calendar`."""
+    place, cause, detail = _place(language), alert.cause, alert.detail
+    if cause.scope in (Scope.SITE, Scope.FLEET):
+        where = _where(cause.scope, cause.subject, language)
+        return _FOLDED[cause.kind][place].format(where=where, count=detail["count"], of=detail["of"])
+    if detail.get("fault") and cause.kind is not AlertKind.CLOCK_OFF:
+        return f"{cause.subject}: {detail['fault']}"
+    return _TEXTS[cause.kind][place].format(**_parts(alert, language, calendar))
+
+
+def alert_mend(alert: Alert, language: Language) -> str:
+    """Say what to do about it."""
+    return _MENDS[alert.cause.kind][_place(language)].format(subject=alert.cause.subject)
+
+
+def alert_document(one: Alert) -> dict[str, Any]:
+    """Give one alert for programs, with its words in both languages."""
+    return {
+        "alert": one.alert,
+        "change": one.change,
+        "kind": str(one.cause.kind),
+        "scope": str(one.cause.scope),
+        "subject": one.cause.subject,
+        "severity": str(one.severity),
+        "open": one.is_open,
+        "opened_at": one.opened_at.isoformat(),
+        "seen_at": one.seen_at.isoformat(),
+        "closed_at": None if one.closed_at is None else one.closed_at.isoformat(),
+        "times": one.times,
+        "acknowledged_at": None if one.acknowledged_at is None else one.acknowledged_at.isoformat(),
+        "acknowledged_by": one.acknowledged_by,
+        "note": one.note,
+        "detail": dict(one.detail),
+        "text": {str(language): alert_text(one, language) for language in Language},
+        "mend": {str(language): alert_mend(one, language) for language in Language},
+    }
+
+
+def span_words(span: timedelta | None, language: Language) -> str:
+    """Write a span of time in its two largest units, rounded down."""
+    if span is None:
+        return "–"
+    minutes = max(0, int(span.total_seconds()) // 60)
+    days, hours, rest = minutes // 1440, minutes // 60 % 24, minutes % 60
+    units = ("天", "小时", "分") if language is Language.ZH else ("d", "h", "min")
+    parts = [(days, units[0]), (hours, units[1]), (rest, units[2])]
+    first = next((place for place, (count, _) in enumerate(parts) if count), 2)
+    shown = [one for one in parts[first : first + 2] if one[0]] or [parts[2]]
+    return " ".join(f"{count} {unit}" for count, unit in shown)
+
+
+def instant_words(instant: datetime | None, calendar: SiteCalendar) -> str:
+    """Write an instant to the minute, in the zone of `calendar`; UTC is named, since no site is in it."""
+    if instant is None:
+        return "–"
+    return calendar.local(instant).strftime("%Y-%m-%d %H:%M") + (" UTC" if calendar.zone == "UTC" else "")
+
+
+def _parts(alert: Alert, language: Language, calendar: SiteCalendar) -> Mapping[str, Any]:
+    detail = dict(alert.detail)
+    for name in ("since", "ends_at"):
+        if name in detail:
+            told = detail[name]
+            detail[name] = instant_words(None if told is None else datetime.fromisoformat(told), calendar)
+    if "fault" in detail:
+        detail["fault"] = _FAULTS[detail["fault"]][_place(language)]
+    detail["epochs"] = ", ".join(str(one) for one in detail.get("epochs", ()))
+    senders = ", ".join(detail.get("gateways", ()))
+    detail["from"] = (f"（{senders}）" if language is Language.ZH else f" ({senders})") if senders else ""
+    return {"subject": alert.cause.subject, **detail}
+
+
+def _where(scope: Scope, subject: str, language: Language) -> str:
+    if scope is Scope.FLEET:
+        return "全部" if language is Language.ZH else ""
+    return f"园区 {subject}：" if language is Language.ZH else f" of site {subject}"
+
+
+def _place(language: Language) -> int:
+    return 0 if language is Language.ZH else 1
