@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.commands import Subparsers, read_pairs
-from ingest.config import DSN, PROFILES, Settings, add_settings
+from ingest.config import DSN, PROFILES, Settings, add_settings, read_storage
 from ingest.console.rendering import area_m2
 from metering.clock import SystemClock
 from metering.identity import NodeId
@@ -61,12 +61,14 @@ def _import(args: argparse.Namespace) -> int:
     from ingest.run_words import finding_lines
     from ingest.runs_desk import Draft, RunsDesk
     from ingest.store.database import Database
+    from ingest.store.layout import arrange_aggregates
     from ingest.store.run_log import add_exclusions
     from ingest.store.sites import import_site
 
     site, rules = _read(args)
     excluded = read_pairs(args.exclude, "--exclude")
-    with Database(Settings(args).text(DSN), connections=1) as database:
+    settings = Settings(args)
+    with Database(settings.text(DSN), connections=1) as database:
         desk = RunsDesk(database, _catalogue(args), None)
         try:
             require_complete(desk.findings(Draft(site, rules)), excluded)
@@ -79,8 +81,11 @@ def _import(args: argparse.Namespace) -> int:
             version, is_new = import_site(connection, site, rules.document, imported_at=SystemClock().now())
             if is_new:
                 add_exclusions(connection, site.id, version.version, excluded)
-    verdict = "imported as" if is_new else "is unchanged since"
+        verdict = "imported as" if is_new else "is unchanged since"
+        told = list(arrange_aggregates(database, read_storage(settings), SystemClock().now()))
     print(f"site {site.id} {verdict} version {version.version} ({version.hash.hex()[:16]})")
+    for what in told:
+        print(what)
     return 0
 
 

@@ -25,6 +25,8 @@ TIMESCALEDB_OLDEST = (2, 18)
 DAYS_OF_MONTH_MIN = 28
 CLOSE_DAYS = 92
 """A period may still be open this long after it began [days]."""
+AGGREGATES = "registers_"
+"""What the names of continuous aggregates begin with; see hypertables.sql."""
 INDEX_PART = 4
 """The indexes that are written take at most one part in so many of the memory for pages."""
 
@@ -147,6 +149,18 @@ def arrange(database: Database, storage: Storage, now: datetime) -> Iterator[str
             if done:
                 yield step.what
     raise LayoutRefused(f"after {ROUNDS_MAX} rounds there is still to do: {steps[0].what}")
+
+
+def arrange_aggregates(database: Database, storage: Storage, now: datetime) -> Iterator[str]:
+    """Keep ready what charts of newly imported zones show, and no more: horizons are for `arrange` to change."""
+    with database.transaction() as connection:
+        steps = missing_steps(connection, storage, now)
+    for step in steps:
+        if step.what.startswith(AGGREGATES):
+            with database.transaction() as connection:
+                done = do(connection, step, storage, now)
+            if done:
+                yield step.what
 
 
 def convert(database: Database, storage: Storage) -> Iterator[str]:

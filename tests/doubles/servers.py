@@ -13,6 +13,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import psycopg
@@ -135,9 +136,8 @@ def _database(dsn: str, template: str | None, *, timescale: bool = True) -> Iter
     Dropping costs a checkpoint, so those on an embedded server, which is removed, are left.
     """
     name = f"metertree_test_{os.getpid()}_{next(_numbers)}"
-    if GIVEN_DSN and template not in (None, EMPTY):
-        _stop_timescaledb(make_conninfo(dsn, dbname=template))
-    execute_alone(dsn, "CREATE DATABASE {} TEMPLATE {}", name, template or EMPTY)
+    with _left_alone(dsn, template) if GIVEN_DSN and template not in (None, EMPTY) else nullcontext():
+        execute_alone(dsn, "CREATE DATABASE {} TEMPLATE {}", name, template or EMPTY)
     made = make_conninfo(dsn, dbname=name)
     try:
         if GIVEN_DSN and timescale and template in (None, EMPTY):
@@ -167,20 +167,19 @@ def _add_timescaledb(dsn: str) -> None:
             connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
 
 
-def _stop_timescaledb(dsn: str) -> None:
-    """End TimescaleDB's scheduler in a database that is to be copied; only a superuser may."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        if connection.execute("SELECT FROM pg_extension WHERE extname = 'timescaledb'").fetchone() is None:
-            return
-        try:
-            connection.execute("SELECT _timescaledb_functions.stop_background_workers()")
-        except psycopg.errors.InsufficientPrivilege as error:
-            pytest.skip(f"to copy a database under TimescaleDB's scheduler takes a superuser: {error}")
-        for _ in range(500):  # what it had started goes on for a while
-            others = connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type <> 'client backend'"
-            )
-            if not others.fetchall():
-                return
-            threading.Event().wait(0.02)
+@contextmanager
+def _left_alone(dsn: str, name: str) -> Iterator[None]:
+    """Keep TimescaleDB's workers out of a database that is to be copied; to end them takes a superuser."""
+    execute_alone(dsn, "ALTER DATABASE {} ALLOW_CONNECTIONS false", name)
+    workers = "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    try:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            for _ in range(500):
+                if not connection.execute(workers, [name]).fetchall():
+                    break
+                threading.Event().wait(0.02)
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        pytest.skip(f"to copy a database under TimescaleDB's scheduler takes a superuser: {error}")
+    finally:
+        execute_alone(dsn, "ALTER DATABASE {} ALLOW_CONNECTIONS true", name)

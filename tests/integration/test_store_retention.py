@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from ingest.cli import main
 from ingest.proving import EvidenceMissing
 from ingest.statement_file import statement_file
 from ingest.store.database import Database
-from ingest.store.layout import Storage
+from ingest.store.layout import Layout, Storage, find_layout
 from ingest.store.migrate import migrate_schema
 from ingest.store.retention import EvidenceUnreadable, maintain, read_evidence, steps_of_retention
 from ingest.store.statements import find_statement, numbers_of_run
@@ -27,8 +27,19 @@ STORAGE = Storage()
 IN_FIVE_YEARS = datetime(2031, 8, 1, tzinfo=UTC)
 IN_ELEVEN_YEARS = datetime(2037, 9, 1, tzinfo=UTC)
 
-EVIDENCE_GOES = "envelopes of 2026-06 are dropped"
+EVIDENCE_GOES = re.compile(r"envelopes of 2026-06 are dropped|chunk of envelopes from 2026-0[56]-\d\d is dropped")
 """Everything that the park's books hold was received in June."""
+
+
+def evidence_goes(told: Iterable[str]) -> bool:
+    """Whether the envelopes that statements rest on were dropped."""
+    return any(EVIDENCE_GOES.match(what) for what in told)
+
+
+def drops_readings(desk: Desk) -> bool:
+    """Whether `maintain` is who drops readings; of hypertables TimescaleDB drops them by itself."""
+    with desk.database.transaction() as connection:
+        return find_layout(connection) is Layout.PARTITIONS
 
 
 @pytest.fixture
@@ -66,18 +77,19 @@ def count(desk: Desk, table: str) -> int:
 def test_readings_over_their_time_go_and_every_statement_is_still_given_out_to_the_byte(desk: Desk) -> None:
     before, envelopes = files_of(desk), count(desk, "envelopes")
     told = list(maintain(desk.database, STORAGE, IN_FIVE_YEARS))
-    assert "readings of 2026-07 are dropped" in told
-    assert EVIDENCE_GOES not in told
-    assert (count(desk, "readings"), count(desk, "envelopes")) == (0, envelopes)
+    assert ("readings of 2026-07 are dropped" in told) is drops_readings(desk)
+    assert not evidence_goes(told)
+    assert (count(desk, "readings") == 0) is drops_readings(desk)
+    assert count(desk, "envelopes") == envelopes
     assert files_of(desk) == before
     assert len(before) > 5
     assert list(maintain(desk.database, STORAGE, IN_FIVE_YEARS)) == []
 
 
 def test_envelopes_go_when_the_last_statement_on_them_need_not_be_proven_any_more(desk: Desk) -> None:
-    assert EVIDENCE_GOES not in list(maintain(desk.database, STORAGE, IN_FIVE_YEARS))
+    assert not evidence_goes(maintain(desk.database, STORAGE, IN_FIVE_YEARS))
     told = list(maintain(desk.database, STORAGE, IN_ELEVEN_YEARS))
-    assert EVIDENCE_GOES in told
+    assert evidence_goes(told)
     assert count(desk, "envelopes") == 0
     assert count(desk, "ledger") > 0, "what is new is judged for ever"
     with pytest.raises(EvidenceMissing):
@@ -90,7 +102,7 @@ def test_a_run_whose_statements_were_not_read_yet_holds_everything(desk: Desk) -
         connection.execute("DELETE FROM run_evidence")
         held = [step.what for step in steps_of_retention(connection, STORAGE, IN_ELEVEN_YEARS)]
         assert not any("envelopes" in what for what in held)
-        assert any("readings" in what for what in held)
+        assert any("readings" in what for what in held) is drops_readings(desk)
 
 
 def test_a_statement_that_was_issued_later_makes_its_run_unread_again(desk: Desk) -> None:
@@ -130,7 +142,7 @@ def test_what_came_after_a_statement_s_evidence_is_not_held(desk: Desk) -> None:
     with desk.database.transaction() as connection:
         connection.execute("INSERT INTO envelopes VALUES ('gw-z', 1, 1, '2026-09-15Z', 'octets')")
     told = list(maintain(desk.database, replace(STORAGE, keep_envelopes_months=12), IN_FIVE_YEARS))
-    assert "envelopes of 2026-09 are dropped" in told
+    assert {"envelopes of 2026-09 are dropped", "chunk of envelopes from 2026-09-10 is dropped"} & {*told}
     assert files_of(desk)
 
 
@@ -150,7 +162,7 @@ def test_the_command_foretells_what_it_then_does(empty_dsn: str, capsys: pytest.
     assert main(["maintain", "--dry-run", "--months-ahead", "4", "--dsn", empty_dsn]) == 0
     foretold = capsys.readouterr().out
     assert main(["maintain", "--months-ahead", "4", "--dsn", empty_dsn]) == 0
-    assert re.findall(r"would do: (.*)", foretold) == capsys.readouterr().out.splitlines()
+    assert (re.findall(r"would do: (.*)", foretold) or ["nothing to do"]) == capsys.readouterr().out.splitlines()
     assert main(["maintain", "--months-ahead", "4", "--dsn", empty_dsn]) == 0
     assert capsys.readouterr().out == "nothing to do\n"
 
