@@ -90,7 +90,8 @@ def test_every_alarm_is_named_once_and_says_how_bad_it_is() -> None:
     assert [name for name, times in Counter(rule["alert"] for rule in ALERTS).items() if times > 1] == []
     for rule in ALERTS:
         assert rule["labels"]["severity"] in {"critical", "warning"}
-        assert rule["annotations"]["summary"]
+        assert rule["annotations"].keys() == {"summary", "summary_zh"}
+        assert any("一" <= letter <= "鿿" for letter in rule["annotations"]["summary_zh"])
 
 
 def test_every_alarm_has_what_to_do_in_the_manual() -> None:
