@@ -23,6 +23,7 @@ STALL_S = 120.0
 """How long nothing may move before that counts as a stall: a machine that does much else included."""
 RECEIPTED_BETWEEN = (5, 120)
 """Envelopes receipted between a restart and the next kill."""
+STEP_S = 0.2
 SPREAD_S = 0.03
 """A kill comes up to so much later than the receipt that called for it."""
 DISK_LOST = 10
@@ -178,17 +179,19 @@ class Campaign:
 
     def _wait(self, fleet: Fleet, condition: Callable[[], bool], what: str) -> None:
         """Wait for a condition that receipts bring about; raises Stalled when none comes for too long."""
-        receipted, until_s = -1, 0.0
+        receipted, idle_s = -1, 0.0
         while not condition():
             if self.tally.faults:
                 return
             if (now := sum(fleet.receipted().values())) != receipted:
-                receipted, until_s = now, time.monotonic() + self._stall_s
-            if time.monotonic() > until_s:
+                receipted, idle_s = now, 0.0
+            if idle_s > self._stall_s:
                 missing = {one.gateway.name: (one.receipted, one.sent) for one in fleet.sources if not one.is_done}
                 raise Stalled(f"waited {self._stall_s:.0f} s for {what}; receipted of sent: {missing}")
+            began_s = time.monotonic()
             with fleet.news:
-                fleet.news.wait(0.2)
+                fleet.news.wait(STEP_S)
+            idle_s += min(time.monotonic() - began_s, 2 * STEP_S)  # a machine that slept meanwhile was not idle
 
     def _count(self, plant: Plant, fleet: Fleet, began_s: float, *, look: bool = True) -> None:
         tally = self.tally

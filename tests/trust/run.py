@@ -1,6 +1,6 @@
 """The long form of what kills must not do: `make trust`, or with other numbers
 
-    python -m tests.trust.run --database 300 --broker 200 --workers 60 --brokers nats,mosquitto --seed 7
+    python -m tests.trust.run --database 300 --broker 200 --workers 30 --brokers nats,mosquitto --seed 7
 
 Twenty gateways send to two intake workers. The database, the broker and the workers are killed (kill -9) in the middle
 of the stream, so often each, divided over the brokers. Then the same with two errors planted into the workers, which
@@ -30,7 +30,8 @@ ROOT = Path(__file__).parents[2]
 ERRORS = {"receipt-before-commit": "database", "acknowledge-on-arrival": "workers"}
 """What is planted, and who is killed then."""
 ERROR_KILLS = 20
-ERROR_STALL_S = 20.0
+ERROR_STALL_S = 60.0
+"""NATS gives what a killed worker held to the next one after 30 s: that alone is no fault."""
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Line:
 def options(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="tests.trust.run", description=__doc__)
-    for victim, kills in zip(VICTIMS, (300, 200, 60), strict=True):
+    for victim, kills in zip(VICTIMS, (300, 200, 30), strict=True):
         parser.add_argument(f"--{victim}", type=int, default=kills, help=f"kills of {victim}, over all brokers")
     parser.add_argument("--brokers", default="nats,mosquitto" if find_mosquitto() else "nats")
     parser.add_argument("--gateways", type=int, default=20)
