@@ -15,10 +15,11 @@ from ingest.backup import shelf as shelves
 from ingest.backup.locked import Identity
 from ingest.backup.manifest import BackupDamaged, Erased, Manifest, StoredPart, check_signature, read_manifest
 from ingest.backup.part_file import read_rows
+from ingest.store.aggregates import refresh_aggregates
 from ingest.store.database import Connection, Database, load_queries
 from ingest.store.erasure import erase_again
 from ingest.store.erasure_log import Erasure
-from ingest.store.layout import Layout, Storage, arrange, find_layout, layout_queries
+from ingest.store.layout import Storage, arrange
 from ingest.store.migrate import Migration, migrate, migrate_schema, shipped_migrations
 from ingest.store.snapshot import Table, go_on_numbering, list_tables, lock_tables, put_part, require_empty
 from metering.envelope import Verifier
@@ -103,17 +104,10 @@ def _put(connection: Connection, table: Table, folder: Path, part: StoredPart, i
 
 def _finish(database: Database, watch: Watch) -> None:
     """Bring aggregates and the planner's statistics to what is there now."""
-    with database.transaction() as connection:
-        statements = (
-            [statement for (statement,) in connection.execute(layout_queries("after_restore")["refreshes"], {})]
-            if find_layout(connection) is Layout.HYPERTABLES
-            else []
-        )
+    for what in refresh_aggregates(database):
+        watch(what, 0, 0)
+    watch("measuring tables", 0, 0)
     with database.alone() as connection:
-        for number, statement in enumerate(statements):
-            watch("refreshing aggregates", number, len(statements))
-            connection.execute(statement.encode())
-        watch("measuring tables", 0, 0)
         connection.execute(load_queries("backup")["analyze"])
 
 

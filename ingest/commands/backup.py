@@ -119,7 +119,7 @@ def _take(args: argparse.Namespace) -> int:
     with Database(dsn, connections=1) as database, BackupProgress() as watch:
         if args.kind == "base":
             if recipient is not None:
-                raise CallUnclear("base backups cannot be locked here; use an encrypted disk, or --kind logical")
+                raise CallUnclear("base backups can not be locked here; use an encrypted disk, or --kind logical")
             folder, octets = take_base(database, dsn, args.to, clock=clock, watch=watch)
             print(f"{folder}: base backup, {octets / 1e6:.1f} MB")
         else:

@@ -34,7 +34,7 @@ from metering.clock import Clock, ManualClock
 from metering.identity import GatewayId
 from tests.doubles.closed_park import BOOKED_AT, PARK_ID, PERIOD, copy_of
 from tests.doubles.park_books import CENTRE, read_park
-from tests.doubles.servers import TABLES
+from tests.doubles.servers import EMPTY, GIVEN_DSN, TABLES, _database
 
 NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
 KEY = Identity(bytes(range(32)))
@@ -69,11 +69,21 @@ def source(filled: str) -> str:
     return filled
 
 
+@pytest.fixture(scope="module")
+def emptied_dsn(postgres_dsn: str) -> Iterator[str]:
+    """A database that is emptied again and again: making one takes a second and a thousand files."""
+    yield from _database(postgres_dsn, EMPTY)
+
+
 @pytest.fixture
-def empty(empty_dsn: str) -> Iterator[Database]:
+def empty(emptied_dsn: str, request: pytest.FixtureRequest) -> Iterator[Database]:
     """A database to restore into."""
-    with Database(empty_dsn, connections=1) as database:
+    dsn = str(request.getfixturevalue("empty_dsn")) if GIVEN_DSN else emptied_dsn
+    with Database(dsn, connections=1) as database:
         yield database
+    with psycopg.connect(dsn) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS metertree_partitions CASCADE; DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
 
 
 def take(dsn: str, shelf: Path, **changes: Any) -> Taken:
@@ -120,7 +130,9 @@ def test_every_row_of_every_table_comes_back(source: str, empty: Database, tmp_p
     assert is_migrated(empty)
     with empty.transaction() as connection:
         assert missing_steps(connection, Storage(), NOW) == ()
-        assert find_layout(connection) == "partitions"
+        layout = find_layout(connection)
+    with Database(source, connections=1) as database, database.transaction() as connection:
+        assert find_layout(connection) is layout
 
 
 def test_a_restored_database_goes_on_working(source: str, empty: Database, tmp_path: Path) -> None:
@@ -181,6 +193,22 @@ def test_a_second_backup_writes_only_what_changed(source: str, empty: Database, 
     shutil.rmtree(first.folder)
     put_back(empty, again.folder)
     assert contents(dsn_of(empty)) == contents(source)
+
+
+def test_a_row_that_changed_is_in_the_next_backup(
+    postgres_dsn: str, source: str, empty: Database, tmp_path: Path
+) -> None:
+    """As many rows as before, in the same month: only their hashes tell."""
+    for dsn in copy_of(postgres_dsn, source):
+        take(dsn, tmp_path)
+        with psycopg.connect(dsn) as connection:
+            connection.execute(
+                "UPDATE readings SET quality = 3 WHERE meter = 'm-lift' AND due_at = '2026-06-30 16:15+00'"
+            )
+        again = take(dsn, tmp_path, clock=ManualClock(LATER))
+        assert again.parts_written == 2
+        put_back(empty, again.folder)
+        assert contents(dsn_of(empty)) == contents(dsn)
 
 
 def test_a_shared_part_that_rotted_is_read_out_anew(source: str, tmp_path: Path) -> None:
