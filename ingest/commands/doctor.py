@@ -24,9 +24,13 @@ from ingest.config import (
 from metering.errors import DocumentError, MeteringError
 
 if TYPE_CHECKING:
+    from paho.mqtt.client import Client
+
     from provisioning.broker_tls import BrokerTls
 
 BROKER_WAIT_S = 5.0
+DROPPED_WAIT_S = 1.0
+"""Mosquitto answers at once, others never."""
 CLIENT_ID = "metertree-doctor"
 
 
@@ -127,7 +131,7 @@ def _storage(settings: Settings) -> str:
 
 
 def _broker(settings: Settings) -> str:
-    """Log in, and no more: a subscription of a session that lasts would keep envelopes from here on."""
+    """Log in, and subscribe to no envelopes: a session that lasts would keep them from here on."""
     import paho.mqtt.client as mqtt
     from paho.mqtt.enums import CallbackAPIVersion
 
@@ -145,6 +149,7 @@ def _broker(settings: Settings) -> str:
         client.connect(config.host, config.port)
         client.loop_start()
         verdict, told = verdicts.get(timeout=BROKER_WAIT_S)
+        dropped = _dropped(client) if verdict == "Success" else []
     except (OSError, Empty) as error:
         raise Unwell(f"{config.host}:{config.port} does not answer: {str(error) or 'no CONNACK'}; start it") from error
     finally:
@@ -152,9 +157,23 @@ def _broker(settings: Settings) -> str:
         client.disconnect()
     if verdict != "Success":
         raise Unwell(f"{config.host}:{config.port} refuses {config.user or 'an anonymous login'}: {verdict}")
-    remarks = "".join(f"\n  ! {remark}" for remark in limits_too_low(told)) if config.mqtt5 else f"; {SILENT}"
+    found = [*(limits_too_low(told) if config.mqtt5 else ()), *dropped]
+    remarks = ("" if config.mqtt5 else f"; {SILENT}") + "".join(f"\n  ! {remark}" for remark in found)
     whom = config.user or ("the holder of our certificate" if config.tls and config.tls.certificate else "anyone")
     return f"{config.host}:{config.port} lets {whom} in{_tls_told(config.tls)}{remarks}"
+
+
+def _dropped(client: Client) -> list[str]:
+    """Ask what the broker dropped in silence; a broker that does not say so costs a moment."""
+    from ingest.adapters.broker_limits import DROPPED_TOPIC, dropped_told
+
+    heard: SimpleQueue[bytes] = SimpleQueue()
+    client.on_message = lambda _client, _userdata, message: heard.put(bytes(message.payload))
+    client.subscribe(DROPPED_TOPIC)
+    try:
+        return dropped_told(heard.get(timeout=DROPPED_WAIT_S))
+    except Empty:
+        return []
 
 
 def _tls_told(tls: BrokerTls | None) -> str:

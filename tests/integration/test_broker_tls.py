@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -255,7 +256,10 @@ def test_the_doors(check: Check, broker: TlsMosquitto) -> None:
 
 
 @pytest.mark.parametrize(("changes", "check"), [one[1:] for one in OPEN_DOORS], ids=[one[0] for one in OPEN_DOORS])
-def test_a_door_left_open_is_noticed(changes: Mapping[str, str], check: Check, made: Path) -> None:
+def test_a_door_left_open_is_noticed(
+    changes: Mapping[str, str], check: Check, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "WAIT_S", 5.0)
     with opened(made, changes) as broker, pytest.raises((AssertionError, BrokerUnreachable, queue.Empty)):
         check(broker)
 
@@ -307,10 +311,8 @@ def test_a_renewed_certificate_counts_from_the_next_session(broker: TlsMosquitto
         pass
 
 
-@pytest.mark.parametrize("version", ["5", "3.1.1"])
-def test_the_doctor_finds_the_limits_right_and_says_how_long_the_certificate_lasts(
-    broker: TlsMosquitto, version: str
-) -> None:
+def examined(broker: TlsMosquitto, version: str = "5") -> str:
+    """What the doctor says of the broker."""
     tls = broker.tls("centre")
     words = {
         "broker-host": broker.host,
@@ -321,7 +323,32 @@ def test_the_doctor_finds_the_limits_right_and_says_how_long_the_certificate_las
         "broker-key-file": tls.key,
     }
     args = build_parser().parse_args(["doctor", *(f"--{name}={text}" for name, text in words.items())])
-    told = doctor._broker(Settings(args, {}))
+    return doctor._broker(Settings(args, {}))
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_the_doctor_finds_the_limits_right_and_says_how_long_the_certificate_lasts(
+    broker: TlsMosquitto, version: str
+) -> None:
+    told = examined(broker, version)
     assert "over TLS; our certificate is good for 39" in told
     assert "!" not in told
     assert "the holder of our certificate" in told
+
+
+def test_the_doctor_tells_what_the_broker_dropped_in_silence(made: Path) -> None:
+    """A worker is away, and its queue holds two messages of five; the senders had their PUBACK for all."""
+    narrow = {"max_queued_messages 1000000": "max_queued_messages 2", "set_tcp_nodelay true": "sys_interval 1"}
+    with opened(made, narrow) as broker:
+        with centre_of(broker, "away"):
+            pass
+        with Session(broker.port, broker.tls(A)) as one:
+            assert one.broker._client is not None
+            for number in range(5):
+                sent = one.broker._client.publish(envelope_topic(A), b"%d" % number, qos=1)
+                sent.wait_for_publish(WAIT_S)
+                assert sent.is_published()
+        wait_for(lambda: "dropped" in examined(broker), "the count")
+        told = examined(broker)
+    assert "! it has dropped 3 messages" in told
+    assert "raise max_queued_messages" in told

@@ -11,7 +11,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ingest.adapters import mqtt_consumer
-from ingest.adapters.broker_limits import limits_too_low
+from ingest.adapters.broker_limits import dropped_told, limits_too_low
 from ingest.adapters.mqtt_consumer import Delivery, MqttConsumer
 from ingest.ports import Arrival
 from metering.topics import intake_filter
@@ -259,3 +259,12 @@ def test_limits_of_a_broker_that_are_too_low_are_named(name: str, told: int, rem
     assert len(found) == (1 if remark else 0)
     assert remark in "".join(found)
     assert limits_too_low(None) == []
+
+
+@pytest.mark.parametrize(
+    ("octets", "is_told"), [(b"0", False), (b"3", True), (b" 12\n", True), (b"", False), (b"\xff", False)]
+)
+def test_what_a_broker_dropped_is_told_with_the_mend(octets: bytes, is_told: bool) -> None:
+    told = dropped_told(octets)
+    assert len(told) == is_told
+    assert all("raise max_queued_messages" in one for one in told)
