@@ -332,10 +332,12 @@ class Broker:
 
     verdict: str | None = "Success"
     refusal: Exception | None = None
+    dropped = b"0"
     calls: list[str]
 
     def __init__(self, *_: Any, **__: Any) -> None:
         Broker.calls = []
+        self.on_message: Callable[..., None] = lambda *_: None
         self.on_connect: Callable[..., None] = lambda *_: None
 
     def username_pw_set(self, user: str | None, password: str | None) -> None:
@@ -351,6 +353,10 @@ class Broker:
         """Answer."""
         if Broker.verdict is not None:
             self.on_connect(self, None, None, Broker.verdict, None)
+
+    def subscribe(self, topic: str) -> None:
+        """Mosquitto tells at once what it dropped."""
+        self.on_message(self, None, SimpleNamespace(topic=topic, payload=Broker.dropped))
 
     def loop_stop(self) -> None:
         """End."""
@@ -479,6 +485,14 @@ def test_the_doctor_logs_in_as_the_service_does(healthy: list[str], tmp_path: Pa
     secret.write_text("s3cret\n", encoding="ascii")
     assert main([*healthy, "--broker-user", "centre", "--broker-password-file", str(secret)]) == 0
     assert Broker.calls[0] == "centre:s3cret"
+
+
+def test_the_doctor_tells_what_was_dropped(
+    healthy: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Broker, "dropped", b"7")
+    assert main(healthy) == 0
+    assert "! it has dropped 7 messages" in capsys.readouterr().out
 
 
 def test_one_fault_does_not_hide_the_next(
