@@ -56,11 +56,11 @@ def made_run() -> Ran:
 
 def test_a_run_takes_the_place_of_the_last_on_the_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n", encoding="utf-8")
+    page.write_text(f"before\n{BEGIN}\nthe last one\n{END}\nafter\n", encoding="utf-8")
     write_section(made_run(), page)
     write_section(made_run(), page)
     text = page.read_text(encoding="utf-8")
-    assert "old" not in text
+    assert "the last one" not in text
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert text.count("| PostgreSQL | 3 | NATS | 1,000 |") == 1
