@@ -15,7 +15,7 @@ from fastapi.responses import Response
 from device_profiles.catalogue import Catalogue
 from ingest.api.problems import Problem
 from ingest.console.words import choose_language
-from ingest.series.forms import to_document, to_table
+from ingest.series.forms import to_csv, to_document
 from ingest.series.points import Method
 from ingest.series.reader import POINTS_MAX, Question, SeriesRefused, Source, find_site, node_quantities, read_series
 from ingest.series.sums import Per
@@ -98,7 +98,7 @@ class SeriesRoutes:
             "Content-Disposition": f'attachment; filename="{_plain("_".join(parts))}.csv"',
             "Content-Language": language.tag,
         }
-        return Response(to_table(series, language).to_csv(), media_type="text/csv; charset=utf-8", headers=headers)
+        return Response(to_csv(series, language), media_type="text/csv; charset=utf-8", headers=headers)
 
     def quantities(self, node: Node, site: SiteName = None) -> dict[str, Any]:
         """List what can be asked of a node: OBIS code, base unit, whether it counts, whether it is settled."""

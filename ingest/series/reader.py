@@ -258,7 +258,6 @@ def _shown_at_edges(asked: _Asked, edges: Int64Array) -> tuple[ByMeter, bool]:
         places,
         per=str(asked.question.per),
         zone=asked.site.calendar.zone,
-        span=asked.span,
         edges=edges,
     )
     return [(meter, shown.get(meter.id, ())) for meter in meters], ready_made

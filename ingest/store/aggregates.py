@@ -8,7 +8,7 @@ over everything, every night.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -17,11 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ingest.metering_points import RegisterPlace
-from ingest.store.database import Connection, Database, Queries, load_queries
+from ingest.store.database import Connection, Database, Queries
 from ingest.store.layout import Layout, find_layout
-from ingest.store.series import Standings, place_columns
+from ingest.store.series import Standings, place_columns, shown_at
 from metering.identity import MeterId
-from metering.interval import Interval
 
 Int64Array = npt.NDArray[np.int64]
 _HOUR = timedelta(hours=1)
@@ -40,30 +39,29 @@ def shown_at_edges(
     *,
     per: str,
     zone: str,
-    span: Interval,
     edges: Int64Array,
 ) -> tuple[Mapping[MeterId, tuple[Standings, ...]], bool]:
-    """Give what registers showed exactly at `edges` [s since 1970], which begin the hours, days or months of `span`.
+    """Give what registers showed exactly at `edges` [s since 1970], which begin hours, days or months, in order.
 
     per, zone   "hour", "day" or "month" of this zone
     Says also whether it was kept ready.
     """
-    wanted = {"meters": list(meters), "first": span.start, "last": span.end, **place_columns(places)}
     kept = _kept_ready(connection, per, zone, edges)
-    query = load_queries("series")["first_shown"] if kept is None else kept
+    if kept is None:
+        marks = [_instant(edge) for edge in edges.tolist()]
+        return {meter: shown_at(connection, meter, places, marks) for meter in meters}, False
+    first, last = _instant(int(edges[0])), _instant(int(edges[-1]))
+    wanted = {"meters": list(meters), "first": first, "last": last, **place_columns(places)}
     found: dict[MeterId, dict[RegisterPlace, list[tuple[int, int]]]] = {}
     at_edge = set(edges.tolist())
-    for meter, profile_hash, group, position, _, shown_at, mantissa in connection.execute(
-        query, wanted | {"per": per, "zone": zone}
-    ):
-        at_s = int(shown_at.timestamp())
+    for meter, profile_hash, group, position, shown, mantissa in connection.execute(kept, wanted):
+        at_s = int(shown.timestamp())
         if mantissa is not None and at_s in at_edge:
             place = RegisterPlace(bytes(profile_hash), group, position - 1)
             found.setdefault(MeterId(meter), {}).setdefault(place, []).append((at_s, mantissa))
-    shown = {
+    return {
         meter: tuple(_standings(place, pairs) for place, pairs in by_place.items()) for meter, by_place in found.items()
-    }
-    return shown, kept is not None
+    }, True
 
 
 def refresh_aggregates(database: Database) -> Iterator[str]:
@@ -87,6 +85,10 @@ def _kept_ready(connection: Connection, per: str, zone: str, edges: Int64Array) 
     for (view,) in _rows(connection, "kept", {"per": per, "zone": zone, "whole_hours": whole_hours}):
         return aggregate_queries()["first_shown"].replace(b"registers_kept", view.encode())
     return None
+
+
+def _instant(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _rows(connection: Connection, query: str, arguments: Mapping[str, Any]) -> list[tuple[Any, ...]]:

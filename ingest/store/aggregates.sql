@@ -13,9 +13,9 @@ END
 AND (%(per)s::text <> 'hour' OR %(whole_hours)s::boolean);
 
 -- name: first_shown
--- As `first_shown` of queries/series.sql; what `kept` gave stands in the place of registers_kept. A day more at both ends: what
+-- As `shown_at` of queries/series.sql; what `kept` gave stands in the place of registers_kept. A day more at both ends: what
 -- begins at a midnight that clocks skip may be filed under another instant.
-SELECT meter, profile_hash, group_index, place.position, starts_at, first_due_at, first_mantissas[place.position]
+SELECT meter, profile_hash, group_index, place.position, first_due_at, first_mantissas[place.position]
 FROM registers_kept
 JOIN unnest(%(profiles)s::bytea[], %(groups)s::smallint[], %(positions)s::int[]) AS place (profile, grp, position)
     ON place.profile = profile_hash AND place.grp = group_index

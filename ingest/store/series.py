@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,10 +67,20 @@ def shown_between(
 ) -> tuple[Standings, ...]:
     """Give what a register of a meter showed at the marks from `first` to `last`, both included, wherever it stands."""
     wanted = {"meter": meter, "first": first, "last": last, **place_columns(places)}
+    return _standings(connection.execute(load_queries("series")["shown_between"], wanted))
+
+
+def shown_at(
+    connection: Connection, meter: MeterId, places: Sequence[RegisterPlace], marks: Sequence[datetime]
+) -> tuple[Standings, ...]:
+    """Give what a register of a meter showed at these marks, in ascending order, wherever it stands."""
+    wanted = {"meter": meter, "first": marks[0], "last": marks[-1], "marks": list(marks), **place_columns(places)}
+    return _standings(connection.execute(load_queries("series")["shown_at"], wanted))
+
+
+def _standings(rows: Iterable[tuple[Any, ...]]) -> tuple[Standings, ...]:
     found = []
-    for profile_hash, group, position, at, mantissas in connection.execute(
-        load_queries("series")["shown_between"], wanted
-    ):
+    for profile_hash, group, position, at, mantissas in rows:
         instants, numbers = wired_numbers("i8", bytes(at)), wired_numbers("i8", bytes(mantissas))
         assert instants is not None, "a mark is never NULL"
         assert numbers is not None, "the query leaves NULL out"

@@ -26,18 +26,16 @@ WHERE meter = %(meter)s AND due_at BETWEEN %(first)s AND %(last)s AND aligned AN
   AND mantissas[place.position] IS NOT NULL
 GROUP BY profile_hash, group_index, place.position;
 
--- name: first_shown
--- What a register showed first in each hour, day or month of a zone (per: hour, day, month), and when: out of the readings.
--- As TimescaleDB keeps it ready, see aggregates.sql.
-SELECT meter, profile_hash, group_index, place.position, starts_at, min(due_at),
-    (array_agg(mantissas[place.position] ORDER BY due_at))[1]
-FROM (
-    SELECT *, date_trunc(%(per)s::text, due_at, %(zone)s::text) AS starts_at FROM readings
-    WHERE meter = ANY (%(meters)s) AND due_at BETWEEN %(first)s AND %(last)s AND aligned AND quality = 0
-) AS measured
+-- name: shown_at
+-- The same at these marks only; as TimescaleDB keeps it ready of hours, days and months, see aggregates.sql.
+SELECT profile_hash, group_index, place.position, array_send(array_agg(due_at)),
+    array_send(array_agg(mantissas[place.position]))
+FROM readings
 JOIN unnest(%(profiles)s::bytea[], %(groups)s::smallint[], %(positions)s::int[]) AS place (profile, grp, position)
     ON place.profile = profile_hash AND place.grp = group_index
-GROUP BY meter, profile_hash, group_index, place.position, starts_at;
+WHERE meter = %(meter)s AND due_at = ANY (%(marks)s::timestamptz[]) AND due_at BETWEEN %(first)s AND %(last)s
+  AND aligned AND quality = 0 AND mantissas[place.position] IS NOT NULL
+GROUP BY profile_hash, group_index, place.position;
 
 -- name: newest_settled_day
 SELECT max(day) FROM settled_days WHERE site = %(site)s AND node = %(node)s;

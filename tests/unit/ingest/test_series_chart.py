@@ -15,7 +15,7 @@ from device_profiles.profile import ChannelKind
 from ingest.console.chart import LEFT, Chart, draw
 from ingest.console.series_view import Navigation, fitting, page_view, span_of, with_chart
 from ingest.console.words import Language
-from ingest.series.forms import to_document, to_table
+from ingest.series.forms import to_csv, to_document, to_table
 from ingest.series.points import Method, Slots, thin
 from ingest.series.quality import QUALITIES
 from ingest.series.reader import Series, Source
@@ -196,6 +196,16 @@ def test_a_document_has_null_at_each_break_and_adds_up() -> None:
     assert document["total"] == sum(document["amounts"][:48]) == 1000 * sum(range(48))
     assert document["starts_s"][0] == int(datetime(2026, 6, 30, 22, tzinfo=UTC).timestamp())
     assert (document["starts_s"][48] - document["starts_s"][0]) == 48 * SLOT.total_seconds()
+
+
+@pytest.mark.parametrize("language", list(Language))
+@pytest.mark.parametrize("per", list(Per))
+def test_the_file_for_spreadsheets_says_what_the_table_on_the_page_says(language: Language, per: Per) -> None:
+    series = series_of(date(2026, 10, 20), 14, [0, 3, 4, 6], per)
+    assert to_csv(series, language) == to_table(series, language).to_csv()
+    amounts = replace(series.points, amounts=series.points.amounts - 70_007)
+    volts = replace(series, quantity=VOLTS, points=amounts)
+    assert to_csv(volts, language) == to_table(volts, language).to_csv()
 
 
 def test_a_choice_of_slots_has_no_total() -> None:
