@@ -1,78 +1,78 @@
 """Stored readings to settled days, again whenever something arrived: incremental, idempotent, safe to kill.
 
 Theory of operation. The intake lists each meter day that got readings, in the transaction that stores them. A pass
-takes the list of one node, settles every local day whose result those readings can change, writes the days and strikes
-the list off, all in one transaction: killed before its commit, it has done nothing. A day's result depends only on the
-site and on its `around` readings, never on when or in which order they arrived, so every way of arriving ends in the
-same books.
+takes the list of some nodes, settles every local day whose result those readings can change, writes the days and
+strikes the list off, all in one transaction: killed before its commit, it has done nothing. A day's result depends only
+on the site and on its `around` readings, never on when or in which order they arrived, so every way of arriving ends in
+the same books.
 
-Which days a reading can change: those between the last register known before it and the first known after it, because
-a gap is bridged by a straight line between the two.
+Where a day that a run was computed from becomes another, that is noted for the run in the same transaction.
+
+Read on in `bulk_settlement` for the many that are plain, and in `node_settlement` for the one that is not.
 """
 
 from __future__ import annotations
 
-import hashlib
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby, product
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
-from allocation_engine.evidence import PointReading
-from allocation_engine.intervals import settle_point
-from allocation_engine.ladder import settle_plain
 from device_profiles.catalogue import Catalogue
-from ingest.metering_points import MeteringPoint, decode, metering_points, register_places
+from ingest.bulk_settlement import NodeMeters, Part, Registers, plan_parts, settle_part
+from ingest.metering_points import MeteringPoint, metering_points
+from ingest.node_settlement import Shelf, around, inputs_hash, settle_node
 from ingest.store.database import Connection, Database
-from ingest.store.readings import readings_due
+from ingest.store.readings import ShownSweep, measured_beyond, registers_between
+from ingest.store.run_changes import OpenRuns, noted, open_runs
 from ingest.store.settled import (
-    SettledDay,
     UnsettledDay,
     anything_waits,
     forget_unsettled_days,
-    known_after,
-    known_before,
-    put_settled_day,
-    settled_hashes,
+    put_settled_days,
+    settled_hashes_of,
     unsettled_days,
+    waiting_meters,
 )
-from ingest.store.sites import lock_site, newest_version, newest_versions
-from metering.envelope import encode, to_ms
+from ingest.store.sites import lock_site, newest_numbers, newest_version
 from metering.identity import MeterId, NodeId, SiteId
-from metering.interval import SLOT, Interval
-from metering.obis import Obis
 from provisioning.site import Site
 
-SETTLEMENT_VERSION = 1
-"""Rises when the same readings would settle to something else: then every day is settled again."""
+__all__ = ["Settlement", "Shelf", "around", "inputs_hash", "settle_waiting"]
+
+BATCH_DAYS = 16_384
+"""Unsettled days of meters in one transaction: a second or two, which an import or a close may have to wait."""
+METERS_KEPT = 200_000
+"""Meters of the sites whose description is kept in memory between passes, some 150 MB."""
 
 
-def around(readings: Sequence[PointReading], span: Interval) -> Sequence[PointReading]:
-    """Give the readings (in time order) that bear on `span`: those at its marks, and the next one beyond an end that
-    was not read itself."""
-    marks = [reading.mark for reading in readings]
-    first, end = bisect_left(marks, span.start), bisect_right(marks, span.end)
-    if first > 0 and (first == len(marks) or marks[first] != span.start):
-        first = bisect_left(marks, marks[first - 1])
-    if end < len(marks) and (end == 0 or marks[end - 1] != span.end):
-        end = bisect_right(marks, marks[end])
-    return readings[first:end]
+@dataclass(frozen=True, slots=True)
+class SiteWiring:
+    """A version of a site, and its metering points as far as they were asked for."""
 
+    site: Site
+    version: int
+    catalogue: Catalogue
+    known: dict[NodeId, NodeMeters] = field(default_factory=dict)
 
-def inputs_hash(point: MeteringPoint, readings: Sequence[PointReading], day: Interval) -> bytes:
-    """SHA-256 over everything a settled day depends on."""
-    installations = [
-        (
-            *(one.meter, one.start and to_ms(one.start), one.end and to_ms(one.end)),
-            *(one.multiplier, one.modulus_wh, one.power_max_w, one.initial_wh, one.final_wh),
-        )
-        for one in point.installations
-    ]
-    # A set: a sweep that was sealed twice says nothing new.
-    registers = sorted({(to_ms(reading.mark), reading.meter, reading.register_wh) for reading in readings})
-    content = [SETTLEMENT_VERSION, to_ms(day.start), to_ms(day.end), installations, registers]
-    return hashlib.sha256(encode(content)).digest()
+    def nodes(self, wanted: Sequence[NodeId]) -> Mapping[NodeId, NodeMeters]:
+        """Give the metering points and meters of nodes; raises ProfileUnknown."""
+        unknown = [node for node in wanted if node not in self.known]
+        points: dict[NodeId, list[MeteringPoint]] = {node: [] for node in unknown}
+        for point in metering_points(self.site, self.catalogue, unknown):
+            points[point.node].append(point)
+        for node, counted in points.items():
+            meters = tuple(meter.id for meter in self.site.meters_at(node))
+            self.known[node] = NodeMeters(node, tuple(counted), meters)
+        return self.known
+
+    def by_node(self, waiting: Sequence[UnsettledDay]) -> dict[NodeId, list[UnsettledDay]]:
+        """Sort unsettled days by the node their meter hangs at."""
+        found: dict[NodeId, list[UnsettledDay]] = {}
+        for day in waiting:
+            found.setdefault(self.site.meter(day.meter).node, []).append(day)
+        return dict(sorted(found.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,103 +81,161 @@ class Settlement:
 
     database: Database
     catalogue: Catalogue
+    _wirings: dict[SiteId, SiteWiring] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _meters: dict[SiteId, tuple[int, frozenset[MeterId]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def settle_pending(self) -> int:
         """Settle whatever waits, in every site; give the number of settled days that changed."""
-        with self.database.transaction() as connection:
-            sites = [version.site.id for version in newest_versions(connection)]
-        return sum(self.settle_site(site) for site in sites)
+        return sum(self.settle_site(site) for site in self.waiting_sites())
 
-    def settle_site(self, site: SiteId) -> int:
-        """Settle whatever waits in one site, one transaction per node; give the number of days that changed."""
+    def waiting_sites(self) -> tuple[SiteId, ...]:
+        """Give the sites in which something waits."""
         with self.database.transaction() as connection:
-            version = newest_version(connection, site) if anything_waits(connection) else None
-            if version is None:
-                return 0
-            waiting = unsettled_days(connection, [meter.id for meter in version.site.meters])
-        nodes = sorted({version.site.meter(day.meter).node for day in waiting})
-        return sum(self._settle_node(site, node) for node in nodes)
+            if not anything_waits(connection):
+                return ()
+            waiting = waiting_meters(connection)
+            newest = newest_numbers(connection)
+            for site, version in newest.items():
+                if self._meters.get(site, (0, None))[0] != version:
+                    wiring = self._wiring(connection, site, version)
+                    self._meters[site] = version, frozenset(meter.id for meter in wiring.site.meters)
+        return tuple(site for site in newest if not waiting.isdisjoint(self._meters[site][1]))
 
-    def _settle_node(self, site_id: SiteId, node: NodeId) -> int:
+    def settle_site(self, site: SiteId, stop: Callable[[], bool] = lambda: False) -> int:
+        """Settle whatever waits in one site, some nodes a transaction; give the number of days that changed.
+
+        stop   is asked between transactions whether to leave the rest for another pass
+        """
         with self.database.transaction() as connection:
-            lock_site(connection, site_id)
-            version = newest_version(connection, site_id)
-            if version is None:
+            wiring = self._newest(connection, site) if anything_waits(connection) else None
+            if wiring is None:
                 return 0
-            return settle_node(connection, version.site, self.catalogue, node)
+            waiting = unsettled_days(connection, [meter.id for meter in wiring.site.meters])
+        changed = 0
+        for nodes in _batches(wiring.by_node(waiting)):
+            if stop():
+                break
+            changed += self._settle_nodes(site, nodes)
+        return changed
+
+    def _settle_nodes(self, site: SiteId, nodes: Sequence[NodeId]) -> int:
+        with self.database.transaction() as connection:
+            lock_site(connection, site)
+            wiring = self._newest(connection, site)
+            if wiring is None:
+                return 0
+            meters = [meter.id for node in nodes for meter in wiring.site.meters_at(node)]
+            return settle_listed(connection, wiring, unsettled_days(connection, meters), self.database)
+
+    def _newest(self, connection: Connection, site: SiteId) -> SiteWiring | None:
+        version = newest_numbers(connection, site).get(site)
+        return None if version is None else self._wiring(connection, site, version)
+
+    def _wiring(self, connection: Connection, site: SiteId, version: int) -> SiteWiring:
+        """Give a site as it is wired; the last ones asked for are kept."""
+        kept = self._wirings.pop(site, None)
+        if kept is None or kept.version != version:
+            newest = newest_version(connection, site)
+            assert newest is not None, "a version is never deleted"
+            kept = SiteWiring(newest.site, newest.version, self.catalogue)
+        room = METERS_KEPT - len(kept.site.meters)
+        for other, wiring in reversed(list(self._wirings.items())):
+            room -= len(wiring.site.meters)
+            if room < 0:
+                self._wirings.pop(other, None)
+        self._wirings[site] = kept
+        return kept
 
 
 def settle_waiting(connection: Connection, site: Site, catalogue: Catalogue) -> int:
     """Settle what waits anywhere in a site inside the caller's transaction; give the number of days that changed."""
     waiting = unsettled_days(connection, [meter.id for meter in site.meters])
-    nodes = sorted({site.meter(day.meter).node for day in waiting})
-    return sum(settle_node(connection, site, catalogue, node) for node in nodes)
+    return settle_listed(connection, SiteWiring(site, 0, catalogue), waiting, None)
 
 
-def settle_node(connection: Connection, site: Site, catalogue: Catalogue, node: NodeId) -> int:
-    """Settle what waits at one node inside the caller's transaction; give the number of days that changed."""
-    points = metering_points(site, catalogue, (node,))
-    meters = tuple(meter.id for meter in site.meters_at(node))
-    shelf = Shelf(connection, catalogue, meters, tuple(point.obis for point in points))
-    waiting = unsettled_days(connection, meters)
-    days = _touched_days(shelf, site, waiting)
-    known = settled_hashes(connection, site.id, node, days)
+def settle_listed(
+    connection: Connection, wiring: SiteWiring, waiting: Sequence[UnsettledDay], beside: Database | None
+) -> int:
+    """Settle unsettled days inside the caller's transaction and strike them off; give the number of days that changed.
+
+    beside   lends a second connection to read with, where that may see all that `connection` sees
+    """
+    if not waiting:
+        return 0
+    site, listed = wiring.site, wiring.by_node(waiting)
+    nodes = wiring.nodes(list(listed))
+    runs = open_runs(connection, site.id, site.calendar)
+    odd: set[NodeId] = set()
     changed = 0
-    for run in _consecutive(days):
-        whole = Interval(site.calendar.day(run[0]).start, site.calendar.day(run[-1]).end)
-        registers = shelf.registers(shelf.widen(whole))
-        for point, day in product(points, run):
-            span = site.calendar.day(day)
-            readings = around(registers[point.obis], span)
-            digest = inputs_hash(point, readings, span)
-            if known.get((point.obis, day)) != digest:
-                put_settled_day(connection, site.id, _settle_day(point, readings, span, day), digest)
-                changed += 1
+    parts = list(plan_parts(site.calendar, listed, nodes))
+    for part, columns in _read_ahead(connection, parts, beside):
+        registers = Registers(part)
+        registers.lay(wiring.catalogue, columns)
+        odd |= _set_aside(connection, registers)
+        changed += _settle_part(connection, site, registers, runs)
+    for node in sorted(odd):
+        changed += settle_node(connection, site, wiring.catalogue, node, listed[node], runs)
     forget_unsettled_days(connection, waiting)
     return changed
 
 
-def _settle_day(point: MeteringPoint, readings: Sequence[PointReading], span: Interval, day: date) -> SettledDay:
-    plain = settle_plain(readings, span, point.installations)
-    settled = plain or settle_point(readings, span, point.installations)
-    return SettledDay(point.node, point.obis, day, settled.energy_wh, settled.quality, settled.exceptions)
+def _settle_part(connection: Connection, site: Site, registers: Registers, runs: OpenRuns) -> int:
+    days, nodes = registers.part.days.days, [node.node for node in registers.part.nodes]
+    rows, replaced = settle_part(site, registers, settled_hashes_of(connection, site.id, nodes, days[0], days[-1]))
+    if rows.keys:
+        with noted(connection, site.id, runs, rows.keys):
+            put_settled_days(connection, rows, replaced)
+    return len(rows.keys)
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
-    """The stored readings of one node's meters: where to look, and how to understand them."""
-
-    connection: Connection
-    catalogue: Catalogue
-    meters: tuple[MeterId, ...]
-    quantities: tuple[Obis, ...]
-
-    def widen(self, span: Interval) -> Interval:
-        """Widen a span to the registers known next to it, of whichever quantity reaches farther."""
-        start, end = span.start, span.end
-        for obis in self.quantities:
-            places = register_places(self.catalogue, obis)
-            start = min(start, known_before(self.connection, self.meters, places, span.start) or start)
-            end = max(end, known_after(self.connection, self.meters, places, span.end) or end)
-        return Interval(start, end)
-
-    def registers(self, span: Interval) -> dict[Obis, list[PointReading]]:
-        """Load every register at a mark from the start to the end of `span`, both included."""
-        return decode(readings_due(self.connection, self.meters, span.start, span.end), self.catalogue)
+def _set_aside(connection: Connection, registers: Registers) -> set[NodeId]:
+    """Find the nodes of a part that have to be settled one by one: what is not plain, or reaches beyond these days."""
+    early, late = registers.open_ends()
+    asked = [meter for node in registers.part.nodes if node.node in early | late for meter in node.meters]
+    if asked:
+        whole = registers.part.days.whole
+        before, after = measured_beyond(connection, asked, whole.start, whole.end)
+        for node in registers.part.nodes:
+            reaches_back = node.node in early and not before.isdisjoint(node.meters)
+            if reaches_back or (node.node in late and not after.isdisjoint(node.meters)):
+                registers.odd.add(node.node)
+    return registers.odd
 
 
-def _touched_days(shelf: Shelf, site: Site, waiting: Sequence[UnsettledDay]) -> list[date]:
-    """Give the local days that readings of the waiting UTC days can change."""
-    touched: set[date] = set()
-    for run in _consecutive(sorted({day.day for day in waiting})):
-        first, last = (datetime.combine(day, time(), UTC) for day in (run[0], run[-1]))
-        # The last mark of a UTC day is a slot before its end.
-        span = shelf.widen(Interval(first, last + timedelta(days=1) - SLOT))
-        touched.update(site.calendar.days(span))
-    return sorted(touched)
+def _read_ahead(
+    connection: Connection, parts: Sequence[Part], beside: Database | None
+) -> Iterator[tuple[Part, tuple[ShownSweep, ...]]]:
+    """Give each part with what its meters showed; while one is worked on, the next is read over another connection."""
+    with ExitStack() as stack:
+        other = stack.enter_context(beside.spare()) if beside is not None and len(parts) > 1 else None
+        if other is None:
+            for part in parts:
+                yield part, _read(connection, part)
+            return
+        reading = stack.enter_context(ThreadPoolExecutor(1, "settlement-reading"))
+        answers = deque(reading.submit(_read, other, part) for part in parts[:1])
+        for place, part in enumerate(parts):
+            columns = answers.popleft().result()
+            answers.extend(reading.submit(_read, other, one) for one in parts[place + 1 : place + 2])
+            yield part, columns
 
 
-def _consecutive(days: Sequence[date]) -> list[list[date]]:
-    """Cut sorted days into runs without a hole."""
-    keyed = groupby(enumerate(days), key=lambda item: item[1] - timedelta(days=item[0]))
-    return [[day for _, day in run] for _, run in keyed]
+def _read(connection: Connection, part: Part) -> tuple[ShownSweep, ...]:
+    whole = part.days.whole
+    return registers_between(connection, part.meters, whole.start, whole.end)
+
+
+def _batches(waiting: Mapping[NodeId, Sequence[UnsettledDay]]) -> Iterator[list[NodeId]]:
+    """Deal nodes into transactions."""
+    batch: list[NodeId] = []
+    days = 0
+    for node, unsettled in waiting.items():
+        batch.append(node)
+        days += len(unsettled)
+        if days >= BATCH_DAYS:
+            yield batch
+            batch, days = [], 0
+    if batch:
+        yield batch

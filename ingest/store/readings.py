@@ -43,6 +43,21 @@ class RegisterColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownSweep:
+    """What several meters showed at one mark, in one form.
+
+    meters     their names, with commas between them
+    mantissas  for each of them an array of the channels of `group`, as the octets of the wire, end to end
+    """
+
+    mark: datetime
+    profile_hash: bytes
+    group: int
+    meters: str
+    mantissas: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class QuarantinedEnvelope:
     """One message that was not accepted; place is None where it could not be read or was never proven."""
 
@@ -92,6 +107,25 @@ def registers_at(
         assert at is not None, "a mark is never NULL"
         assert seqs is not None, "a seq is never NULL"
         yield RegisterColumn(MeterId(meter), bytes(profile_hash), group, GatewayId(gateway), epoch, at, seqs, mantissas)
+
+
+def registers_between(
+    connection: Connection, meters: Sequence[MeterId], first: datetime, last: datetime
+) -> tuple[ShownSweep, ...]:
+    """Give what was measured of `meters` at the marks from `first` to `last`, both included, in no order."""
+    wanted = {"meters": list(meters), "first": first, "last": last}
+    rows = connection.execute(load_queries("readings")["registers_between"], wanted, binary=True)
+    return tuple(ShownSweep(*row) for row in rows)
+
+
+def measured_beyond(
+    connection: Connection, meters: Sequence[MeterId], first: datetime, last: datetime
+) -> tuple[frozenset[MeterId], frozenset[MeterId]]:
+    """Give those of `meters` of which anything was measured before `first`, and those after `last`."""
+    wanted = {"meters": list(meters), "first": first, "last": last}
+    rows = connection.execute(load_queries("readings")["measured_beyond"], wanted).fetchall()
+    before, after = (frozenset(MeterId(row[0]) for row in rows if row[side]) for side in (1, 2))
+    return before, after
 
 
 def wire_instant(instant: datetime) -> int:

@@ -211,7 +211,7 @@ CREATE TABLE settled_days (
     quality smallint[] NOT NULL,
     exceptions jsonb NOT NULL DEFAULT '[]',
     inputs_hash bytea NOT NULL CHECK (octet_length(inputs_hash) = 32),
-    settled_at timestamptz NOT NULL,
+    settled_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (site, node, obis, day),
     CHECK (cardinality(energy) = cardinality(quality))
 );
@@ -351,6 +351,24 @@ CREATE TABLE release_exclusions (
 COMMENT ON TABLE release_exclusions IS
     'Records that the rules of a site version miss, and that were left out by name when it was released.';
 
+CREATE TABLE run_changes (
+    run text NOT NULL REFERENCES allocation_runs,
+    node text NOT NULL,
+    obis text NOT NULL,
+    day date NOT NULL,
+    was_digest bytea CHECK (octet_length(was_digest) = 32),
+    was_wh bigint,
+    now_digest bytea CHECK (octet_length(now_digest) = 32),
+    now_wh bigint,
+    times integer NOT NULL DEFAULT 0,
+    first_at timestamptz NOT NULL,
+    last_at timestamptz NOT NULL,
+    PRIMARY KEY (run, node, obis, day)
+);
+COMMENT ON TABLE run_changes IS
+    'Settled days that are no longer what a run was computed from: energy [Wh] and SHA-256 of the whole day then and now, '
+    'NULL where it was not or is not settled. A day that becomes again what it was has no row.';
+
 CREATE TABLE run_lines (
     run text NOT NULL REFERENCES allocation_runs,
     line integer NOT NULL,
@@ -400,6 +418,18 @@ COMMENT ON TABLE run_evidence IS
     'Of a run''s statements: how many they are, when the newest was issued, and from when to when the envelopes they name were '
     'received. Retention drops none of these before its time, and none at all while a run with statements is missing here.';
 
+CREATE TABLE job_runs (
+    job text PRIMARY KEY,
+    started_at timestamptz NOT NULL,
+    succeeded_at timestamptz,
+    took_ms bigint CHECK (took_ms >= 0),
+    fault text,
+    CHECK ((succeeded_at IS NULL) = (took_ms IS NULL))
+);
+COMMENT ON TABLE job_runs IS
+    'The newest try of each job that runs now and then; succeeded_at and took_ms are those of its last success.';
+COMMENT ON COLUMN job_runs.fault IS 'What the newest try ended in; NULL while it goes on, and when it went well.';
+
 -- 4. Kept, restored, erased --------------------------------------------------------------------------------------------
 
 CREATE TABLE backups (
@@ -440,15 +470,3 @@ CREATE TABLE erasures (
 COMMENT ON TABLE erasures IS
     'Whose personal data were taken out, when and why. subject: the id of a party, which is no personal datum by itself; of an '
     'engineer a salt and the SHA-256 of salt and name, by which a restored database finds what to take out again.';
-
-CREATE TABLE job_runs (
-    job text PRIMARY KEY,
-    started_at timestamptz NOT NULL,
-    succeeded_at timestamptz,
-    took_ms bigint CHECK (took_ms >= 0),
-    fault text,
-    CHECK ((succeeded_at IS NULL) = (took_ms IS NULL))
-);
-COMMENT ON TABLE job_runs IS
-    'The newest try of each job that runs now and then; succeeded_at and took_ms are those of its last success.';
-COMMENT ON COLUMN job_runs.fault IS 'What the newest try ended in; NULL while it goes on, and when it went well.';

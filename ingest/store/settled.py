@@ -6,6 +6,8 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +16,12 @@ from psycopg.types.json import Jsonb
 from allocation_engine.intervals import SlotException
 from ingest.metering_points import RegisterPlace
 from ingest.store.database import Connection, load_queries
+from ingest.store.settled_rows import DayKey, DayRows
 from ingest.store.wired_days import ENERGY_FORM, QUALITY_FORM, DaySlots, WiredDays, wired_dates
 from metering.identity import MeterId, NodeId, SiteId
 from metering.obis import Obis
+
+_obis = cache(Obis.parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,12 @@ def _nearest(
     return found
 
 
+def waiting_meters(connection: Connection) -> frozenset[MeterId]:
+    """Give every meter with a day that waits for settlement."""
+    rows = connection.execute(load_queries("settled")["waiting_meters"])
+    return frozenset(MeterId(meter) for (meter,) in rows)
+
+
 def anything_waits(connection: Connection) -> bool:
     """Say whether any day of any meter waits for settlement."""
     return connection.execute(load_queries("settled")["anything_waits"]).fetchone() == (True,)
@@ -178,12 +189,38 @@ def put_settled_day(connection: Connection, site: SiteId, settled: SettledDay, i
     )
 
 
-def forget_settled_days(connection: Connection, site: SiteId) -> None:
-    """Drop every settled day of a site, because its meters are wired differently from now on."""
-    connection.execute(load_queries("settled")["forget_settled_days"], {"site": site})
+def settled_hashes_of(
+    connection: Connection, site: SiteId, nodes: Sequence[NodeId], first: date, last: date
+) -> dict[tuple[NodeId, Obis], dict[date, bytes]]:
+    """Give, by node and quantity, the hash of what each day from `first` to `last` was settled from, where it was."""
+    wanted = {"site": site, "nodes": list(nodes), "first": first, "last": last}
+    known: dict[tuple[NodeId, Obis], dict[date, bytes]] = {}
+    rows = connection.execute(load_queries("settled")["settled_hashes_of"], wanted, binary=True)
+    for (node, obis), days in groupby(rows, key=itemgetter(0, 1)):
+        of_point = known.setdefault((NodeId(node), _obis(obis)), {})
+        of_point.update((day, inputs_hash) for _, _, day, inputs_hash in days)
+    return known
 
 
-_obis = cache(Obis.parse)
+def put_settled_days(connection: Connection, rows: DayRows, replaced: Sequence[DayKey]) -> None:
+    """Store settled days; `replaced` names those that were settled before."""
+    queries = load_queries("settled")
+    if replaced:
+        old = {
+            "site": rows.site,
+            "nodes": [key.node for key in replaced],
+            "quantities": [str(key.obis) for key in replaced],
+            "days": [key.day for key in replaced],
+        }
+        connection.execute(queries["drop_settled_days"], old)
+    with connection.cursor() as cursor, cursor.copy(queries["copy_settled_days"]) as copy:
+        copy.write(rows.to_copy())
+
+
+def forget_settled_days(connection: Connection, site: SiteId, nodes: Sequence[NodeId] | None = None) -> None:
+    """Drop every settled day of some nodes (None: of all), because meters are wired differently from now on."""
+    wanted = {"site": site, "nodes": None if nodes is None else list(nodes)}
+    connection.execute(load_queries("settled")["forget_settled_days"], wanted)
 
 
 def middle_node(connection: Connection, nodes: Sequence[NodeId]) -> NodeId | None:

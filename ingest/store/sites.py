@@ -11,10 +11,11 @@ from psycopg.types.json import Jsonb
 
 from ingest.store.database import Connection, load_queries
 from ingest.store.erasure_log import refuse_erased
+from ingest.store.run_changes import note_forgotten
 from ingest.store.settled import forget_settled_days
 from metering.envelope import encode
 from metering.errors import BooksError
-from metering.identity import SiteId
+from metering.identity import NodeId, SiteId
 from provisioning.site import Site
 
 
@@ -46,7 +47,9 @@ def import_site(
 ) -> tuple[SiteVersion, bool]:
     """Store a site as its newest version and say whether anything was new; call inside a transaction.
 
-    If it wires meters otherwise than the version before, everything settled is dropped and settled again from readings.
+    Where it wires meters otherwise than the version before, what was settled is dropped and settled again from
+    readings; runs that were computed from it are told.
+    Raises PersonErased if it brings back a name that was erased.
     """
     queries = load_queries("sites")
     document = site.to_document()
@@ -68,15 +71,33 @@ def import_site(
             "imported_at": imported_at,
         },
     )
-    if newest is None or _wiring(newest.site) != _wiring(site):
-        forget_settled_days(connection, site.id)
-        connection.execute(queries["mark_read_days_unsettled"], {"meters": [meter.id for meter in site.meters]})
+    rewired = None if newest is None else _rewired(newest.site, site)
+    if newest is not None:
+        note_forgotten(connection, site.id, newest.site.calendar, rewired)
+    forget_settled_days(connection, site.id, rewired)
+    nodes = None if rewired is None else frozenset(rewired)
+    meters = [meter.id for meter in site.meters if nodes is None or meter.node in nodes]
+    if meters:
+        connection.execute(queries["mark_read_days_unsettled"], {"meters": meters})
     return version, True
 
 
-def _wiring(site: Site) -> tuple[Any, ...]:
-    """Give the parts of a site that settled days depend on."""
-    return (site.calendar, site.meters, site.exchanges)
+def _rewired(before: Site, after: Site) -> list[NodeId] | None:
+    """Give the nodes whose settled days depend on something that is no longer what it was; None: all of them."""
+    if before.calendar != after.calendar:
+        return None
+    wirings = [_wirings(site) for site in (before, after)]
+    old, new = wirings
+    return sorted(node for node in old.keys() | new.keys() if old.get(node) != new.get(node))
+
+
+def _wirings(site: Site) -> dict[NodeId, tuple[Any, ...]]:
+    """Give what the settled days of each node depend on, besides the calendar."""
+    exchanges: dict[NodeId, list[Any]] = {}
+    for exchange in site.exchanges:
+        exchanges.setdefault(exchange.node, []).append(exchange)
+    nodes = {meter.node for meter in site.meters} | exchanges.keys()
+    return {node: (site.meters_at(node), exchanges.get(node)) for node in nodes}
 
 
 def lock_site(connection: Connection, site: SiteId) -> None:
@@ -96,6 +117,12 @@ def require_site(connection: Connection, site: SiteId) -> SiteVersion:
     if found is None:
         raise SiteUnknown(site)
     return found
+
+
+def newest_numbers(connection: Connection, site: SiteId | None = None) -> dict[SiteId, int]:
+    """Give the number of the version in force, of one site or of all, by site id; reads no description."""
+    rows = connection.execute(load_queries("sites")["newest_numbers"], {"site": site})
+    return {SiteId(found): int(version) for found, version in rows}
 
 
 def newest_versions(connection: Connection) -> tuple[SiteVersion, ...]:

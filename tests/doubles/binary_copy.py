@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
@@ -54,15 +55,26 @@ def reading_row(fields: list[bytes]) -> tuple[Any, ...]:
     )
 
 
+def settled_row(fields: list[bytes]) -> tuple[Any, ...]:
+    """Give one row of `settled_days` in the order of its COPY."""
+    site, node, obis, day, energy, quality, exceptions, inputs_hash = fields
+    assert exceptions[:1] == b"\1"
+    return (
+        *(site.decode(), node.decode(), obis.decode()),
+        date.fromordinal(date(2000, 1, 1).toordinal() + _number(day, 4)),
+        *(_numbers(energy), _numbers(quality, of=21, width=2), json.loads(exceptions[1:]), inputs_hash),
+    )
+
+
 def _number(octets: bytes, length: int) -> int:
     assert len(octets) == length
     return int.from_bytes(octets, "big", signed=True)
 
 
-def _numbers(octets: bytes) -> list[int | None]:
-    """An int8[] of one dimension, or of none."""
-    dimensions, has_null, of = struct.unpack_from(">iii", octets)
-    assert of == 20
+def _numbers(octets: bytes, *, of: int = 20, width: int = 8) -> list[int | None]:
+    """An array of one dimension, or of none; int8[] if nothing is said."""
+    dimensions, has_null, kind = struct.unpack_from(">iii", octets)
+    assert kind == of
     if dimensions == 0:
         assert (has_null, len(octets)) == (0, 12)
         return []
@@ -72,7 +84,7 @@ def _numbers(octets: bytes) -> list[int | None]:
     at = 20
     for _ in range(count):
         (length,) = struct.unpack_from(">i", octets, at)
-        items.append(None if length == -1 else _number(octets[at + 4 : at + 4 + length], 8))
+        items.append(None if length == -1 else _number(octets[at + 4 : at + 4 + length], width))
         at += 4 + max(length, 0)
     assert at == len(octets)
     assert (has_null == 1) == (None in items)

@@ -15,11 +15,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from psycopg import DataError
+from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Database, load_queries
 from ingest.store.readings import wire_instant
-from tests.doubles.binary_copy import fields_of, reading_row
+from tests.doubles.binary_copy import fields_of, reading_row, settled_row
+from tests.doubles.memory_changes import RunChangesAnswers
 from tests.doubles.memory_fleet import FleetAnswers
 from tests.doubles.memory_runs import RunLogAnswers
 
@@ -70,6 +72,7 @@ class Tables:
         self.publications: dict[str, list[Row]] = {}
         self.correction_lines: dict[str, list[Row]] = {}
         self.exclusions: dict[tuple[str, int, str], Row] = {}
+        self.run_changes: dict[Row, Row] = {}
         self.alerts: dict[int, dict[str, Any]] = {}
 
     def copied(self) -> Tables:
@@ -115,7 +118,7 @@ class MemoryDatabase(Database):
         """Nothing is open."""
 
 
-class MemoryConnection(RunLogAnswers, FleetAnswers):
+class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers):
     """Answers named queries."""
 
     def __init__(self, database: MemoryDatabase) -> None:
@@ -144,7 +147,8 @@ class MemoryConnection(RunLogAnswers, FleetAnswers):
     @contextmanager
     def copy(self, query: bytes) -> Iterator[MemoryCopy]:
         """Take rows in."""
-        copy = MemoryCopy(getattr(self, f"_{_NAMES[query]}"))
+        parse = settled_row if _NAMES[query] == "copy_settled_days" else reading_row
+        copy = MemoryCopy(getattr(self, f"_{_NAMES[query]}"), parse)
         yield copy
         copy.end()
 
@@ -242,6 +246,9 @@ class MemoryConnection(RunLogAnswers, FleetAnswers):
     def _newest_version(self, a: Arguments) -> list[Row]:
         return [row for row in self._newest_versions({}) if row[0] == a["site"]]
 
+    def _newest_numbers(self, a: Arguments) -> list[Row]:
+        return [row[:2] for row in self._newest_versions({}) if a["site"] in (None, row[0])]
+
     def _newest_versions(self, _: Arguments) -> list[Row]:
         newest = {row[0]: row for _, row in sorted(self._tables.sites.items())}
         return [newest[site] for site in sorted(newest)]
@@ -261,6 +268,9 @@ class MemoryConnection(RunLogAnswers, FleetAnswers):
                 self._tables.unsettled[meter, day] = self._tables.unsettled.get((meter, day), 0) + 1
 
     # settled.sql
+
+    def _waiting_meters(self, _: Arguments) -> list[Row]:
+        return [(meter,) for meter in {meter for meter, _ in self._tables.unsettled}]
 
     def _anything_waits(self, _: Arguments) -> list[Row]:
         return [(bool(self._tables.unsettled),)]
@@ -306,9 +316,24 @@ class MemoryConnection(RunLogAnswers, FleetAnswers):
             if (site, node) == (a["site"], a["node"]) and day in a["days"]:
                 yield (obis, day, row[3])
 
+    def _settled_hashes_of(self, a: Arguments) -> Iterator[Row]:
+        for (site, node, obis, day), row in self._tables.settled.items():
+            if site == a["site"] and node in a["nodes"] and a["first"] <= day <= a["last"]:
+                yield (node, obis, day, row[3])
+
+    def _drop_settled_days(self, a: Arguments) -> None:
+        for place in zip(a["nodes"], a["quantities"], a["days"], strict=True):
+            self._tables.settled.pop((a["site"], *place), None)
+
+    def _copy_settled_days(self, row: Row) -> None:
+        if row[:4] in self._tables.settled:
+            raise UniqueViolation("settled_days_pkey")
+        self._tables.settled[row[:4]] = row[4:]
+
     def _forget_settled_days(self, a: Arguments) -> None:
         for place in [place for place in self._tables.settled if place[0] == a["site"]]:
-            del self._tables.settled[place]
+            if a["nodes"] is None or place[1] in a["nodes"]:
+                del self._tables.settled[place]
 
     def _known_before(self, a: Arguments) -> list[Row]:
         return [(max((row[1] for row in self._showing(a) if row[1] < a["instant"]), default=None),)]
@@ -363,6 +388,27 @@ class MemoryConnection(RunLogAnswers, FleetAnswers):
             )
             for key, rows in found.items()
         ]
+
+    def _registers_between(self, a: Arguments) -> list[Row]:
+        found: dict[Row, list[Row]] = {}
+        for meter in a["meters"]:
+            for row in self._measured(meter):
+                if a["first"] <= row[1] <= a["last"] and row[8]:
+                    found.setdefault((row[1], row[6], row[7]), []).append(row)
+        return [
+            (*form, ",".join(row[0] for row in rows), b"".join(_wired_array(list(row[8])) for row in rows))
+            for form, rows in found.items()
+        ]
+
+    def _measured_beyond(self, a: Arguments) -> list[Row]:
+        return [
+            (meter, any(mark < a["first"] for mark in marks), any(mark > a["last"] for mark in marks))
+            for meter in a["meters"]
+            if (marks := [row[1] for row in self._measured(meter)]) is not None
+        ]
+
+    def _measured(self, meter: str) -> list[Row]:
+        return [row for row in self._tables.readings.get(meter, ()) if row[2] and row[5] == 0]
 
     def _kept_digests(self, a: Arguments) -> list[Row]:
         found: dict[Row, list[int]] = {}
@@ -426,10 +472,11 @@ class MemoryConnection(RunLogAnswers, FleetAnswers):
 
 
 class MemoryCopy:
-    """Takes the rows of a COPY; octets are those of `readings`."""
+    """Takes the rows of a COPY, as they are or as octets."""
 
-    def __init__(self, take: Callable[[Row], None]) -> None:
+    def __init__(self, take: Callable[[Row], None], parse: Callable[[list[bytes]], Row]) -> None:
         self._take = take
+        self._parse = parse
         self._octets = bytearray()
 
     def set_types(self, types: Sequence[str]) -> None:
@@ -446,11 +493,11 @@ class MemoryCopy:
     def end(self) -> None:
         """Enter what came as octets."""
         for fields in fields_of(bytes(self._octets)) if self._octets else ():
-            self._take(reading_row(fields))
+            self._take(self._parse(fields))
 
 
 _FILES = (
-    *("gateways", "intake", "sites", "settled", "readings", "runs", "run_log", "statements"),
+    *("gateways", "intake", "sites", "settled", "readings", "runs", "run_changes", "run_log", "statements"),
     *("fleet", "alerts", "erasure", "database"),
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}

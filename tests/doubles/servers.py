@@ -30,12 +30,13 @@ from metering.clock import SystemClock
 GIVEN_DSN = os.environ.get("METERTREE_TEST_DSN")
 TABLES = (
     *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
+    "run_changes",
     "run_evidence",
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
     *("backups", "resend_requests", "erasures"),
+    "job_runs",
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
     "alerts",
-    "job_runs",
 )
 """Every table of the schema, those that refer to others first."""
 EMPTY = "template0"

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 
 from allocation_engine.evidence import PointReading
 from allocation_engine.intervals import SlotQuality, settle_point
+from ingest import bulk_settlement, node_settlement
 from ingest import settlement as module
 from ingest.metering_points import metering_points
-from ingest.settlement import Settlement, _consecutive, around, inputs_hash
+from ingest.node_settlement import _consecutive
+from ingest.settlement import Settlement, around, inputs_hash
 from ingest.store.sites import import_site
 from metering.identity import MeterId, NodeId, SiteId
 from metering.interval import SLOT, Interval
@@ -49,6 +51,12 @@ def books() -> ParkBooks:
 def settled(books: ParkBooks) -> Any:
     """What settlement has written."""
     return books.database.tables.settled  # type: ignore[attr-defined]
+
+
+def each_by_itself(_connection: object, registers: Any) -> set[NodeId]:
+    """Take every node for odd."""
+    registers.odd.update(node.node for node in registers.part.nodes)
+    return registers.odd
 
 
 def settle(books: ParkBooks) -> int:
@@ -88,8 +96,10 @@ def test_any_order_of_arrival_and_any_number_of_passes_end_in_the_same_books(
 
 
 @FEW
-@given(arrivals(), st.integers(1, 30))
-def test_a_pass_that_is_killed_anywhere_has_done_nothing(drawn: tuple[list[int], int, list[int]], after: int) -> None:
+@given(arrivals(), st.integers(1, 30), st.booleans())
+def test_a_pass_that_is_killed_anywhere_has_done_nothing(
+    drawn: tuple[list[int], int, list[int]], after: int, is_plain: bool
+) -> None:
     order, _, _ = drawn
     whole = books()
     write(whole, order)
@@ -103,11 +113,16 @@ def test_a_pass_that_is_killed_anywhere_has_done_nothing(drawn: tuple[list[int],
         done.append(arguments)
         if len(done) == after:
             raise KeyboardInterrupt
-        put(*arguments)  # type: ignore[arg-type]
+        put(*arguments)
 
-    put = module.put_settled_day
+    put: Any = node_settlement.put_settled_day if is_plain else module.put_settled_days
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "put_settled_day", dies)
+        if is_plain:
+            patch.setattr(module, "_set_aside", each_by_itself)
+            patch.setattr(node_settlement, "put_settled_day", dies)
+        else:
+            patch.setattr(module, "put_settled_days", dies)
+            patch.setattr(bulk_settlement, "PART_DAYS", 1)
         try:
             settle(killed)
         except KeyboardInterrupt:
@@ -125,7 +140,8 @@ def test_a_settlement_that_forgets_a_day_would_be_seen(monkeypatch: pytest.Monke
     piecemeal = books()
     # The planted fault: only the days of the new readings, not those whose gap they bridge.
     own_days = lambda _shelf, _site, waiting: sorted({one.day for one in waiting})  # noqa: E731
-    monkeypatch.setattr(module, "_touched_days", own_days)
+    monkeypatch.setattr(module, "_set_aside", each_by_itself)
+    monkeypatch.setattr(node_settlement, "_touched_days", own_days)
     for mark in marks:
         write(piecemeal, [mark])
         settle(piecemeal)

@@ -47,3 +47,20 @@ WHERE EXISTS (
       AND envelopes.received_at = ledger.received_at
 )
 GROUP BY ledger.gateway, ledger.epoch;
+
+-- name: registers_between
+-- What these meters showed at the marks of a span, both ends included: a row for each mark and form, with the names of the
+-- meters and, in the same order, their mantissas, each an array in the binary form of the wire. By mark, because that is how
+-- readings lie on disk, so that each page is looked at once. All keys are plain columns: then groups are found by hash.
+SELECT due_at, profile_hash, group_index, string_agg(meter, ','), string_agg(array_send(mantissas), ''::bytea)
+FROM readings
+WHERE meter = ANY (%(meters)s) AND due_at BETWEEN %(first)s AND %(last)s AND aligned AND quality = 0
+  AND cardinality(mantissas) > 0
+GROUP BY due_at, profile_hash, group_index;
+
+-- name: measured_beyond
+-- Which of these meters showed anything before, and which after a span.
+SELECT wanted.meter,
+    EXISTS (SELECT FROM readings WHERE readings.meter = wanted.meter AND due_at < %(first)s AND aligned AND quality = 0),
+    EXISTS (SELECT FROM readings WHERE readings.meter = wanted.meter AND due_at > %(last)s AND aligned AND quality = 0)
+FROM unnest(%(meters)s::text[]) AS wanted (meter);

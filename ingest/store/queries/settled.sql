@@ -2,6 +2,9 @@
 -- Days with readings that came after the last settlement, with what makes a later arrival visible.
 SELECT meter, day, arrivals FROM unsettled_days WHERE meter = ANY (%(meters)s) ORDER BY meter, day;
 
+-- name: waiting_meters
+SELECT DISTINCT meter FROM unsettled_days;
+
 -- name: anything_waits
 SELECT EXISTS (SELECT FROM unsettled_days);
 
@@ -66,8 +69,23 @@ SELECT max(node) FROM (
 SELECT obis, day, inputs_hash FROM settled_days
 WHERE site = %(site)s AND node = %(node)s AND day = ANY (%(days)s);
 
+-- name: settled_hashes_of
+-- As above, of many nodes and quantities at once.
+SELECT node, obis, day, inputs_hash FROM settled_days
+WHERE site = %(site)s AND node = ANY (%(nodes)s) AND day BETWEEN %(first)s AND %(last)s;
+
+-- name: drop_settled_days
+-- What is settled anew, so that it can be copied in.
+DELETE FROM settled_days USING unnest(%(nodes)s::text[], %(quantities)s::text[], %(days)s::date[]) AS replaced (node, obis, day)
+WHERE settled_days.site = %(site)s AND settled_days.node = replaced.node AND settled_days.obis = replaced.obis
+  AND settled_days.day = replaced.day;
+
+-- name: copy_settled_days
+COPY settled_days (site, node, obis, day, energy, quality, exceptions, inputs_hash) FROM STDIN (FORMAT BINARY);
+
 -- name: forget_settled_days
-DELETE FROM settled_days WHERE site = %(site)s;
+-- Of some nodes, or where these are NULL of all.
+DELETE FROM settled_days WHERE site = %(site)s AND (%(nodes)s::text[] IS NULL OR node = ANY (%(nodes)s));
 
 -- name: known_before
 -- The newest mark before an instant at which one of the meters showed the register; places say where it stands in mantissas.

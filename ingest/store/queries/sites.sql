@@ -6,6 +6,10 @@ SELECT pg_advisory_xact_lock(hashtextextended(%(site)s, 7083465729082));
 SELECT site, version, hash, document, rules, imported_at, site_hash
 FROM site_versions WHERE site = %(site)s ORDER BY version DESC LIMIT 1;
 
+-- name: newest_numbers
+-- Of one site, or of all.
+SELECT site, max(version) FROM site_versions WHERE %(site)s::text IS NULL OR site = %(site)s GROUP BY site ORDER BY site;
+
 -- name: newest_versions
 SELECT DISTINCT ON (site) site, version, hash, document, rules, imported_at, site_hash
 FROM site_versions ORDER BY site, version DESC;
