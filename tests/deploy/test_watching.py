@@ -94,8 +94,9 @@ def test_every_alarm_is_named_once_and_says_how_bad_it_is() -> None:
         assert any("一" <= letter <= "鿿" for letter in rule["annotations"]["summary_zh"])
 
 
-def test_every_alarm_has_what_to_do_in_the_manual() -> None:
-    manual = (ROOT / "docs/operate.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("page", ["operate.md", "operate.zh.md"])
+def test_every_alarm_has_what_to_do_in_the_manual(page: str) -> None:
+    manual = (ROOT / "docs" / page).read_text(encoding="utf-8")
     explained = re.findall(r"^\| `(Metertree\w+)` \|", manual, re.M)
     assert sorted(explained) == sorted(rule["alert"] for rule in ALERTS)
 
