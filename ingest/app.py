@@ -230,7 +230,7 @@ def _keep_workers(program: Program, config: AllInOneConfig) -> Mapping[str, Chec
 
 def _settle_on(program: Program, settlement: Settlement, dsn: str, woken: Event, every_s: float) -> None:
     """Settle in a thread of the program, woken by whoever commits, in this program or another."""
-    turns = SettlementTurns(settlement, program.metrics, on_left=woken.set)
+    turns = SettlementTurns(settlement, program.metrics, on_left=woken.set, stop=program.stop.is_set)
     program.start("settlement", SettlementLoop(turns, program.metrics, woken, every_s).run)
     program.start("listener", Listener(dsn, woken).run)
 
@@ -239,7 +239,7 @@ def _do_jobs(program: Program, stack: ExitStack, database: Database, config: Job
     """Do each job in a thread of its own, so that a long one holds up no other."""
     leadership = Leadership(config.dsn)
     stack.callback(leadership.give_up)
-    for job in shipped_jobs(config.storage, config.nightly_at):
+    for job in shipped_jobs(config.storage, config.nightly_at, config.alerting):
         program.start(f"job-{job.name}", JobLoop(job, database, leadership, program.metrics, clock).run)
 
 
@@ -263,6 +263,7 @@ def _answer(
         checks=checks,
         metrics=program.metrics,
         on_commit=on_commit,
+        alerting=config.alerting,
     )
     listener = _listen(config.host, config.port)
     settings = uvicorn.Config(

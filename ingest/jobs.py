@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
+from ingest.alerts import Alerting, evaluate
+from ingest.store.aggregates import refresh_aggregates
 from ingest.store.database import Database
 from ingest.store.job_log import JobRun
 from ingest.store.layout import Storage
@@ -13,6 +15,11 @@ from ingest.store.retention import maintain
 
 RETRY = timedelta(minutes=15)
 """How long after a try that failed, or was broken off, a nightly job is tried again."""
+
+LOOK_EVERY = timedelta(minutes=1)
+"""How often it is looked for what an operator must know."""
+REFRESH_EVERY = timedelta(minutes=5)
+"""How old what is kept ready for charts may be."""
 
 Work = Callable[[Database, datetime], Iterable[str]]
 """Does a job as of an instant, telling each change in words; safe to be broken off, and to be done twice at once."""
@@ -58,6 +65,17 @@ class Job:
     work: Work
 
 
-def shipped_jobs(storage: Storage, nightly_at: time) -> tuple[Job, ...]:
+def shipped_jobs(storage: Storage, nightly_at: time, alerting: Alerting) -> tuple[Job, ...]:
     """List the jobs of this program."""
-    return (Job("maintain", Nightly(nightly_at), lambda database, now: maintain(database, storage, now)),)
+
+    def look(database: Database, now: datetime) -> Iterator[str]:
+        with database.transaction() as connection:
+            evaluated = evaluate(connection, now, alerting)
+        if evaluated.opened or evaluated.closed:
+            yield f"{len(evaluated.opened)} alerts opened, {len(evaluated.closed)} closed"
+
+    return (
+        Job("maintain", Nightly(nightly_at), lambda database, now: maintain(database, storage, now)),
+        Job("alerts", Every(LOOK_EVERY), look),
+        Job("aggregates", Every(REFRESH_EVERY), lambda database, _now: refresh_aggregates(database)),
+    )

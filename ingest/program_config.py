@@ -8,11 +8,19 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ingest.alert_config import (
+    ALERT_SETTINGS,
+    THRESHOLD_SETTINGS,
+    WATCH_CERTIFICATES,
+    read_alerting,
+    read_thresholds,
+    watched_certificates,
+)
 from ingest.config import (
     ADMIN_TOKEN_FILE,
     CENTRE_KEY,
@@ -36,6 +44,7 @@ from ingest.config import (
 )
 
 if TYPE_CHECKING:
+    from ingest.alerts import Alerting
     from ingest.store.layout import Storage
 
 WORKERS_MAX = 64
@@ -57,11 +66,14 @@ NIGHTLY_AT = Setting("nightly-at", "when the nightly jobs begin, HH:MM in UTC", 
 
 INTAKE_PROGRAM = (*INTAKE_SETTINGS, PROBE_HOST, INTAKE_PROBE_PORT, OTLP_ENDPOINT)
 SETTLE_PROGRAM = (DSN, PROFILES, SETTLE_EVERY_S, PROBE_HOST, SETTLE_PROBE_PORT, OTLP_ENDPOINT)
-API_PROGRAM = (DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES, OTLP_ENDPOINT)
-JOBS_PROGRAM = (DSN, NIGHTLY_AT, *STORAGE_SETTINGS, PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT)
+API_PROGRAM = (
+    *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES),
+    *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, OTLP_ENDPOINT),
+)
+JOBS_PROGRAM = (DSN, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT)
 SERVE_PROGRAM = (
     *(*SERVE_SETTINGS, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
-    *(JOBS, NIGHTLY_AT, *STORAGE_SETTINGS, OTLP_ENDPOINT),
+    *(JOBS, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, OTLP_ENDPOINT),
 )
 
 
@@ -98,7 +110,7 @@ class SettleConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """Everything `metertree api` needs to know."""
+    """Everything `metertree api` needs to know. `alerting`: what gateways are judged by on pages."""
 
     dsn: str
     centre_key: Path
@@ -106,6 +118,7 @@ class ApiConfig:
     host: str
     port: int
     profiles: Path | None
+    alerting: Alerting
     watch: WatchConfig
 
 
@@ -116,7 +129,8 @@ class JobsConfig:
     dsn: str
     storage: Storage
     nightly_at: time
-    watch: WatchConfig = field(default_factory=WatchConfig)
+    alerting: Alerting
+    watch: WatchConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +140,7 @@ class AllInOneConfig:
     intake_workers  how many processes take envelopes; 0: this one does
     worker_words    command line of such a process, but for its share
     jobs            None: another program does them
+    alerting        what gateways are judged by on pages
     watch           its port is the small port of the first intake worker
     """
 
@@ -133,13 +148,16 @@ class AllInOneConfig:
     intake_workers: int
     worker_words: tuple[str, ...]
     jobs: JobsConfig | None
+    alerting: Alerting
     watch: WatchConfig
 
     @property
     def web(self) -> ApiConfig:
         """The part that answers calls."""
         core = self.core
-        return ApiConfig(core.dsn, core.centre_key, core.admin_token, core.host, core.port, core.profiles, self.watch)
+        return ApiConfig(
+            core.dsn, core.centre_key, core.admin_token, core.host, core.port, core.profiles, self.alerting, self.watch
+        )
 
 
 def given_flags(args: argparse.Namespace, settings: Sequence[Setting]) -> tuple[str, ...]:
@@ -183,6 +201,7 @@ def read_api_config(settings: Settings) -> ApiConfig:
         host=settings.text(HOST),
         port=settings.port(PORT),
         profiles=_folder(settings),
+        alerting=_judged_by(settings),
         watch=WatchConfig(otlp_endpoint=settings.text(OTLP_ENDPOINT)),
     )
 
@@ -193,6 +212,7 @@ def read_jobs_config(settings: Settings) -> JobsConfig:
         dsn=settings.text(DSN),
         storage=read_storage(settings),
         nightly_at=_time_of_day(settings, NIGHTLY_AT),
+        alerting=read_alerting(settings),
         watch=_watch(settings, JOBS_PROBE_PORT),
     )
 
@@ -210,6 +230,7 @@ def read_all_in_one_config(args: argparse.Namespace, settings: Settings) -> AllI
         intake_workers=workers,
         worker_words=(log_format, "intake", *given_flags(args, passed_on)),
         jobs=read_jobs_config(settings) if _is_on(settings, JOBS) else None,
+        alerting=_judged_by(settings),
         watch=_watch(settings, INTAKE_PROBE_PORT),
     )
 
@@ -221,6 +242,12 @@ def _watch(settings: Settings, port: Setting, *, above: int = 0) -> WatchConfig:
         port=settings.port(port) + above if is_open else 0,
         otlp_endpoint=settings.text(OTLP_ENDPOINT),
     )
+
+
+def _judged_by(settings: Settings) -> Alerting:
+    from ingest.alerts import Alerting
+
+    return Alerting(thresholds=read_thresholds(settings), certificates=watched_certificates(settings))
 
 
 def _workers(settings: Settings) -> int:

@@ -37,6 +37,8 @@ _BOOKS: Mapping[str, tuple[str, str]] = {
     "gateways": ("", "Gateways enrolled"),
     "chain_gaps": ("", "Chains with a gap open: an envelope is in the books and one before it is not"),
     "settlement_waiting_days": ("", "Days of meters with readings that no settlement has seen"),
+    "settlement_waiting_seconds": ("", "How long the oldest of these waits"),
+    "alerts_open": ("kind", "Open alerts"),
     "quarantine_kept": ("reason", "Messages in quarantine"),
     "alarms": ("kind", "Alarms ever raised by intake, such as equivocation"),
     "job_last_success_timestamp_seconds": ("job", "When a job last went well"),

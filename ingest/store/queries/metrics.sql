@@ -6,6 +6,11 @@ SELECT 'chain_gaps', '', count(*) FROM chain_heads WHERE highest_seq > contiguou
 UNION ALL
 SELECT 'settlement_waiting_days', '', count(*) FROM unsettled_days
 UNION ALL
+SELECT 'settlement_waiting_seconds', '', coalesce(extract(epoch FROM now() - min(since)), 0)::double precision
+FROM unsettled_days
+UNION ALL
+SELECT 'alerts_open', kind, count(*) FROM alerts WHERE closed_at IS NULL GROUP BY kind
+UNION ALL
 SELECT 'quarantine_kept', reason, count(*) FROM quarantine GROUP BY reason
 UNION ALL
 SELECT 'alarms', kind, count(*) FROM alarms GROUP BY kind

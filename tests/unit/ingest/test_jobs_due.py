@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest.alerts import Alerting
 from ingest.jobs import RETRY, Every, Nightly, shipped_jobs
 from ingest.store.job_log import JobRun
 from ingest.store.layout import Storage
@@ -70,6 +71,5 @@ def test_exactly_one_night_lies_between_a_success_and_the_next_time_it_is_due(
 
 
 def test_shipped_jobs_have_names_of_their_own_and_maintenance_is_nightly() -> None:
-    jobs = {job.name: job for job in shipped_jobs(Storage(), time(18))}
-    assert jobs["maintain"].schedule == NIGHTLY
-    assert len(jobs) == len(shipped_jobs(Storage(), time(18)))
+    jobs = {job.name: job.schedule for job in shipped_jobs(Storage(), time(18), Alerting())}
+    assert jobs == {"maintain": NIGHTLY, "alerts": Every(MINUTE), "aggregates": Every(5 * MINUTE)}

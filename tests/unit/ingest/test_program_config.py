@@ -102,6 +102,14 @@ def test_what_serve_does_by_default(token: str) -> None:
     assert all_in_one(token, "--jobs=off").jobs is None
 
 
+def test_pages_and_jobs_judge_alike(token: str) -> None:
+    config = all_in_one(token, "--alert-silent-min=90", "--watch-certificates=/certificates")
+    assert config.jobs is not None
+    for alerting in (config.alerting, config.web.alerting, config.jobs.alerting):
+        assert alerting.thresholds.silent_min == 90
+        assert alerting.certificates == Path("/certificates")
+
+
 def test_children_get_the_flags_and_share_the_environment(token: str) -> None:
     config = all_in_one(token, "--intake-workers=3", "--broker-port=1884", METERTREE_BROKER_USER="centre")
     assert config.intake_workers == 3
