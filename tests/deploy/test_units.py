@@ -88,6 +88,15 @@ def test_the_file_of_settings_holds_settings_and_no_secret() -> None:
 
 
 @names
+def test_each_can_keep_its_kernels(path: Path) -> None:
+    """Where the compiler cannot write it refuses to work."""
+    found = unit(path)
+    if command_of(path)[0].endswith("metertree"):
+        assert "NUMBA_CACHE_DIR=/var/cache/metertree" in found["Environment"]
+        assert found["CacheDirectory"] == ["metertree"]
+
+
+@names
 def test_each_comes_back_and_ends_in_time(path: Path) -> None:
     found = unit(path)
     if found["Type"] == ["oneshot"]:
