@@ -34,14 +34,14 @@ class NoBackup(MeteringError):
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """One file. rows, print: as in store.snapshot; octets, sha256: of the file; recipient: who can read it."""
+    """One file. rows, fingerprint: as in store.snapshot; octets, sha256: of the file; recipient: who can read it."""
 
     table: str
     name: str
     file: str
     packing: str
     rows: int
-    print: str
+    fingerprint: str
     octets: int
     sha256: str
     recipient: str

@@ -41,7 +41,7 @@ def write_part(path: Path, part: Part, blocks: Iterable[bytes], recipient: Recip
         file=f"{path.parent.name}/{path.name}",
         packing=packing,
         rows=part.rows,
-        print=part.print,
+        fingerprint=part.fingerprint,
         octets=octets,
         sha256=digest.hexdigest(),
         recipient="" if recipient is None else recipient.fingerprint,

@@ -180,7 +180,7 @@ class _Writer:
     def _again(self, part: Part) -> StoredPart | None:
         """Give the part of an earlier backup that holds the same rows, if its file is whole."""
         for known in self._known.get((part.table, part.name), ()):
-            same = (known.part.rows, known.part.print) == (part.rows, part.print)
+            same = (known.part.rows, known.part.fingerprint) == (part.rows, part.fingerprint)
             if same and is_whole(known.folder, known.part):
                 target = self._work / known.part.file
                 source = known.folder / known.part.file

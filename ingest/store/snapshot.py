@@ -38,13 +38,13 @@ class Table:
 class Part:
     """Some rows of a table: those with `low` <= by < `high`, or by = `low`, or all.
 
-    print   sum over the hashes of the rows: the same as long as they are the same, in whatever order
+    fingerprint  sum over the hashes of the rows: the same as long as they are the same, in whatever order
     """
 
     table: str
     name: str
     rows: int
-    print: str
+    fingerprint: str
     low: str | None
     high: str | None
 
@@ -89,8 +89,8 @@ def survey(connection: Connection, table: Table) -> tuple[Part, ...]:
     """List the parts of a table that hold anything; reads every row, but sends none."""
     statement = _given(connection, "survey", name=table.name, by=table.by, span=table.span)
     return tuple(
-        Part(table.name, name, rows, print_, low, high)
-        for name, low, high, rows, print_ in connection.execute(statement)
+        Part(table.name, name, rows, fingerprint, low, high)
+        for name, low, high, rows, fingerprint in connection.execute(statement)
         if rows
     )
 
