@@ -37,8 +37,8 @@ _TEXTS: dict[AlertKind, _Pair] = {
     ),
     AlertKind.CLOCK_OFF: ("{subject} 的时钟：{fault}", "Clock of {subject}: {fault}"),
     AlertKind.QUARANTINE_GROWING: (
-        "一小时内多份报文因 {subject} 进入隔离区{from}",
-        "Much came into quarantine within an hour for {subject}{from}",
+        "一小时内多份报文因 {subject} 进入隔离区",
+        "Much came into quarantine within an hour for {subject}",
     ),
     AlertKind.SETTLEMENT_STUCK: ("有读数自 {since} 起等待结算", "Readings have waited to be settled since {since}"),
     AlertKind.PARTITIONS_MISSING: (
@@ -54,15 +54,15 @@ _TEXTS: dict[AlertKind, _Pair] = {
 }
 _FOLDED: dict[AlertKind, _Pair] = {
     AlertKind.GATEWAY_SILENT: (
-        "{where} {of} 台网关中 {count} 台没有报文",
+        "{where}{of} 台网关中 {count} 台没有报文",
         "{count} of {of} gateways{where} send nothing",
     ),
     AlertKind.CHAIN_GAP: (
-        "{where} {of} 台网关中 {count} 台的报文链有缺口",
+        "{where}{of} 台网关中 {count} 台的报文链有缺口",
         "{count} of {of} gateways{where} have gaps in their chains",
     ),
     AlertKind.CLOCK_OFF: (
-        "{where} {of} 台网关中 {count} 台的时钟不可信",
+        "{where}{of} 台网关中 {count} 台的时钟不可信",
         "The clocks of {count} of {of} gateways{where} cannot be trusted",
     ),
 }
@@ -209,14 +209,12 @@ def _parts(alert: Alert, language: Language, calendar: SiteCalendar) -> Mapping[
     if "fault" in detail:
         detail["fault"] = _FAULTS[detail["fault"]][_place(language)]
     detail["epochs"] = ", ".join(str(one) for one in detail.get("epochs", ()))
-    senders = ", ".join(detail.get("gateways", ()))
-    detail["from"] = (f"（{senders}）" if language is Language.ZH else f" ({senders})") if senders else ""
     return {"subject": alert.cause.subject, **detail}
 
 
 def _where(scope: Scope, subject: str, language: Language) -> str:
     if scope is Scope.FLEET:
-        return "全部" if language is Language.ZH else ""
+        return "全部 " if language is Language.ZH else ""
     return f"园区 {subject}：" if language is Language.ZH else f" of site {subject}"
 
 

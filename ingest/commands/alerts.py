@@ -109,6 +109,8 @@ def _lines(one: Alert, language: Language) -> list[str]:
     state = instant_words(one.opened_at, UTC_CALENDAR)
     state += f" .. {instant_words(one.closed_at, UTC_CALENDAR)}" if one.closed_at is not None else ""
     told = [f"{one.alert}  {severity_word(one.severity, language)}  {state}  {alert_text(one, language)}"]
+    if one.detail.get("gateways"):
+        told.append(f"    {' '.join(one.detail['gateways'])}")
     if one.acknowledged_by is not None:
         told.append(
             f"    ✓ {one.acknowledged_by} {instant_words(one.acknowledged_at, UTC_CALENDAR)} {one.note}".rstrip()

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ingest.alert_rules import Alert
+from ingest.alert_rules import Alert, Scope, Severity
 from ingest.alert_words import condition_word, instant_words, span_words
 from ingest.console.fleet_tables import (
     alert_parts,
@@ -144,7 +144,7 @@ class FleetPages:
             row=_row(file.standing, fleet, language),
             site_name=site_name(fleet, file.standing.site, language),
             tiles=_gateway_tiles(file.standing, fleet, language),
-            alerts=[_alert(one, calendar, language) for one in file.alerts if one.is_open],
+            alerts=[_alert(one, calendar, language) | {"gateways": ()} for one in file.alerts if one.is_open],
             tables=gateway_tables(file, fleet, language),
             zone=calendar.zone,
         )
@@ -164,7 +164,7 @@ class FleetPages:
         """Show what is open, and what closed last."""
         language = _language(request, lang)
         found, calendars = self._alerts()
-        is_open = [one for one in found if one.is_open]
+        is_open = sorted((one for one in found if one.is_open), key=_urgency)
         closed = [one for one in found if not one.is_open][:CLOSED_SHOWN]
         return self._render(
             "alerts.html",
@@ -279,6 +279,11 @@ def _gateway_tiles(one: GatewayStanding, fleet: Fleet, language: Language) -> li
     return [{"label": word[name], "figure": figure, "note": note} for name, figure, note in figures]
 
 
+def _urgency(one: Alert) -> tuple[bool, bool, int]:
+    """Order: what nobody has acknowledged first, of that what is critical, of that what is newest."""
+    return one.acknowledged_by is not None, one.severity is not Severity.CRITICAL, -one.alert
+
+
 def _alert(one: Alert, calendar: SiteCalendar, language: Language) -> dict[str, Any]:
     """Give what a page shows of an open alert."""
     word = fleet_words(language)
@@ -286,8 +291,7 @@ def _alert(one: Alert, calendar: SiteCalendar, language: Language) -> dict[str, 
         **alert_parts(one, calendar, language),
         "number": one.alert,
         "tone": alert_tone(one),
-        "gateway": one.cause.subject if one.cause.scope == "gateway" else "",
-        "gateways": one.detail.get("gateways", ()),
+        "gateways": [one.cause.subject] if one.cause.scope is Scope.GATEWAY else one.detail.get("gateways", ()),
         "times": word["opened-again"].format(times=one.times) if one.times > 1 else "",
         "by": one.acknowledged_by or "",
         "note": one.note,

@@ -113,7 +113,7 @@ def alerts_table(found: Sequence[Alert], calendars: Mapping[str, SiteCalendar], 
     word = fleet_words(language)
     names = ("number", "severity", "kind", "subject", "text", "opened", "closed", "acknowledged-by", "note")
     rows = (_alert_row(one, calendar_for(one, calendars), language) for one in found)
-    return table("alerts", word["alerts"], (word[one] for one in names), rows, wide=frozenset({2, 3, 8}))
+    return table("alerts", word["alerts"], (word[one] for one in names), rows, wide=frozenset({2, 3, 5, 7, 8}))
 
 
 def calendar_for(alert: Alert, calendars: Mapping[str, SiteCalendar]) -> SiteCalendar:

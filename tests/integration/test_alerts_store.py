@@ -7,12 +7,13 @@ import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from ingest import alerts as spine
-from ingest.alert_rules import Alert, Severity, Thresholds
+from ingest.alert_rules import Alert, AlertKind, Cause, Changes, Finding, Scope, Severity, Thresholds
 from ingest.alerts import Alerting, Evaluated, evaluate
 from ingest.cli import main
 from ingest.intake import Intake
@@ -24,18 +25,24 @@ from ingest.store.alerts import (
     acknowledge,
     changed_alerts,
     count_open,
+    equivocations_of,
     list_alerts,
     lock_alerts,
     newest_change,
+    open_alerts,
+    store_changes,
 )
 from ingest.store.database import Database
 from ingest.store.fleet import chain_gaps, gateway_chains, quarantine_of, site_faces
 from metering.clock import ClockQuality, ClockState, ManualClock
 from metering.envelope import chain_digest
-from metering.identity import GatewayId
+from metering.identity import GatewayId, MeterId
+from metering.interval import SLOT
 from tests.conftest import SeededSigner
 from tests.doubles.chains import PROFILES, Gateway
 from tests.doubles.intake import MemoryConsumer
+from tests.doubles.memory_database import MemoryDatabase
+from tests.doubles.park_books import ParkBooks, read_park
 from tests.doubles.store_harness import NOW, PostgresHarness, wired
 
 GW = Gateway()
@@ -394,6 +401,38 @@ def test_the_clock_is_that_of_the_newest_envelope_in_the_books(room: Room) -> No
         (found,) = gateway_chains(connection)
     assert found.clock == ClockState(ClockQuality.UNKNOWN, None)
     assert found.sealed_received_at == NOW
+
+
+def _play(store: Database) -> list[Any]:
+    """A morning of the park, torn, looked at and told; every answer of the store on the way."""
+    site, rules, play, catalogue = read_park()
+    books = ParkBooks(store, site, rules, play, catalogue, only=frozenset({MeterId("m-lift")}))
+    books.enrol_all()
+    start = site.calendar.period("2026-07-01--2026-07-01").start
+    books.write(start + mark * SLOT for mark in range(4))
+    first, second = Cause(AlertKind.CHAIN_GAP, Scope.GATEWAY, "gw-a"), Cause(AlertKind.DISK_FULL, Scope.SERVICE, "/d")
+    found = (Finding(first, Severity.WARNING, True, {"site": "park"}), Finding(second, Severity.CRITICAL))
+    answers: list[Any] = []
+    with store.transaction() as connection:
+        answers += [gateway_chains(connection), chain_gaps(connection, GW.id), site_faces(connection)]
+        answers += [
+            equivocations_of(connection, GW.id, 5),
+            quarantine_of(connection, GW.id, 5),
+            open_alerts(connection),
+        ]
+        store_changes(connection, Changes(found, (), (), ()), NOW)
+        answers += [open_alerts(connection), gateway_chains(connection, GW.id)[0].alerts]
+        acknowledge(connection, 2, by="crew", note="n", now=NOW)
+        store_changes(connection, Changes((), (), (), open_alerts(connection)[:1]), NOW + MINUTE)
+        for wanted in (Wanted(), Wanted(True), Wanted(kind="chain-gap"), Wanted(scope="service"), Wanted(most=1)):
+            answers += [list_alerts(connection, wanted), changed_alerts(connection, 0, wanted)]
+        answers += [changed_alerts(connection, 3, Wanted()), newest_change(connection)]
+    return answers
+
+
+def test_the_double_answers_as_postgresql_does(database: Database) -> None:
+    for number, (real, double) in enumerate(zip(_play(database), _play(MemoryDatabase()), strict=True)):
+        assert real == double, number
 
 
 # The command line
