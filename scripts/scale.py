@@ -478,16 +478,16 @@ TAIL = [
     "",
     "One synchronous standby, one asynchronous; each program names all of them in its DSN and finds the one that takes "
     "writes. A receipt follows a commit on two disks, and there is none while the second is away: "
-    "`tests/integration/test_failover.py` kills a primary in the middle of a gateway's sending, promotes the standby, and "
-    "looks for every receipted envelope. How to set it up: [operate.md](operate.md). Reports may read from a replica; "
+    "`tests/integration/test_failover.py` kills a primary in the middle of a gateway's sending, promotes the standby, "
+    "and looks for every receipted envelope. How to set it up: [operate.md](operate.md). Reports may read from a replica; "
     "intake, settlement and closing only from the primary.",
     "",
     "## What was not run here",
     "",
     "* More than two cores, more than one machine, a real network, disks that are not in the page cache.",
     "* More than two thousand connections at once; 10,000 gateways; 1,000,000 meters in one database.",
-    "* Replicas of TimescaleDB: the failover was tried with plain PostgreSQL, both servers on one machine. Columns were "
-    "measured in WebAssembly, where sizes are the same and times mean nothing.",
+    "* Replicas of TimescaleDB: the failover was tried with plain PostgreSQL, both servers on one machine. Columns "
+    "were measured in WebAssembly, where sizes are the same and times mean nothing.",
     "* CPU of PostgreSQL is that of partitions on plain PostgreSQL with its small default buffers.",
     "",
 ]
