@@ -479,8 +479,8 @@ TAIL = [
     "One synchronous standby, one asynchronous; each program names all of them in its DSN and finds the one that takes "
     "writes. A receipt follows a commit on two disks, and there is none while the second is away: "
     "`tests/integration/test_failover.py` kills a primary in the middle of a gateway's sending, promotes the standby, "
-    "and looks for every receipted envelope. How to set it up: [operate.md](operate.md). Reports may read from a replica; "
-    "intake, settlement and closing only from the primary.",
+    "and looks for every receipted envelope. How to set it up: [operate.md](operate.md). Reports may read from a "
+    "replica; intake, settlement and closing only from the primary.",
     "",
     "## What was not run here",
     "",
