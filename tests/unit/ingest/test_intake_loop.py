@@ -80,7 +80,7 @@ def test_the_loop_takes_bounded_groups_until_it_is_stopped(store: MemoryStore) -
 def test_a_group_is_held_and_entered_once_the_store_is_back(store: MemoryStore) -> None:
     stop = PatientEvent()
     consumer = StoppingConsumer(GW.chain(3), stop)
-    store.faults = [AWAY, AWAY, AWAY]
+    store.faults = [AWAY] * 4  # the first meets the question whether gateways are to be asked again
     intake = intake_over(store, consumer)
     intake.run(stop)
     assert len(store.books.ledger[GW.owner]) == 3
