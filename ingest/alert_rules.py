@@ -5,7 +5,8 @@ the threshold and the lower one at which it is well again) keeps it open and ope
 its threshold opens one alert. A cause has one open alert, however often it is found. An alert closes when its cause was
 not found for a while; if it comes back within the hour the same alert opens again and closes twice as slowly, so that
 what flaps all day is told a handful of times. Where many gateways fall silent together, the cause is not in them: they
-are folded into one alert of their site, or of the fleet. What is told already stays told one by one.
+are folded into one alert of their site, or of the fleet; so are many at once, whatever part of it they are. What is
+told already stays told one by one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ FOLD_MIN = 3
 """Gateways of a site that must share a fault before it is told as one."""
 FOLD_SHARE = 2
 """One in so many of them: half. Told as one, it stays so down to half of that."""
+FOLD_MANY = 20
+"""So many new alerts of a kind at one look are told as one, whatever part of the gateways they are."""
 NAMED_MAX = 20
 """Gateways named in an alert that stands for many."""
 REOPENS_WITHIN = timedelta(hours=1)
@@ -186,21 +189,33 @@ def _fold_kind(findings: Sequence[Finding], sites: Mapping[str, str], is_open: C
     yield from (one for one in findings if one.cause in is_open)
     loose = {one.cause.subject: one for one in findings if one.cause not in is_open}
     told = {one.cause.subject for one in findings if one.cause in is_open}
-    free = {gateway: site for gateway, site in sites.items() if gateway not in told}
     by_site: dict[str, list[str]] = {}
-    for gateway, site in free.items():
-        by_site.setdefault(site, []).append(gateway)
-    hit = {site for gateway, site in free.items() if gateway in loose}
-    whole = _together(loose, list(free), Scope.FLEET, "", is_open)
-    if whole is not None and len(hit) > 1 and 2 * len(hit) > len(by_site):
+    for gateway, site in sites.items():
+        if gateway not in told:
+            by_site.setdefault(site, []).append(gateway)
+    parts = [part for site, gateways in sorted(by_site.items()) for part in _fold_site(loose, site, gateways, is_open)]
+    whole = _together(loose, [gateway for each in by_site.values() for gateway in each], Scope.FLEET, "", is_open)
+    hit = sum(1 for gateways in by_site.values() if any(gateway in loose for gateway in gateways))
+    is_most = hit > 1 and 2 * hit > len(by_site)
+    if whole is not None and (is_most or _is_flood(parts, whole.cause in is_open)):
         yield whole
-        return
-    for site, gateways in sorted(by_site.items()):
-        together = _together(loose, gateways, Scope.SITE, site, is_open)
-        if together is not None:
-            yield together
-        else:
-            yield from (loose[one] for one in gateways if one in loose)
+    else:
+        yield from parts
+
+
+def _fold_site(
+    loose: Mapping[str, Finding], site: str, gateways: Sequence[str], is_open: Collection[Cause]
+) -> Iterator[Finding]:
+    together = _together(loose, gateways, Scope.SITE, site, is_open)
+    if together is not None:
+        yield together
+    else:
+        yield from (loose[one] for one in gateways if one in loose)
+
+
+def _is_flood(parts: Sequence[Finding], is_told: bool) -> bool:
+    """Say whether so much is to be told at once that it is told as one; told so already, it is down to half of it."""
+    return sum(1 for one in parts if one.firm) >= FOLD_MANY or (is_told and FOLD_SHARE * len(parts) >= FOLD_MANY)
 
 
 def _together(
@@ -212,8 +227,11 @@ def _together(
     if not shared:
         return None
     cause = Cause(loose[shared[0]].cause.kind, scope, subject)
-    is_firm = len(firm) >= FOLD_MIN and FOLD_SHARE * len(firm) >= len(gateways)
-    if not is_firm and not (cause in is_open and 2 * FOLD_SHARE * len(shared) >= len(gateways)):
+    is_firm = len(firm) >= FOLD_MIN and (FOLD_SHARE * len(firm) >= len(gateways) or len(firm) >= FOLD_MANY)
+    is_told = cause in is_open and (
+        2 * FOLD_SHARE * len(shared) >= len(gateways) or FOLD_SHARE * len(shared) >= FOLD_MANY
+    )
+    if not is_firm and not is_told:
         return None
     named = {"count": len(shared), "of": len(gateways), "gateways": shared[:NAMED_MAX]}
     return Finding(cause, Severity.CRITICAL, is_firm, named)

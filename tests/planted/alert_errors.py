@@ -42,6 +42,10 @@ def many_that_share_a_fault_are_told_one_by_one(patch: Patch) -> None:
     patch.setattr(alerts, "fold", lambda found, *_: iter(found))
 
 
+def a_flood_is_told_one_by_one(patch: Patch) -> None:
+    patch.setattr(alert_rules, "FOLD_MANY", 10**9)
+
+
 def a_clone_closes_when_it_is_quiet(patch: Patch) -> None:
     patch.setattr(alert_rules, "HELD", frozenset())
 
@@ -109,6 +113,12 @@ IN_ALERTS = (
         "many that share a fault are told one by one",
         many_that_share_a_fault_are_told_one_by_one,
         f"{STORE}test_half_a_site_that_falls_silent_together_is_one_alert",
+    ),
+    Planted(
+        "folding",
+        "a flood is told one by one",
+        a_flood_is_told_one_by_one,
+        f"{RULES}test_many_at_once_are_told_as_one_however_large_the_site",
     ),
     Planted(
         "clones",

@@ -8,7 +8,19 @@ from datetime import datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.alert_rules import Alert, AlertKind, Cause, Changes, Finding, Scope, Severity, decide, fold, quiet_needed
+from ingest.alert_rules import (
+    FOLD_MANY,
+    Alert,
+    AlertKind,
+    Cause,
+    Changes,
+    Finding,
+    Scope,
+    Severity,
+    decide,
+    fold,
+    quiet_needed,
+)
 from tests.doubles.fleet import MINUTE, NOW, cause, finding
 
 SITES = {f"gw-{number}": ("park", "yard")[number % 2] for number in range(8)}
@@ -96,6 +108,13 @@ def test_a_gateway_that_flaps_all_day_is_told_a_handful_of_times(there: list[boo
 @given(st.integers(1, 40))
 def test_quiet_never_shrinks_and_ends_at_a_day(times: int) -> None:
     assert quiet_needed(times, CLEAR_MIN) <= quiet_needed(times + 1, CLEAR_MIN) <= timedelta(days=1)
+
+
+@given(st.dictionaries(st.integers(0, 300), st.booleans(), max_size=300), st.integers(1, 60))
+def test_one_look_never_opens_a_flood(hit: dict[int, bool], count: int) -> None:
+    sites = {f"g-{number}": f"s-{number % count}" for number in range(301)}
+    told = list(fold((finding(f"g-{number}", firm=firm) for number, firm in hit.items()), sites, ()))
+    assert sum(one.firm for one in told) < FOLD_MANY
 
 
 @given(st.integers(0, 40), st.integers(1, 40))

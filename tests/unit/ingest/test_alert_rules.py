@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from ingest.alert_rules import (
+    FOLD_MANY,
     NAMED_MAX,
     QUIET_MAX,
     Alert,
@@ -138,6 +139,25 @@ def test_what_is_told_as_one_stays_so_down_to_a_quarter() -> None:
     assert folded(sites, "park-0", "park-1", is_open=told) == [("site", "park", False)]
     assert folded(sites, "park-0", "park-1", is_open=told, firm=False) == [("site", "park", False)]
     assert folded(sites, "park-0", is_open=told) == [("gateway", "park-0", True)]
+
+
+def test_many_at_once_are_told_as_one_however_large_the_site() -> None:
+    sites = fleet(park=1000)
+    assert folded(sites, *[f"park-{n}" for n in range(FOLD_MANY - 1)])[0][0] == "gateway"
+    assert folded(sites, *[f"park-{n}" for n in range(FOLD_MANY)]) == [("site", "park", True)]
+    told = (alert(cause=cause("park", scope=Scope.SITE)),)
+    assert folded(sites, *[f"park-{n}" for n in range(FOLD_MANY // 2)], is_open=told) == [("site", "park", False)]
+    assert len(folded(sites, *[f"park-{n}" for n in range(FOLD_MANY // 2 - 1)], is_open=told)) == FOLD_MANY // 2 - 1
+
+
+def test_a_few_in_each_of_many_sites_are_told_as_the_fleet() -> None:
+    sites = fleet(**{f"s{number}": 10 for number in range(100)})
+    hit = [f"s{number}-{one}" for number in range(10) for one in range(2)]
+    assert folded(sites, *hit) == [("fleet", "", True)]
+    assert len(folded(sites, *hit[:-1])) == FOLD_MANY - 1
+    whole_sites = [f"s{number}-{one}" for number in range(FOLD_MANY) for one in range(10)]
+    assert folded(sites, *whole_sites) == [("fleet", "", True)]
+    assert {scope for scope, _, _ in folded(sites, *whole_sites[:50])} == {"site"}
 
 
 def test_what_is_told_one_by_one_stays_so_when_the_rest_follows() -> None:
