@@ -10,7 +10,7 @@ DEMO_ARGS ?=
 LONG_ARGS ?=
 TRUST_ARGS ?=
 
-.PHONY: demo test lint types unit compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-series bench-footprint scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-series bench-footprint scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -37,8 +37,16 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-unit: $(READY)
+unit: $(READY) tools
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# Programs that some tests need, unpacked from Debian's packages below .metertree; where they cannot be had, these tests
+# are skipped and say so.
+tools:
+	@command -v mosquitto >/dev/null || [ -x .metertree/mosquitto/usr/sbin/mosquitto ] || \
+	  scripts/install_mosquitto.sh >/dev/null 2>&1 || echo "no Mosquitto here: its tests are skipped"
+	@command -v promtool >/dev/null || [ -x .metertree/prometheus/usr/bin/promtool ] || \
+	  scripts/install_promtool.sh >/dev/null 2>&1 || echo "no promtool here: its tests are skipped"
 
 # The kernels once more as plain Python: there an overflow or a bad index is an error instead of a silent wrong number.
 compiled-off: $(READY)
