@@ -85,10 +85,6 @@ bench-close: $(READY)
 bench-preview: $(READY)
 	$(BIN)/python -m tests.bench.preview_speed
 
-# A year of one metering point, over HTTP: by points, sums, page and CSV. Takes two minutes; writes docs/performance-series.md.
-bench-series: $(READY)
-	$(BIN)/python -m tests.bench.series_speed
-
 # Octets of a row and of the log, in PostgreSQL and in columns; CPU of TLS at Mosquitto. Takes two minutes; writes
 # docs/performance-footprint.md. SCALE=0.1 tries it and writes nothing.
 bench-footprint: $(READY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import re
 import shlex
@@ -12,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from ingest import config
 from ingest.config import Setting
 
 ROOT = Path(__file__).parents[2]
@@ -23,11 +21,10 @@ NOT_SETTINGS = {"METERTREE_VERSION", "METERTREE_TEST_DSN", "METERTREE_TEST_MOSQU
 
 
 def settings() -> dict[str, Setting]:
-    """Every setting of the central service, by the name of its variable."""
-    modules: list[Any] = [config]
-    with contextlib.suppress(ModuleNotFoundError):
-        modules.append(importlib.import_module("ingest.program_config"))
-    found = [one for module in modules for one in vars(module).values() if isinstance(one, Setting)]
+    """Every setting of the central service, by the name of its variable, wherever it is defined."""
+    sources = [path for path in (ROOT / "ingest").rglob("*.py") if " = Setting(" in path.read_text(encoding="utf-8")]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources]
+    found = [one for name in names for one in vars(importlib.import_module(name)).values() if isinstance(one, Setting)]
     return {one.variable: one for one in found}
 
 
