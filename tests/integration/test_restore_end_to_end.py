@@ -1,11 +1,12 @@
 """A real gateway, broker and databases: one is backed up while it is filled, destroyed, restored, and nothing is lost.
 
-Time stands still when the play is over, so the gateway has nothing new to send: what the backup lacks comes only
-because the restored centre asks for it.
+The broker loses all it knew with the database, and time stands still when the play is over, so the gateway has nothing
+to send: what the backup lacks comes only because the restored centre asks for it.
 """
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -20,7 +21,7 @@ from ingest.backup.checking import check_backup
 from ingest.backup.restoring import restore
 from ingest.backup.taking import take_backup
 from ingest.config import BrokerConfig
-from ingest.embedded.server import running
+from ingest.embedded.server import start, stop
 from ingest.intake import Intake
 from ingest.intake_worker import Worker, consumer_of
 from ingest.ports import GatewayEpoch
@@ -34,7 +35,7 @@ from metering.identity import MeterId
 from provisioning.keys import FileSigner
 from provisioning.site import ALWAYS
 from tests.doubles.edge import GATEWAY, LINE, UNITS
-from tests.doubles.edge_station import CENTRE_SEED, Station, new_broker, wait_for
+from tests.doubles.edge_station import CENTRE_SEED, WAIT_S, Station, new_broker, wait_for
 from tests.doubles.servers import execute_alone
 from tests.doubles.store_harness import NOW, small_site
 
@@ -69,22 +70,23 @@ def enrol(database: Database, station: Station) -> None:
 def intake(database: Database, station: Station, most: int = 10**9) -> Iterator[Intake]:
     """Run intake, in a thread, over one session with the broker; it ends by itself with the group that makes `most`."""
     broker = BrokerConfig(host=station.broker.host, port=station.broker.port, user="centre", password="c")
-    consumer, stop = consumer_of(broker, Worker(1, 1)), threading.Event()
+    consumer, ended = consumer_of(broker, Worker(1, 1)), threading.Event()
     made = Intake(
         consumer=consumer,
         store=PostgresIntakeStore(database),
         signer=CENTRE,
         clock=CLOCK,
         profiles=PROFILES,
-        on_commit=lambda: stop.set() if made.counters.accepted >= most else None,
+        on_commit=lambda: ended.set() if made.counters.accepted >= most else None,
     )
-    thread = threading.Thread(target=made.run_ahead, args=(stop,))
+    thread = threading.Thread(target=made.run_ahead, args=(ended,))
     with consumer.running():
+        consumer.wait_until_connected(WAIT_S)
         thread.start()
         try:
             yield made
         finally:
-            stop.set()
+            ended.set()
             thread.join()
 
 
@@ -114,23 +116,48 @@ def outbox(station: Station) -> dict[int, bytes]:
         connection.close()
 
 
-@pytest.fixture
-def station(tmp_path: Path) -> Iterator[Station]:
+class Plant:
     """A gateway between its wires and a broker, without a centre yet."""
-    broker = new_broker(tmp_path / "broker")
-    with running(broker, CLOCK):
-        made = Station(tmp_path, broker, MARKS)
-        try:
-            yield made
-        finally:
-            if made.process is not None:
-                made.kill()
-            made.world.stop()
+
+    def __init__(self, folder: Path) -> None:
+        self.broker = new_broker(folder / "broker")
+        self.process = start(self.broker, CLOCK)
+        self.station = Station(folder, self.broker, MARKS)
+
+    def lose_broker(self) -> None:
+        """Kill the broker, wipe its disk, start it again, and wait for the gateway to be back."""
+        before = self._sessions()
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.broker.directory / "store")
+        self.process = start(self.broker, CLOCK)
+        wait_for(lambda: self._sessions() > before, "the gateway's next session")
+
+    def stop(self) -> None:
+        """End everything."""
+        if self.station.process is not None:
+            self.station.kill()
+        self.station.world.stop()
+        stop(self.broker.command(), self.process)
+
+    def _sessions(self) -> int:
+        return (self.station.directory / "gateway.log").read_text().count("uplink-connected")
+
+
+@pytest.fixture
+def plant(tmp_path: Path) -> Iterator[Plant]:
+    """A plant, ended whatever happens."""
+    made = Plant(tmp_path)
+    try:
+        yield made
+    finally:
+        made.stop()
 
 
 def test_nothing_is_lost_when_the_database_is(
-    station: Station, postgres_dsn: str, own_dsn: str, empty_dsn: str, tmp_path: Path
+    plant: Plant, postgres_dsn: str, own_dsn: str, empty_dsn: str, tmp_path: Path
 ) -> None:
+    station = plant.station
     shelf = tmp_path / "shelf"
     with Database(own_dsn, connections=3) as database:
         enrol(database, station)
@@ -150,6 +177,7 @@ def test_nothing_is_lost_when_the_database_is(
         lost = held(database)
     name = psycopg.conninfo.conninfo_to_dict(own_dsn)["dbname"]
     assert isinstance(name, str)
+    plant.lose_broker()
     execute_alone(postgres_dsn, "DROP DATABASE {} WITH (FORCE)", name)
 
     checked = check_backup(taken.folder, identity=None, verifier=CENTRE.verifier(), deep=True)
