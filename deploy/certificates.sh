@@ -23,11 +23,17 @@ fail() {
     exit 1
 }
 
+show() { # file, name: lets the file be read, and lays a copy where METERTREE_WATCH_CERTIFICATES can watch it
+    chmod 644 "$1"
+    cp -p "$1" "$folder/issued/$2.${1##*.}"
+}
+
 authority() { # name, common name
     [ ! -e "$folder/private/$1.key" ] || return 0
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -sha256 -days $years_10 -subj "/CN=$2" \
         -addext "basicConstraints=critical,CA:TRUE,pathlen:0" -addext "keyUsage=critical,keyCertSign,cRLSign" \
         -keyout "$folder/private/$1.key" -out "$folder/$1.crt" 2>/dev/null
+    show "$folder/$1.crt" "$1.metertree"
 }
 
 sign() { # authority, subject, extensions, request, certificate
@@ -38,7 +44,7 @@ sign() { # authority, subject, extensions, request, certificate
         fail "$4 is no request for a certificate"
     rm "$extensions"
     mv "$5.new" "$5"
-    chmod 644 "$5"
+    show "$5" "$2"
 }
 
 issue() { # authority, subject, extensions, path without suffix
@@ -69,7 +75,7 @@ END
 
 revoked_list() {
     revoked -gencrl -out "$folder/gateways-ca.crl"
-    chmod 644 "$folder/gateways-ca.crl"
+    show "$folder/gateways-ca.crl" gateways-ca.metertree
 }
 
 check_id() {
@@ -79,13 +85,12 @@ check_id() {
 [ "$what" = authorities ] || [ -e "$folder/private/gateways-ca.key" ] || fail "no authorities in $folder: make them first"
 case $what in
 authorities)
-    mkdir -p "$folder/private" "$folder/gateways"
+    mkdir -p "$folder/private" "$folder/gateways" "$folder/issued"
     authority ca "Metertree broker and centre"
     authority gateways-ca "Metertree gateways"
     [ -e "$folder/private/revoked" ] || : >"$folder/private/revoked"
     [ -e "$folder/gateways-ca.crl" ] || revoked_list
-    chmod 755 "$folder"
-    chmod 644 "$folder/ca.crt" "$folder/gateways-ca.crt"
+    chmod 755 "$folder" "$folder/issued"
     ;;
 broker)
     [ $# -gt 0 ] || fail "by which names and addresses is the broker reached?"
@@ -98,7 +103,7 @@ broker)
         esac
         names="${names:+$names,}$kind:$name"
     done
-    issue ca "$1" "extendedKeyUsage=serverAuth,clientAuth
+    issue ca broker.metertree "extendedKeyUsage=serverAuth,clientAuth
 subjectAltName=$names" "$folder/broker"
     ;;
 centre) issue ca "$CENTRE" "extendedKeyUsage=clientAuth" "$folder/centre" ;;
@@ -117,7 +122,7 @@ revoke)
     [ -e "$folder/gateways/$id.crt" ] || fail "no certificate of $id in $folder/gateways"
     revoked -revoke "$folder/gateways/$id.crt"
     mv "$folder/gateways/$id.crt" "$folder/gateways/$id.crt.revoked"
-    rm -f "$folder/gateways/$id.key" # the next certificate shall be for another key
+    rm -f "$folder/issued/$id.crt" "$folder/gateways/$id.key" # the next certificate shall be for another key
     revoked_list
     echo "give $folder/gateways-ca.crl to the broker and restart it"
     ;;

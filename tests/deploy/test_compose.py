@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from ingest.alert_watch import certificate_ends
 from ingest.cli import build_parser
+from metering.clock import SystemClock
 from provisioning.broker_tls import BrokerTls
 from provisioning.keys import FileSigner, read_salt_key
 from tests.doubles.deployment import DEPLOY, VARIABLE, compose, settings
-from tests.doubles.tls_broker import HAS_OPENSSL
+from tests.doubles.tls_broker import HAS_OPENSSL, certificates, make_certificates
 
 COMPOSE = compose()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -97,6 +99,10 @@ def test_prepare_makes_every_secret_that_is_named(tmp_path: Path) -> None:
     for _ in range(2):
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stderr
+    issued = folder / "certificates/issued"
+    names = {"broker.metertree", "centre.metertree", "ca.metertree", "gateways-ca.metertree"}
+    assert certificate_ends(issued).keys() == names
+    assert not [path for path in issued.iterdir() if b"PRIVATE" in path.read_bytes()]
     named = {
         text.replace("/run/metertree", str(folder / "centre"))
         for one in CENTRE.values()
@@ -115,6 +121,18 @@ def test_prepare_makes_every_secret_that_is_named(tmp_path: Path) -> None:
     BrokerTls(centre / "ca.crt", centre / "tls.crt", centre / "tls.key").context()
     assert len((centre / "admin.token").read_text().strip()) >= 20
     assert not [path for path in centre.iterdir() if path.stat().st_mode & 0o077]
+
+
+@pytest.mark.skipif(not HAS_OPENSSL, reason="certificates.sh needs openssl")
+def test_a_gateways_certificate_is_watched_until_it_is_revoked(tmp_path: Path) -> None:
+    make_certificates(tmp_path, "gw-a")
+    now = SystemClock().now()
+    assert (certificate_ends(tmp_path / "issued")["gw-a"] - now).days == 396
+    assert certificates(tmp_path, "gateway", "gw-a", days=30).returncode == 0
+    assert (certificate_ends(tmp_path / "issued")["gw-a"] - now).days < 31
+    assert certificates(tmp_path, "revoke", "gw-a").returncode == 0
+    assert "gw-a" not in certificate_ends(tmp_path / "issued")
+    assert certificates(tmp_path, "gateway", "../gw-a").returncode == 1
 
 
 def test_a_second_call_of_prepare_keeps_what_is_there(tmp_path: Path) -> None:
