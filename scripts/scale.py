@@ -117,12 +117,12 @@ def _close() -> float:
 
 
 def _settle() -> float | None:
-    """Seconds a meter-day, if docs/performance-settlement.md is there and says so."""
-    if not (DOCS / "performance-settlement.md").exists():
+    """Seconds a meter-day, if somebody has measured it."""
+    try:
+        meters, days, _, took = numbers("performance-settlement.md", "one day of many, first")[:4]
+    except (FileNotFoundError, PageUnreadable):
         return None
-    text = (DOCS / "performance-settlement.md").read_text(encoding="utf-8")
-    found = re.search(r"([\d,]+) meter-days[^.\n]*?([\d.]+) s\b", text)
-    return float(found[2]) / float(found[1].replace(",", "")) if found else None
+    return took / (meters * days)
 
 
 def shown(number: float, unit: str = "") -> str:
@@ -218,6 +218,10 @@ class Load:
         return self.disk_all / RESTORE_OCTETS_S / 3600
 
     @property
+    def settle_h(self) -> float:
+        return self.meters * (self.found.settle or 0) / 3600
+
+    @property
     def close_machines(self) -> float:
         return self.meters * self.found.close / (NIGHT_H * 3600)
 
@@ -274,6 +278,11 @@ ROWS: tuple[Row, ...] = (
     ("disk: settled days", f"meters × {KEPT_DAYS} days × octets", lambda it: octets(it.disk[4])),
     ("**disk, all**", "their sum", lambda it: f"**{octets(it.disk_all)}**"),
     ("restore", f"disk / {octets(RESTORE_OCTETS_S)}/s", lambda it: shown(it.restore_h, "h")),
+    (
+        "settlement of a day, two cores",
+        "meters × time a meter-day",
+        lambda it: "not measured yet" if it.found.settle is None else shown(it.settle_h, "h"),
+    ),
     (
         "month's close, machines of two cores",
         f"meters × time a meter / {NIGHT_H} h",

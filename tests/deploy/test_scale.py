@@ -75,6 +75,13 @@ def test_the_arithmetic_of_900_000_meters_by_hand() -> None:
     assert load.close_machines == pytest.approx(900_000 * 1.5e-3 / 21_600)
 
 
+def test_settlement_is_reckoned_once_it_was_measured() -> None:
+    assert "| settlement of a day, two cores | meters × time a meter-day | not measured yet |" in scale.page_of(ROUND)
+    measured = replace(ROUND, settle=72e-6)
+    assert scale.Load(1_000_000, measured).settle_h == pytest.approx(0.02)
+    assert "| 0.020 h | 2.0 h |" in scale.page_of(measured)
+
+
 def test_every_cost_grows_with_the_meters_alone() -> None:
     one, hundred = scale.Load(10_000, ROUND), scale.Load(1_000_000, ROUND)
     for name in ("gateways", "intake_cores", "postgres_cores", "broker_cores", "broker_memory", "network", "disk_all"):
