@@ -264,6 +264,7 @@ class _Grid:
 
     @classmethod
     def of(cls, registers: Registers) -> _Grid:
+        """Settle what is plain."""
         days = registers.part.days
         shape = len(registers.points), len(days.days)
         slots = int((days.closes - days.opens).max())

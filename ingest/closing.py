@@ -38,6 +38,7 @@ from ingest.settlement import Settlement, settle_waiting
 from ingest.side_by_side import side_by_side
 from ingest.store.database import Connection, Database
 from ingest.store.gateways import keys
+from ingest.store.run_changes import forget_changes
 from ingest.store.run_log import book_run, move_run, open_log, require_standing
 from ingest.store.run_slots import add_slots
 from ingest.store.runs import PartyTotal, StoredRun, add_run, count_runs, find_run, party_totals
@@ -138,8 +139,10 @@ class Closing:
                 open_log(connection, run.id, state, actor=actor, acted_at=booked_at)
                 add_slots(connection, run.id, inputs)
             elif draft or stored.head.state not in (RunState.DRAFT, RunState.SUPERSEDED):
+                forget_changes(connection, run.id)
                 return stored, False
             else:
+                forget_changes(connection, run.id)
                 stored = _taken_up(connection, stored, actor, booked_at)
             if draft or numbers_of_run(connection, run.id):
                 return stored, True

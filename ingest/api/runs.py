@@ -9,11 +9,15 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from ingest.api.admission import AdminToken
+from ingest.api.changes import change_document, changed_run, changes_document, cursor_of, read_cursor
 from ingest.api.metrics import Metrics
 from ingest.api.problems import not_found
 from ingest.api.statements import standing_of
 from ingest.closing import UNNAMED, Closing
+from ingest.console.words import Language
+from ingest.settlement_words import changes_table
 from ingest.store.database import Connection, Database
+from ingest.store.run_changes import CHANGES_MAX, changes_since, list_changed_runs, list_changes
 from ingest.store.runs import LIST_MAX, RunHead, StoredRun, find_run, list_lines, list_runs, party_totals
 from ingest.store.statements import numbers_of_run
 from metering.errors import MeteringError
@@ -56,6 +60,8 @@ class RunRoutes:
         router.add_api_route("/{run}", self.read, methods=["GET"])
         router.add_api_route("/{run}/lines", self.lines, methods=["GET"])
         router.add_api_route("/{run}/balance", self.balance, methods=["GET"])
+        router.add_api_route("/{run}/changes", self.changes, methods=["GET"])
+        router.add_api_route("/{run}/changes.csv", self.changes_csv, methods=["GET"], response_class=Response)
         return router
 
     def close(self, request: RunRequest, response: Response) -> dict[str, Any]:
@@ -79,17 +85,25 @@ class RunRoutes:
             return _summary(connection, stored)
 
     def list(
-        self, site: str | None = None, period: str | None = None, limit: int = Query(20, ge=1, le=LIST_MAX)
+        self,
+        site: str | None = None,
+        period: str | None = None,
+        limit: int = Query(20, ge=1, le=LIST_MAX),
+        changed: bool = False,
     ) -> dict[str, Any]:
-        """List runs, newest first."""
+        """List runs, newest first; with `changed` those of which days have changed since they were computed."""
         with self._database.transaction() as connection:
+            if changed:
+                runs = list_changed_runs(connection, site=site, most=limit)
+                return {"runs": [changed_run(one) for one in runs if period in (None, one.period)]}
             return {"runs": [_head(head) for head in list_runs(connection, site=site, period=period, most=limit)]}
 
     def read(self, run: str) -> dict[str, Any]:
         """Give the whole run: rules it was made by, balance, pools, lines with their traces, statements."""
         with self._database.transaction() as connection:
             stored = _require(connection, run)
-            return {**_summary(connection, stored), "document": stored.document}
+            changed = changes_document(run, changes_since(connection, run))
+            return {**_summary(connection, stored), **changed, "document": stored.document}
 
     def lines(self, run: str, party: str | None = None, pool: str | None = None) -> dict[str, Any]:
         """Give the lines, of one party or pool if asked; energies in the order of `bands`."""
@@ -120,6 +134,27 @@ class RunRoutes:
             document = _require(connection, run, lines=False).document
         shown = ("balance", "cases", "exceptions", "reconciliation", "taxes", "checks")
         return {"run": run, **{key: document[key] for key in shown if key in document}}
+
+    def changes(
+        self, run: str, after: str | None = None, limit: int = Query(CHANGES_MAX, ge=1, le=CHANGES_MAX)
+    ) -> dict[str, Any]:
+        """List the days that have changed since a run was computed, by node, quantity and day; `after` turns pages."""
+        with self._database.transaction() as connection:
+            _require(connection, run, lines=False)
+            summary = changes_since(connection, run)
+            found = list_changes(connection, run, after=read_cursor(after), most=limit)
+        more = cursor_of(found[-1].key) if len(found) == limit else None
+        return {"run": run, **changes_document(run, summary), "changes": [*map(change_document, found)], "after": more}
+
+    def changes_csv(self, run: str, lang: Language = Language.EN) -> Response:
+        """Give the days that have changed since a run was computed for spreadsheets, at most 1,000 rows a call."""
+        with self._database.transaction() as connection:
+            _require(connection, run, lines=False)
+            summary = changes_since(connection, run)
+            found = list_changes(connection, run, after=None, most=CHANGES_MAX)
+        headers = {"Content-Disposition": f'attachment; filename="changes-{run[:16]}.csv"'}
+        octets = changes_table(found, summary, lang).to_csv()
+        return Response(octets, media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _require(connection: Connection, run: str, *, lines: bool = True) -> StoredRun:

@@ -23,14 +23,18 @@ from ingest.console.tables import Table, number_cell, table, words_cell
 from ingest.console.view import RunReader
 from ingest.console.words import Language, choose_language, words
 from ingest.period_inputs import site_names
+from ingest.settlement_words import changes_table
 from ingest.store.database import Connection, Database
 from ingest.store.gateways import GatewayState, gateway_states
+from ingest.store.run_changes import changes_since, list_changes
 from ingest.store.runs import StoredRun, find_run, list_runs
 from ingest.store.sites import SiteVersion, newest_versions, site_version
 from ingest.store.statements import numbers_of_run
 from metering.errors import DocumentError
 from metering.interval import SiteCalendar
 
+CHANGES_SHOWN = 100
+"""Changed days on the page of a run; more are in the API."""
 REFRESH_S = 5
 """How often a page that waits for its first run looks again."""
 _SECURITY = {
@@ -127,7 +131,12 @@ class Console:
         version = site_version(connection, stored.head.site, stored.head.site_version)
         statements = numbers_of_run(connection, stored.head.run)
         rules = _rules_of(version)
-        return RunTables(version.site, rules, stored.document, language, statements).all()
+        tables = RunTables(version.site, rules, stored.document, language, statements).all()
+        changed = changes_since(connection, stored.head.run)
+        if changed.entries:
+            found = list_changes(connection, stored.head.run, after=None, most=CHANGES_SHOWN)
+            tables["changed"] = changes_table(found, changed, language)
+        return tables
 
     def _run(self, connection: Connection, stored: StoredRun, language: Language) -> Response:
         head = stored.head
@@ -143,7 +152,7 @@ class Console:
             refresh_s=None,
             view=view,
             tables=self._tables(connection, stored, language),
-            shown=SHOWN,
+            shown=("changed", *SHOWN),
             site_id=site.id,
             chart_span=_chart_span(stored, site.calendar, language),
             gateways=_gateways(gateway_states(connection), site.calendar),

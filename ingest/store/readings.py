@@ -114,6 +114,7 @@ def registers_between(
 ) -> tuple[ShownSweep, ...]:
     """Give what was measured of `meters` at the marks from `first` to `last`, both included, in no order."""
     wanted = {"meters": list(meters), "first": first, "last": last}
+    connection.execute(load_queries("readings")["read_alone"])
     rows = connection.execute(load_queries("readings")["registers_between"], wanted, binary=True)
     return tuple(ShownSweep(*row) for row in rows)
 

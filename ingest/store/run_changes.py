@@ -171,5 +171,11 @@ def list_changed_runs(connection: Connection, *, site: str | None, most: int) ->
     return tuple(ChangedRun(run, SiteId(at), period, RunState(state), *rest) for run, at, period, state, *rest in rows)
 
 
+def runs_changed_by(connection: Connection, site: SiteId, key: DayKey) -> tuple[str, ...]:
+    """Give the runs that were computed from this day before it became what it is."""
+    wanted = {"site": site, "node": key.node, "obis": str(key.obis), "day": key.day}
+    return tuple(str(run) for (run,) in connection.execute(_queries()["runs_changed_by"], wanted))
+
+
 def _queries() -> Any:
     return load_queries("run_changes")

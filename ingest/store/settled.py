@@ -144,6 +144,22 @@ def waiting_meters(connection: Connection) -> frozenset[MeterId]:
     return frozenset(MeterId(meter) for (meter,) in rows)
 
 
+def waiting_spans(connection: Connection) -> tuple[tuple[MeterId, int, date, date], ...]:
+    """Give each meter that waits, how many days of it do, and the first and the last of them."""
+    rows = connection.execute(load_queries("settled")["waiting_spans"])
+    return tuple((MeterId(meter), int(days), first, last) for meter, days, first, last in rows)
+
+
+def settled_day(connection: Connection, site: SiteId, key: DayKey) -> SettledDay | None:
+    """Give one settled day, or None where it is not settled."""
+    wanted = {"site": site, "node": key.node, "obis": str(key.obis), "day": key.day}
+    row = connection.execute(load_queries("settled")["settled_day"], wanted).fetchone()
+    if row is None:
+        return None
+    exceptions = tuple(SlotException.from_document(document) for document in row[2])
+    return SettledDay(key.node, key.obis, key.day, tuple(row[0]), tuple(row[1]), exceptions)
+
+
 def anything_waits(connection: Connection) -> bool:
     """Say whether any day of any meter waits for settlement."""
     return connection.execute(load_queries("settled")["anything_waits"]).fetchone() == (True,)

@@ -72,6 +72,11 @@ class RunChangesAnswers:
                 found.append((run, site, period, state, days, nodes, NOTED_AT))
         return found[: a["most"]]
 
+    def _runs_changed_by(self, a: Arguments) -> list[Row]:
+        place = (a["node"], a["obis"], a["day"])
+        runs = sorted(one[0] for one in self._tables.run_changes if one[1:] == place)
+        return [(run,) for run in runs if self._tables.runs[run][1] == a["site"]]
+
     def _covered(self, a: Arguments, touched: Any) -> Iterator[Row]:
         runs = list(zip(a["runs"], a["firsts"], a["lasts"], strict=True))
         for node, obis, day in touched:

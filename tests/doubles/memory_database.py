@@ -269,6 +269,16 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers):
 
     # settled.sql
 
+    def _waiting_spans(self, _: Arguments) -> list[Row]:
+        days: dict[str, list[date]] = {}
+        for meter, day in sorted(self._tables.unsettled):
+            days.setdefault(meter, []).append(day)
+        return [(meter, len(each), each[0], each[-1]) for meter, each in days.items()]
+
+    def _settled_day(self, a: Arguments) -> list[Row]:
+        row = self._tables.settled.get((a["site"], a["node"], a["obis"], a["day"]))
+        return [] if row is None else [row[:3]]
+
     def _waiting_meters(self, _: Arguments) -> list[Row]:
         return [(meter,) for meter in {meter for meter, _ in self._tables.unsettled}]
 
@@ -399,6 +409,9 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers):
             (*form, ",".join(row[0] for row in rows), b"".join(_wired_array(list(row[8])) for row in rows))
             for form, rows in found.items()
         ]
+
+    def _read_alone(self, _: Arguments) -> None:
+        pass
 
     def _measured_beyond(self, a: Arguments) -> list[Row]:
         return [

@@ -58,6 +58,10 @@ WHERE meter = ANY (%(meters)s) AND due_at BETWEEN %(first)s AND %(last)s AND ali
   AND cardinality(mantissas) > 0
 GROUP BY due_at, profile_hash, group_index;
 
+-- name: read_alone
+-- Until the end of the transaction: one process reads, the caller has other work for the other cores; groups stay in memory.
+SELECT set_config('max_parallel_workers_per_gather', '0', true), set_config('work_mem', '64MB', true);
+
 -- name: measured_beyond
 -- Which of these meters showed anything before, and which after a span.
 SELECT wanted.meter,

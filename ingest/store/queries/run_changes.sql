@@ -72,3 +72,8 @@ WHERE state <> 'superseded' AND (%(site)s::text IS NULL OR site = %(site)s)
 GROUP BY allocation_runs.run, site, period, state
 ORDER BY max(last_at) DESC, allocation_runs.run
 LIMIT %(most)s;
+
+-- name: runs_changed_by
+SELECT run FROM run_changes JOIN allocation_runs USING (run)
+WHERE site = %(site)s AND node = %(node)s AND obis = %(obis)s AND day = %(day)s AND state <> 'superseded'
+ORDER BY run;

@@ -2,6 +2,9 @@
 -- Days with readings that came after the last settlement, with what makes a later arrival visible.
 SELECT meter, day, arrivals FROM unsettled_days WHERE meter = ANY (%(meters)s) ORDER BY meter, day;
 
+-- name: waiting_spans
+SELECT meter, count(*)::int, min(day), max(day) FROM unsettled_days GROUP BY meter ORDER BY meter;
+
 -- name: waiting_meters
 SELECT DISTINCT meter FROM unsettled_days;
 
@@ -36,6 +39,10 @@ SELECT node, obis, day, energy, quality, exceptions
 FROM settled_days
 WHERE site = %(site)s AND day BETWEEN %(first)s AND %(last)s
 ORDER BY node, obis, day;
+
+-- name: settled_day
+SELECT energy, quality, exceptions FROM settled_days
+WHERE site = %(site)s AND node = %(node)s AND obis = %(obis)s AND day = %(day)s;
 
 -- name: settled_points
 -- One row per node and quantity, all arrays in the binary form of the wire: its days; the days on which anything flowed and
