@@ -34,7 +34,7 @@ def test_the_command_takes_envelopes_until_it_is_told_to_end(
     broker = EmbeddedBroker(folder, [Login.of_centre("centre", "c"), Login.of_gateway(GW.id, "g")])
     words = [sys.executable, "-m", "ingest.cli", "intake", "--dsn", migrated_dsn, "--broker-user", "centre"]
     words += ["--broker-port", str(broker.port), "--broker-password-file", str(tmp_path / "password")]
-    words += ["--centre-key", str(tmp_path / "centre.key")]
+    words += ["--centre-key", str(tmp_path / "centre.key"), "--probe-port", "0"]
     with running(broker, clock):
         worker = subprocess.Popen(words, cwd=ROOT)
         try:

@@ -19,8 +19,10 @@ from ingest.embedded.broker import EmbeddedBroker
 from ingest.embedded.server import free_port, running
 from ingest.settlement import Settlement
 from ingest.store.database import Database
+from ingest.store.notices import announce
 from ingest.store.settled import SettledDay, settled_days
 from metering.clock import SystemClock
+from metering.interval import SLOT
 from tests.doubles.programs import TOKEN, Ground, Running, park_ground, wait_until
 
 DAY = date(2026, 7, 1)
@@ -51,6 +53,22 @@ def settled_again(ground: Ground) -> tuple[SettledDay, ...]:
     return settled(ground)
 
 
+def mistake_is_in_the_log(ground: Ground, api: Running) -> None:
+    """A table that is missing is a mistake; the answer has the number under which the log tells the rest."""
+    with ground.database.transaction() as connection:
+        connection.execute("ALTER TABLE install_orders RENAME TO elsewhere")
+    body = {"site": "park", "gateway": "gw-a", "engineer": "fitter", "expires_at": "2099-01-01T00:00:00Z"}
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content_Type": "application/json"}
+    status, octets = api.call("/v1/install-orders", json.dumps(body).encode(), **headers)
+    with ground.database.transaction() as connection:
+        connection.execute("ALTER TABLE elsewhere RENAME TO install_orders")
+    assert status == 500
+    number = json.loads(octets)["request"]
+    (line,) = [line for line in api.events() if line.get("request") == number and line["event"] == "api.fault"]
+    assert "install_orders" in line["fault"]
+    assert line["path"] == "/v1/install-orders"
+
+
 @contextmanager
 def away(dsn: str, postgres_dsn: str) -> Iterator[None]:
     """Let nobody into the database while inside."""
@@ -72,7 +90,12 @@ def test_the_service_in_four_programs_takes_settles_answers_and_ends(ground: Gro
     for name in ("settle", "api", "jobs"):
         assert programs[name].readiness() == {"database": "ok"}
     messages = ground.seal(SLOTS)
-    ground.publish(messages)
+    with psycopg.connect(ground.dsn, autocommit=True) as ears:
+        listeners = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+        wait_until(lambda: ears.execute(listeners).fetchone() == (1,), "settlement listens")
+        ears.execute("LISTEN metertree_unsettled")
+        ground.publish(messages)
+        assert len(list(ears.notifies(timeout=90, stop_after=1))) == 1, "intake tells that it committed"
     wait_until(lambda: ground.count("ledger") == len(messages), "every envelope in the books")
     # Over HTTP as well: the api program takes it, and wakes settlement in the other.
     ((_, octets),) = ground.seal(1, first=SLOTS)[:1]
@@ -87,6 +110,7 @@ def test_the_service_in_four_programs_takes_settles_answers_and_ends(ground: Gro
     assert programs["settle"].metric("metertree_settled_days_total") >= len(settled(ground))
     assert programs["api"].metric("metertree_settlement_waiting_days") == 0
     assert programs["jobs"].metric("metertree_jobs_leader") == 1
+    mistake_is_in_the_log(ground, programs["api"])
     before = settled(ground)
     with away(ground.dsn, postgres_dsn):
         for name, program in programs.items():
@@ -123,20 +147,20 @@ def test_no_program_starts_on_a_database_that_is_not_migrated(
 
 
 def test_two_that_settle_share_the_sites_and_whichever_is_killed_the_books_are_the_same(ground: Ground) -> None:
-    ground.books.write([ground.books.site.calendar.midnight(DAY)])
-    first, second = ground.start("settle").wait_ready(), ground.start("settle").wait_ready()
-    api = ground.start("api").wait_ready()
-    for index in range(1, 4):
-        messages = ground.seal(2, first=2 * index)
-        for _, octets in messages:
-            assert api.call("/v1/envelopes", octets, Content_Type="application/cose")[0] == 200
-        if index == 2:
-            first.kill()
-            first = ground.start("settle").wait_ready()
+    programs = [ground.start("settle") for _ in range(2)]
+    start = ground.books.site.calendar.midnight(DAY)
+    for index, program in enumerate(programs):
+        program.wait_ready()
+        ground.books.write(start + slot * SLOT for slot in range(3 * index, 3 * index + 3))
+        with ground.database.transaction() as connection:
+            announce(connection)
+    programs[0].kill()
+    ground.books.write([start + 6 * SLOT])
+    with ground.database.transaction() as connection:
+        announce(connection)
     wait_until(lambda: not ground.count("unsettled_days"), "everything settled")
-    for program in (first, second):
-        assert program.terminate() == 0
-        assert not [line for line in program.events() if line["event"] == "settlement.failed"]
+    assert programs[1].terminate() == 0
+    assert not [line for line in programs[1].events() if line["event"] == "settlement.failed"]
     before = settled(ground)
     assert len(before) > 20
     assert settled_again(ground) == before
@@ -189,35 +213,3 @@ def test_serve_with_workers_takes_all_and_replaces_one_that_is_killed(ground: Gr
     children = workers_of(serve)
     assert serve.terminate() == 0
     assert not any(map(is_running, children.values()))
-
-
-def test_workers_die_with_the_serve_that_was_killed(ground: Ground) -> None:
-    serve = with_workers(ground)
-    children = workers_of(serve)
-    assert all(map(is_running, children.values()))
-    serve.kill()
-    wait_until(lambda: not any(map(is_running, children.values())), "the workers gone")
-
-
-def test_a_mistake_of_ours_can_be_found_in_the_log_by_its_number(ground: Ground) -> None:
-    """A table that is missing is a mistake; the answer has the number under which the log tells the rest."""
-    api = ground.start("api").wait_ready()
-    with ground.database.transaction() as connection:
-        connection.execute("ALTER TABLE install_orders RENAME TO elsewhere")
-    try:
-        body = {"site": "park", "gateway": "gw-a", "engineer": "fitter", "expires_at": "2099-01-01T00:00:00Z"}
-        status, octets = api.call(
-            "/v1/install-orders",
-            json.dumps(body).encode(),
-            Authorization=f"Bearer {TOKEN}",
-            Content_Type="application/json",
-        )
-        assert status == 500
-        number = json.loads(octets)["request"]
-        wait_until(lambda: any(line.get("request") == number for line in api.events()), "the line of this call")
-        (line,) = [line for line in api.events() if line.get("request") == number and line["event"] == "api.fault"]
-        assert "install_orders" in line["fault"]
-        assert line["path"] == "/v1/install-orders"
-    finally:
-        with ground.database.transaction() as connection:
-            connection.execute("ALTER TABLE elsewhere RENAME TO install_orders")

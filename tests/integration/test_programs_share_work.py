@@ -14,6 +14,7 @@ import pytest
 from ingest.alerts import Alerting
 from ingest.api.metrics import Metrics
 from ingest.app import JobLoop
+from ingest.cli import main
 from ingest.jobs import Every, Job, Nightly, Work, shipped_jobs
 from ingest.store.database import Database
 from ingest.store.job_log import job_runs, newest_run, record_fault, record_start, record_success
@@ -315,6 +316,24 @@ def test_tries_are_noted_one_over_the_other(database: Database) -> None:
         assert [(run.took, run.fault) for run in job_runs(connection)] == [(timedelta(), None)]
         record_start(connection, "backup", NOW + SECOND)
         assert [(run.started_at, run.succeeded_at) for run in job_runs(connection)] == [(NOW + SECOND, NOW - SECOND)]
+
+
+def test_how_the_jobs_went_is_told(database: Database, migrated_dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status = ["jobs", "--status", "--dsn", migrated_dsn]
+    assert main(status) == 0
+    assert "no job has run yet" in capsys.readouterr().out
+    with database.transaction() as connection:
+        record_success(connection, job="maintain", started_at=NOW, finished_at=NOW + 1.5 * SECOND)
+        record_start(connection, "alerts", NOW)
+    assert main(status) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "alerts: last done never",
+        "maintain: last done 2026-07-03 18:00:01 UTC, took 1.5 s",
+    ]
+    with database.transaction() as connection:
+        record_fault(connection, job="maintain", started_at=NOW + SECOND, fault="OSError: disk full")
+    assert main(status) == 1
+    assert "; failed at 2026-07-03 18:00:01 UTC: OSError: disk full" in capsys.readouterr().out
 
 
 def test_the_books_are_shown_as_gauges(database: Database) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from ingest import worker_keeper
 from ingest.embedded.server import free_port
 from ingest.small_port import small_port
 from ingest.worker_keeper import WorkerKeeper
+from tests.doubles.programs import ROOT, wait_until
 
 PATIENCE_S = 60.0
 LIVES = "import time, sys; open(sys.argv[1], 'a').write('.'); time.sleep(600)"
@@ -55,21 +58,15 @@ class Kept:
 
     def wait_for_starts(self, count: int) -> None:
         """Wait until it was started so often."""
-        pause = Event()
-        for _ in range(int(PATIENCE_S / 0.02)):
-            if self.marks.exists() and len(self.marks.read_text()) >= count:
-                return
-            pause.wait(0.02)
-        pytest.fail(f"it was not started {count} times")
+        wait_until(lambda: self.marks.exists() and len(self.marks.read_text()) >= count, f"started {count} times")
 
 
 def is_there(pid: int) -> bool:
-    """Say whether a process is there."""
+    """Say whether a process is there, and no zombie that nobody waits for."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
         return False
-    return True
 
 
 def test_a_worker_is_ready_while_it_runs_and_gone_in_the_end(tmp_path: Path) -> None:
@@ -116,6 +113,28 @@ def test_a_worker_that_does_not_end_when_told_is_killed(tmp_path: Path, monkeypa
         pid = kept.keeper.pid
         assert pid is not None
     assert not is_there(pid)
+
+
+KEEPING = """
+    import sys
+    from threading import Event
+    from ingest.worker_keeper import WorkerKeeper
+    keeper = WorkerKeeper("1/1", (), probe="", on_restart=lambda: None)
+    keeper._words = (sys.executable, "-c", *sys.argv[1:])
+    keeper.run(Event())
+"""
+
+
+def test_a_worker_dies_with_the_program_that_was_killed(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    program = "import os, sys, time; open(sys.argv[1], 'w').write(f'{os.getpid()}.'); time.sleep(600)"
+    words = [sys.executable, "-c", textwrap.dedent(KEEPING), program, str(marks)]
+    with subprocess.Popen(words, cwd=ROOT) as parent:
+        wait_until(lambda: marks.exists() and marks.read_text().endswith("."), "the worker started")
+        child = int(marks.read_text().rstrip("."))
+        assert is_there(child)
+        parent.kill()
+    wait_until(lambda: not is_there(child), "the worker gone")
 
 
 def test_a_worker_that_says_it_is_not_ready_is_not(tmp_path: Path) -> None:
