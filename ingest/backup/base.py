@@ -46,6 +46,9 @@ def take_base(
         shelves.held_shelf(shelf),
         logged_backup(database, name, BASE_KIND, str(shelf.resolve()), now),
     ):
+        for left in shelves.unfinished(shelf):
+            if (left / BASE).exists():
+                shelves.remove(left)
         work = shelf / (name + UNFINISHED)
         work.mkdir(mode=0o700)
         watch("copying the cluster", 0, 0)

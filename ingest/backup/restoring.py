@@ -21,7 +21,7 @@ from ingest.store.erasure import erase_again
 from ingest.store.erasure_log import Erasure
 from ingest.store.layout import Storage, arrange
 from ingest.store.migrate import Migration, migrate, migrate_schema, shipped_migrations
-from ingest.store.snapshot import Table, go_on_numbering, list_tables, lock_tables, put_part, require_empty
+from ingest.store.snapshot import Table, go_on_numbering, list_tables, lock_statement, put_part, require_empty
 from metering.envelope import Verifier
 
 Watch = Callable[[str, int, int], None]
@@ -83,7 +83,7 @@ def _schema_of(manifest: Manifest) -> tuple[Migration, ...]:
 
 def _fill(connection: Connection, folder: Path, manifest: Manifest, identity: Identity | None, watch: Watch) -> None:
     tables = list_tables(connection)
-    lock_tables(connection, tables, "SHARE ROW EXCLUSIVE")
+    connection.execute(lock_statement(connection, tables, "SHARE ROW EXCLUSIVE"))
     require_empty(connection, tables)
     known = {table.name: table for table in tables}
     done = 0

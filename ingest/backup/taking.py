@@ -39,7 +39,7 @@ from ingest.store.snapshot import (
     about,
     begin_snapshot,
     list_tables,
-    lock_tables,
+    lock_statement,
     read_part,
     survey,
 )
@@ -97,7 +97,10 @@ def take_backup(
         work = _open_work(shelf, name)
         known = {} if whole else _known_parts(shelf, work, recipient)
         with database.transaction() as connection:
+            lock = lock_statement(connection, list_tables(connection), "ACCESS SHARE")
+        with database.transaction() as connection:
             begin_snapshot(connection)
+            connection.execute(lock)
             writer = _Writer(connection, work, known, recipient, watch)
             manifest = _read_out(connection, writer, name, clock)
         _finish(work, shelf / name, manifest, signer)
@@ -110,7 +113,6 @@ def take_backup(
 def _read_out(connection: Connection, writer: _Writer, name: str, clock: Clock) -> Manifest:
     taken_at, server = clock.now(), about(connection)
     tables = list_tables(connection)
-    lock_tables(connection, tables, "ACCESS SHARE")
     parts = [(table, part) for table in tables for part in writer.survey(table)]
     stored = [writer.store(table, part) for table, part in parts]
     return Manifest(

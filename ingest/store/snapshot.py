@@ -70,9 +70,13 @@ def list_tables(connection: Connection) -> tuple[Table, ...]:
     return tuple(Table(name, tuple(columns), by, span) for name, columns, by, span in rows)
 
 
-def lock_tables(connection: Connection, tables: Iterable[Table], mode: str) -> None:
-    """Keep others from changing the tables (`SHARE ROW EXCLUSIVE`) or their form (`ACCESS SHARE`) until the end."""
-    _execute_given(connection, "lock_tables", names=[table.name for table in tables], mode=mode)
+def lock_statement(connection: Connection, tables: Iterable[Table], mode: str) -> bytes:
+    """Give the statement after which nobody changes the tables (`SHARE ROW EXCLUSIVE`) or their form (`ACCESS SHARE`).
+
+    It lasts until the end of the transaction. Executed right after `begin_snapshot`, it is held before the snapshot is
+    taken, so no month is dropped in between; to ask for it there would take the snapshot first.
+    """
+    return _given(connection, "lock_tables", names=[table.name for table in tables], mode=mode)
 
 
 def about(connection: Connection) -> About:
@@ -151,10 +155,6 @@ def _given(connection: Connection, query: str, **arguments: object) -> bytes:
     row = connection.execute(load_queries("backup")[query], arguments).fetchone()
     assert row is not None
     return str(row[0]).encode()
-
-
-def _execute_given(connection: Connection, query: str, **arguments: object) -> None:
-    connection.execute(_given(connection, query, **arguments))
 
 
 def _require_rows(table: str, part: str, found: int, wanted: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,18 +22,28 @@ from ingest.backup.restoring import Restored, restore
 from ingest.backup.shelf import finished, unfinished
 from ingest.backup.taking import Taken, take_backup
 from ingest.closing import Closing
-from ingest.ports import GatewayEpoch
+from ingest.intake import Intake
+from ingest.ports import Arrival, GatewayEpoch
 from ingest.settlement import Settlement
 from ingest.statement_file import statement_file
 from ingest.store.backup_log import due_requests, newest_backup, open_requests
 from ingest.store.database import Database
+from ingest.store.gateways import add_order, enrol
+from ingest.store.intake_store import PostgresIntakeStore
 from ingest.store.layout import Storage, find_layout, missing_steps
 from ingest.store.migrate import is_migrated, migrate
 from ingest.store.snapshot import RowsThere
 from ingest.store.statements import find_statement, numbers_of_run
 from metering.clock import Clock, ManualClock
+from metering.envelope import seal
 from metering.identity import GatewayId
+from metering.receipt import open_receipt
+from metering.topics import envelope_topic
+from provisioning.enrolment import Claim, Enrolled, open_bundle, open_order, seal_bundle
+from provisioning.keys import FileSigner
+from tests.conftest import build_envelope
 from tests.doubles.closed_park import BOOKED_AT, PARK_ID, PERIOD, copy_of
+from tests.doubles.intake import MemoryConsumer
 from tests.doubles.park_books import CENTRE, read_park
 from tests.doubles.servers import EMPTY, GIVEN_DSN, TABLES, _database
 
@@ -378,6 +389,32 @@ def test_a_backup_that_is_being_taken_is_not_mistaken_for_a_restore(source: str,
                 assert row == (1,)
 
         take(source, tmp_path, watch=look)
+
+
+def test_a_gateway_enrolled_after_the_backup_is_enrolled_again_with_its_own_key(
+    source: str, empty: Database, tmp_path: Path
+) -> None:
+    """The restored centre does not know it. Nothing of it is lost: same key and epoch, a new claim, the same chain."""
+    taken = take(source, tmp_path)
+    signer, gateway = FileSigner.from_seed(b"\x63" * 32), GatewayId("gw-new")
+    put_back(empty, taken.folder)
+    envelope = replace(build_envelope(), gateway=gateway)
+    arrival = Arrival(envelope_topic(gateway), seal(envelope, signer))
+    consumer = MemoryConsumer()
+    intake = Intake(
+        consumer=consumer, store=PostgresIntakeStore(empty), signer=CENTRE, clock=ManualClock(NOW), profiles=()
+    )
+    intake.take([arrival])
+    assert (consumer.published, intake.counters.rejected) == ([], {"gateway-unknown": 1})
+    claim = Claim.of_number(99)
+    order = open_order(site=PARK_ID, gateway=gateway, engineer="f", ordered_at=NOW, expires_at=LATER, claim=claim)
+    octets = seal_bundle(gateway, epoch=1, claim=claim, public_key=signer.public_key, signer=signer)
+    with empty.transaction() as connection:
+        add_order(connection, order)
+        assert isinstance(enrol(connection, open_bundle(octets), NOW), Enrolled)
+    intake.take([arrival])
+    receipt = open_receipt(consumer.published[0][1], CENTRE.verifier())
+    assert (receipt.gateway, receipt.epoch, receipt.contiguous_seq) == (gateway, 1, 1)
 
 
 def test_progress_reaches_the_end(source: str, tmp_path: Path) -> None:
