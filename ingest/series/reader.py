@@ -29,7 +29,7 @@ from ingest.series_words import refusal_words
 from ingest.store.aggregates import shown_at_edges
 from ingest.store.database import Connection
 from ingest.store.series import settled_point, shown_between
-from ingest.store.settled import SettledPoint
+from ingest.store.settled import Settled
 from ingest.store.sites import require_site, site_ids
 from metering.errors import MeteringError
 from metering.identity import NodeId, SiteId
@@ -193,7 +193,7 @@ def _from_settled(asked: _Asked) -> Series:
     return replace(_answer(asked, Source.SETTLED, slots), exceptions=told)
 
 
-def settled_slots(calendar: SiteCalendar, span: Interval, stored: SettledPoint | None) -> Slots:
+def settled_slots(calendar: SiteCalendar, span: Interval, stored: Settled | None) -> Slots:
     """Lay settled days into the slots of a span; what has no settled day, or a day of another length, is UNSETTLED."""
     days = calendar.days(span)
     start = calendar.midnight(days[0])

@@ -7,7 +7,7 @@ over everything, every night.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib import resources
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ingest.metering_points import RegisterPlace
 from ingest.store.database import Connection, Database, Queries
-from ingest.store.layout import Layout, find_layout
+from ingest.store.layout import AGGREGATES, Layout, find_layout
 from ingest.store.series import Standings, place_columns, shown_at
 from metering.identity import MeterId
 
@@ -62,6 +62,13 @@ def shown_at_edges(
     return {
         meter: tuple(_standings(place, pairs) for place, pairs in by_place.items()) for meter, by_place in found.items()
     }, True
+
+
+def fill_new_aggregates(database: Database, done: Collection[str]) -> Iterator[str]:
+    """Fill aggregates if one is among what was `done`: policies look back a part of the way only, and once one has run
+    what is older would seem not to be there."""
+    if any(what.startswith(AGGREGATES) for what in done):
+        yield from refresh_aggregates(database)
 
 
 def refresh_aggregates(database: Database) -> Iterator[str]:

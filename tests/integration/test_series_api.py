@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from device_profiles.catalogue import Catalogue
 from ingest.api import problems
 from ingest.api.series import SeriesRoutes
 from ingest.console.series_page import SeriesPages
+from ingest.series.quality import QUALITIES
+from ingest.series.reader import BY_HOUR_DAYS_MAX, POINTS_MAX, SPAN_DAYS_MAX
 from ingest.settlement import Settlement
 from ingest.store.database import Database
 from metering.identity import MeterId
@@ -164,6 +167,8 @@ def test_the_page_shows_each_grain_in_both_languages_and_every_link_leads_somewh
     assert page.headers["Content-Language"].startswith(lang)
     links = {one.replace("&amp;", "&") for one in re.findall(r'href="(/(?:v1/)?series[^"]*)"', page.text)}
     assert len(links) > 15
+    other = next(one for one in links if f"lang={'en' if lang == 'zh' else 'zh'}" in one)
+    assert {f"per={per}", "from=2026-10-20", "to=2026-11-03"} <= set(other.split("?")[1].split("&"))
     if per == "day":
         for link in links:
             assert berlin.get(link).status_code == 200, link
@@ -210,3 +215,15 @@ def test_a_year_is_answered_whole(database: Database, client: Client) -> None:
     _, *rows = rows_of(client.get("/v1/series.csv", params=asked).text)
     assert len([row for row in rows if row[2]]) == 35_040 - 96
     assert [row[4] for row in rows if not row[2]] == ["96"]
+
+
+def test_every_example_of_the_manual_is_answered(berlin: Client) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "series.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^GET (/\S+)$", manual, re.MULTILINE)
+    assert len(examples) > 6
+    for example in examples:
+        assert berlin.get(example).status_code == 200, example
+    for name in ("slot", "hour", "day", "month", "minmax", "lttb", "settled", "registers", *QUALITIES):
+        assert name in manual
+    for number in (SPAN_DAYS_MAX, BY_HOUR_DAYS_MAX, POINTS_MAX):
+        assert f"{number:,}" in manual

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from device_profiles.catalogue import Catalogue
-from ingest.series.forms import amounts_of
+from ingest.cli import main
+from ingest.console.words import Language
+from ingest.series.forms import amounts_of, to_csv
 from ingest.series.reader import Question, Series, SeriesRefused, Source, read_series
 from ingest.series.sums import Per
 from ingest.store.aggregates import refresh_aggregates
@@ -123,3 +126,17 @@ def test_of_two_sites_one_must_be_named(database: Database) -> None:
     with pytest.raises(SeriesRefused, match="2 sites"):
         ask(database)
     assert ask(database, site=SiteId("park")).site.id == "park"
+
+
+def test_the_command_writes_what_the_service_would(
+    database: Database, migrated_dsn: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    written(database, "Europe/Berlin")
+    out = tmp_path / "days.csv"
+    call = ["series", "main", str(books.FIRST_DAY), str(LAST_DAY), "--dsn", migrated_dsn, "--lang", "en"]
+    assert main([*call, "--per", "day", "--out", str(out)]) == 0
+    assert out.read_bytes() == to_csv(ask(database, per=Per.DAY), Language.EN)
+    assert main(call) == 0
+    assert capfd.readouterr().out.splitlines() == to_csv(ask(database), Language.EN).decode().splitlines()
+    assert main(["series", "nowhere", *call[2:]]) == 1
+    assert "site park has no node nowhere; `metertree site show DIR` prints the tree" in capfd.readouterr().err

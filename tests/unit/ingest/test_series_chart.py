@@ -18,10 +18,11 @@ from ingest.console.words import Language
 from ingest.series.forms import to_csv, to_document, to_table
 from ingest.series.points import Method, Slots, thin
 from ingest.series.quality import QUALITIES
-from ingest.series.reader import Series, Source
+from ingest.series.reader import Series, Source, settled_slots
 from ingest.series.registers import Quantity
 from ingest.series.sums import Per, add_up, bounds
 from ingest.series_words import _WORDS, obis_word, series_words
+from ingest.store.settled import SettledDay
 from metering.identity import NodeId
 from metering.interval import SLOT, Interval
 from metering.obis import ENERGY_IMPORT, Obis
@@ -211,3 +212,15 @@ def test_the_file_for_spreadsheets_says_what_the_table_on_the_page_says(language
 def test_a_choice_of_slots_has_no_total() -> None:
     assert to_document(series_of(date(2026, 7, 1), 31))["total"] is None
     assert to_document(series_of(date(2026, 7, 1), 1, quantity=VOLTS))["total"] is None
+
+
+def test_a_settled_day_of_another_length_than_the_calendar_gives_is_not_taken() -> None:
+    """Such a day was settled by an earlier version of the site, in another zone."""
+    day = date(2026, 10, 25)
+    span = Interval(midnight(ZONE, day), midnight(ZONE, day + timedelta(days=2)))
+    calendar = site_in(ZONE).calendar
+    for length, known in ((96, 0), (100, 100)):
+        stored = SettledDay(NodeId("main"), ENERGY_IMPORT, day, (5,) * length, (0,) * length, ())
+        slots = settled_slots(calendar, span, stored)
+        assert slots.amounts.size == 196
+        assert int(slots.known.sum()) == known
