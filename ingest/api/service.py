@@ -76,8 +76,6 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(Console(parts.database).router())
-    app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
-    app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())

@@ -36,10 +36,14 @@ READS = (
     "/v1/allocation-runs/{}/balance",
     "/v1/statements/{}",
     "/v1/gateways/{}",
+    "/v1/alerts/{}",
+    "/fleet/{}",
+    "/fleet/{}/gaps.csv",
     "/runs/{}",
     "/{}",
     "/static/{}",
 )
+FLEET = ("state", "text", "after", "page", "open", "kind", "scope", "subject")
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +108,7 @@ def test_an_order_with_one_field_spoilt_is_answered_civilly(service: MemoryCentr
 @example("/v1/allocation-runs/{}", "\0")
 @example("/v1/statements/{}", "\0")
 @example("/v1/gateways/{}", "\0")
+@example("/fleet/{}", "\0")
 @example("/runs/{}", "\0")
 def test_any_path_is_answered_civilly(service: MemoryCentre, path: str, text: str) -> None:
     require_civil(service.get(path.format(quote(text, safe=""))))
@@ -111,11 +116,18 @@ def test_any_path_is_answered_civilly(service: MemoryCentre, path: str, text: st
 
 @ALWAYS
 @given(
-    st.sampled_from(["/v1/allocation-runs", "/", "/v1/allocation-runs/x/lines"]),
-    st.dictionaries(st.sampled_from(["site", "period", "limit", "party", "pool", "lang"]), URL_TEXT, max_size=4),
+    st.sampled_from(
+        ["/v1/allocation-runs", "/", "/v1/allocation-runs/x/lines", "/v1/gateways", "/v1/alerts", "/fleet"]
+    ),
+    st.dictionaries(
+        st.sampled_from(["site", "period", "limit", "party", "pool", "lang", *FLEET]), URL_TEXT, max_size=4
+    ),
 )
 @example("/v1/allocation-runs", {"site": "\0"})
 @example("/v1/allocation-runs", {"limit": "0"})
+@example("/v1/alerts", {"subject": "\0"})
+@example("/v1/gateways", {"after": "\0", "limit": "3"})
+@example("/fleet", {"page": "9" * 40, "state": "\0"})
 @example("/v1/allocation-runs", {"limit": "9" * 40})
 def test_any_query_is_answered_civilly(service: MemoryCentre, path: str, query: dict[str, str]) -> None:
     require_civil(service.get(path, params=query))
