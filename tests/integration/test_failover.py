@@ -17,13 +17,13 @@ from metering.clock import SystemClock
 from tests.doubles.chains import Gateway
 from tests.doubles.edge_station import wait_for
 from tests.doubles.replicated import Pair, replicated
-from tests.doubles.sending_gateway import SendingGateway
+from tests.doubles.sending_gateway import WINDOW, SendingGateway
 from tests.doubles.servers import open_folder
 from tests.doubles.store_harness import PostgresHarness, wired
 from tests.integration.test_intake_faults import ROOT
 
 GW = Gateway()
-LENGTH = 300
+LENGTH = 4 * WINDOW
 CLOCK = SystemClock()
 
 

@@ -14,14 +14,14 @@ from ingest.embedded.server import running
 from ingest.store.database import Database
 from metering.clock import SystemClock
 from tests.doubles.chains import Gateway
-from tests.doubles.sending_gateway import SendingGateway
+from tests.doubles.sending_gateway import WINDOW, SendingGateway
 from tests.doubles.servers import open_folder
 from tests.doubles.store_harness import PostgresHarness, wired
 from tests.integration.test_intake_faults import ROOT
 
 CLOCK = SystemClock()
 GATEWAYS = (Gateway("gw-1"), Gateway("gw-2"))
-LENGTH = 60
+LENGTH = 2 * WINDOW
 
 
 @dataclass
@@ -95,7 +95,7 @@ def test_the_same_envelopes_at_both_brokers_at_once_enter_once(database: Databas
         SendingGateway(gateway, port=site.ports[0], password="g") as here,
         SendingGateway(gateway, port=site.ports[1], password="g") as there,
     ):
-        for up_to in range(LENGTH // 6, LENGTH + 1, LENGTH // 6):
+        for up_to in (WINDOW, LENGTH):
             here.send(chain, up_to)
             there.send(chain, up_to)
     check_books(database, {gateway.name: [one.octets for one in chain]})
