@@ -396,7 +396,10 @@ class SettlementLoop:
     def _pass_once(self) -> None:
         try:
             with self._metrics.settlement_seconds.time(), span("settlement.pass"):
-                self._metrics.settled_days.inc(self._settlement.settle_pending())
+                changed = self._settlement.settle_pending()
+            self._metrics.settled_days.inc(changed)
+            if changed:
+                _log.info("settlement.settled days=%s", changed)
         except Exception:  # noqa: BLE001 - see below
             # This thread must outlive every fault: without it the books stand still and nobody notices. What failed
             # stays listed as unsettled, is tried again, and shows in the log and in a metric.

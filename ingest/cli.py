@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from ingest.commands import command_modules
-from ingest.config import SettingInvalid, Settings, add_settings
+from ingest.config import INTAKE_SHARE, SettingInvalid, Settings, add_settings
 from ingest.log_lines import LogFormat, set_up_logging
 from ingest.program_config import LOG_FORMAT
 from metering.errors import DocumentError, MeteringError
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     log_format = LogFormat.TEXT
     try:
         log_format = _log_format(args)
-        set_up_logging(log_format, verbose=args.verbose, program=getattr(args, "command", ""))
+        set_up_logging(log_format, verbose=args.verbose, **_told_on_every_line(args))
         return int(args.run(args))
     except DocumentError as error:
         for fault in error.faults:
@@ -56,6 +56,11 @@ def _log_format(args: argparse.Namespace) -> LogFormat:
         return LogFormat(text)
     except ValueError as error:
         raise SettingInvalid(f"{LOG_FORMAT.flag}: {text!r} is neither text nor json") from error
+
+
+def _told_on_every_line(args: argparse.Namespace) -> dict[str, str]:
+    program = getattr(args, "command", "")
+    return {"program": program, "share": Settings(args).text(INTAKE_SHARE) if program == "intake" else ""}
 
 
 def _complain(log_format: LogFormat, what: str) -> None:

@@ -277,6 +277,9 @@ class Intake:
         total.readings += entered.readings
         total.repeated += entered.repeated
         total.rejected.update(entered.rejected)
+        if entered.rejected:  # a line for a group of up to 256, so that nobody can fill the log
+            told = ",".join(f"{reason}:{count}" for reason, count in sorted(entered.rejected.items()))
+            _log.warning("intake.quarantined messages=%s reasons=%s", entered.rejected.total(), told)
         total.groups += 1
 
     def _clock_in(self, entered: _Entered, received_at: datetime, commit_s: float) -> None:

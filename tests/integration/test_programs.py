@@ -121,6 +121,7 @@ def test_the_service_in_four_programs_takes_settles_answers_and_ends(ground: Gro
         assert program.terminate() == 0, name
         assert [line["program"] for line in program.events() if line["event"] == "program.ending"] == [name]
         assert not [line for line in program.events() if line["level"] == "critical"]
+    assert {line["share"] for line in programs["intake"].events()} == {"1/1"}
     assert settled_again(ground) == before
 
 

@@ -118,7 +118,9 @@ def test_nothing_is_published_or_acknowledged_before_the_commit(store: MemorySto
     assert (consumer.published, consumer.acknowledged, intake.counters.accepted) == ([], [], 0)
 
 
-def test_the_one_envelope_a_store_will_not_take_goes_to_quarantine_alone(store: MemoryStore) -> None:
+def test_the_one_envelope_a_store_will_not_take_goes_to_quarantine_alone(
+    store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
     chain = GW.chain(3)
     refusal = StoreRefused("a text of it cannot be stored")
     # The whole group is refused; then, one by one, only the second.
@@ -131,6 +133,7 @@ def test_the_one_envelope_a_store_will_not_take_goes_to_quarantine_alone(store: 
     assert [one.reason for one, _ in store.books.quarantine.values()] == ["not-storable"]
     assert consumer.acknowledged == chain
     assert intake.counters.rejected == {"not-storable": 1}
+    assert "intake.quarantined messages=1 reasons=not-storable:1" in caplog.text
 
 
 class Passed(Exception):
