@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,13 @@ def test_a_mistake_in_its_form_is_seen() -> None:
 def test_every_image_is_pinned(name: str) -> None:
     image = SERVICES[name]["image"].replace("${METERTREE_VERSION:-", "").replace("}", "")
     assert re.search(r":v?\d+\.\d+\.\d+", image), image
+
+
+def test_the_image_carries_the_version_of_the_project() -> None:
+    version = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert {one["image"] for one in CENTRE.values()} == {f"metertree:${{METERTREE_VERSION:-{version}}}"}
+    for name in ("compose.env", "Dockerfile"):
+        assert re.search(rf"(METERTREE_VERSION=|-t metertree:){re.escape(version)}\b", (DEPLOY / name).read_text())
 
 
 def test_only_the_door_of_gateways_is_open_to_the_world() -> None:

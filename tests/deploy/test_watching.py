@@ -17,7 +17,7 @@ import yaml
 from ingest.config import PORT
 from ingest.program_config import INTAKE_PROBE_PORT, JOBS_PROBE_PORT, SETTLE_PROBE_PORT
 from tests.doubles.deployment import DEPLOY, ROOT, compose, expressions
-from tests.doubles.shown_metrics import shown_metrics
+from tests.doubles.shown_metrics import shown_metrics, shown_text
 
 SHOWN = shown_metrics()
 RULES: dict[str, Any] = yaml.safe_load((DEPLOY / "prometheus/metertree.rules.yml").read_text(encoding="utf-8"))
@@ -160,6 +160,17 @@ def test_prometheus_accepts_its_settings_and_rules(tmp_path: Path) -> None:
     for words in (["check", "config", str(settings)], ["check", "rules", str(rules)]):
         done = subprocess.run([PROMTOOL, *words], capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_promtool
+def test_prometheus_reads_what_a_program_shows() -> None:
+    """Its only remark is that days are no seconds: node days are counted, not measured."""
+    assert PROMTOOL is not None
+    done = subprocess.run(
+        [PROMTOOL, "check", "metrics"], input=shown_text(), capture_output=True, check=False, timeout=60
+    )
+    remarks = done.stderr.decode().splitlines()
+    assert [one for one in remarks if 'use base unit "seconds" instead of "days"' not in one] == []
 
 
 @needs_promtool

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psycopg
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 
 from ingest.api.metrics import Metrics
@@ -27,14 +28,24 @@ class NoQueue:
     waiting = (0, 0)
 
 
-def shown_metrics() -> dict[str, str]:
-    """Kind of each series: counter (to be rated) or gauge, by its name."""
+def registry() -> CollectorRegistry:
+    """What a program that does everything shows."""
     metrics = Metrics()
     metrics.introduce("serve", "1/1")
     metrics.follow(IntakeCounters(), NoQueue())
     metrics.follow_books(NoDatabase())  # type: ignore[arg-type]
+    return metrics.registry
+
+
+def shown_text() -> bytes:
+    """The answer to a scrape."""
+    return generate_latest(registry())
+
+
+def shown_metrics() -> dict[str, str]:
+    """Kind of each series: counter (to be rated) or gauge, by its name."""
     found = dict(PROMETHEUS_OWN)
-    for family in metrics.registry.collect():
+    for family in registry().collect():
         found |= _series_of(family)
     return found
 
