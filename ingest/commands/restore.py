@@ -38,6 +38,7 @@ def register(subparsers: Subparsers) -> None:
         action="store_true",
         help="restore nothing: ask gateways again, where the database was put back by other means",
     )
+    parser.add_argument("--asked", action="store_true", help="list the gateways that have not answered yet")
     add_settings(parser, DSN, CENTRE_KEY, *STORAGE_SETTINGS)
     parser.set_defaults(run=run)
 
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     """Restore, or ask again."""
     from ingest.backup.shelf import BASE
 
+    if args.asked:
+        return _asked(args)
     if args.ask_again:
         return _ask_again(args)
     if args.backup is None:
@@ -63,6 +66,22 @@ def _ask_again(args: argparse.Namespace) -> int:
     with Database(Settings(args).text(DSN), connections=1) as database, database.transaction() as connection:
         chains = ask_all_again(connection, SystemClock().now())
     print(f"{chains} chains will be asked for, from within a minute of intake running")
+    return 0
+
+
+def _asked(args: argparse.Namespace) -> int:
+    from ingest.store.backup_log import open_requests
+    from ingest.store.database import Database
+
+    with Database(Settings(args).text(DSN), connections=1) as database, database.transaction() as connection:
+        waiting = open_requests(connection)
+    for one in waiting:
+        print(
+            f"{one.owner.gateway} epoch {one.owner.epoch}: asked {one.times} times since {one.asked_since.isoformat()} "
+            f"for what follows seq {one.after_seq}; next at {one.ask_at.isoformat()}"
+        )
+    if not waiting:
+        print("nobody is asked: every gateway was heard, or nothing was restored")
     return 0
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -50,6 +53,7 @@ from tests.doubles.servers import EMPTY, GIVEN_DSN, TABLES, _database
 NOW = datetime(2026, 11, 23, 2, tzinfo=UTC)
 KEY = Identity(bytes(range(32)))
 LATER = NOW + timedelta(hours=1)
+ROOT = Path(__file__).parents[2]
 OURS = {"backups", "resend_requests"}
 """Tables that tell of backups; they differ by what they are for."""
 QUARANTINED = """
@@ -262,6 +266,57 @@ def test_a_backup_that_was_broken_off_is_gone_on_with(
     assert unfinished(tmp_path) == ()
     put_back(empty, taken.folder)
     assert contents(dsn_of(empty)) == contents(source)
+
+
+KILLED_AFTER = """
+import os, signal, sys
+from pathlib import Path
+from ingest.backup import restoring, taking
+from ingest.store.database import Database
+from ingest.store.layout import Storage
+from metering.clock import ManualClock
+from tests.integration.test_backup import CENTRE, NOW
+what, dsn, place, left = sys.argv[1], sys.argv[2], Path(sys.argv[3]), [int(sys.argv[4])]
+module, name = (taking, "write_part") if what == "backup" else (restoring, "_put")
+real = getattr(module, name)
+
+def count(*arguments):
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    left[0] -= 1
+    return real(*arguments)
+
+setattr(module, name, count)
+with Database(dsn, connections=1) as database:
+    if what == "backup":
+        taking.take_backup(database, place, clock=ManualClock(NOW), recipient=None, signer=CENTRE)
+    else:
+        restoring.restore(database, place, identity=None, verifier=None, storage=Storage(), now=NOW)
+"""
+
+
+def killed(what: str, dsn: str, place: Path, after: int) -> None:
+    """Run a backup or a restore in a process that is killed when it has come so far."""
+    words = [sys.executable, "-c", KILLED_AFTER, what, dsn, str(place), str(after)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def test_a_killed_backup_is_gone_on_with_and_a_killed_restore_leaves_nothing(
+    source: str, empty: Database, tmp_path: Path
+) -> None:
+    killed("backup", source, tmp_path, 6)
+    assert finished(tmp_path) == ()
+    taken = take(source, tmp_path, clock=ManualClock(LATER))
+    assert len(taken.manifest.parts) - taken.parts_written == 5
+    killed("restore", dsn_of(empty), taken.folder, len(taken.manifest.parts) - 1)
+    assert rows_of(empty) == 0
+    put_back(empty, taken.folder)
+    assert contents(dsn_of(empty)) == contents(source)
+    with empty.transaction() as connection:  # both are known: the one that was broken off, and the one it came from
+        asked = connection.execute("SELECT count(*) FROM backups WHERE finished_at IS NULL").fetchone()
+        assert asked == (2,)
+        assert len(due_requests(connection, LATER, 10)) == 2
 
 
 def test_a_locked_backup_is_restored_with_the_key_and_not_without(source: str, empty: Database, tmp_path: Path) -> None:

@@ -59,6 +59,8 @@ def test_an_operator_takes_checks_keeps_and_restores(
         assert connection.execute("SELECT state FROM allocation_runs").fetchall() == [("computed",)]
     assert main(["restore", "--ask-again", "--dsn", empty_dsn]) == 0
     assert "2 chains will be asked for" in capsys.readouterr().out
+    assert main(["restore", "--asked", "--dsn", empty_dsn]) == 0
+    assert "gw-b epoch 1: asked 0 times since" in capsys.readouterr().out
     assert main(["restore", backup, "--dsn", empty_dsn, *with_key]) == 1
     assert "the database is not empty" in capsys.readouterr().err
 
