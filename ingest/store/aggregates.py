@@ -2,7 +2,8 @@
 
 What is kept ready is joined by TimescaleDB with readings newer than its last refresh. A reading that comes late, below
 that, shows after the next one: its policies look back `late_days`, every quarter of an hour, and `refresh_aggregates`
-over everything, every night.
+over everything, every night. A span of a zone's own days and months that ends at the first instant of one is not worked
+out again for it (TimescaleDB 2.29), so what is not kept ready of these few edges is looked for in the readings.
 """
 
 from __future__ import annotations
@@ -59,9 +60,15 @@ def shown_at_edges(
         if mantissa is not None and at_s in at_edge:
             place = RegisterPlace(bytes(profile_hash), group, position - 1)
             found.setdefault(MeterId(meter), {}).setdefault(place, []).append((at_s, mantissa))
-    return {
+    kept_ready = {
         meter: tuple(_standings(place, pairs) for place, pairs in by_place.items()) for meter, by_place in found.items()
-    }, True
+    }
+    if per == "hour":
+        return kept_ready, True
+    shown_s = {at_s for by_place in found.values() for pairs in by_place.values() for at_s, _ in pairs}
+    marks = [_instant(edge) for edge in edges.tolist() if edge not in shown_s]
+    late = {meter: shown_at(connection, meter, places, marks) for meter in meters} if marks else {}
+    return {meter: (*kept_ready.get(meter, ()), *late.get(meter, ())) for meter in meters}, True
 
 
 def fill_new_aggregates(database: Database, done: Collection[str]) -> Iterator[str]:

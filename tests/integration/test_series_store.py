@@ -85,6 +85,7 @@ def test_slots_of_registers_are_those_of_settlement_where_both_are_measured(data
     assert all(one == other for one, other in both)
     assert shown.tally["missing"] == sum(2 if one + 1 not in books.SILENT else 1 for one in books.SILENT)
     assert shown.tally["rollover"] == 1
+    assert "held" not in shown.tally  # what was read by chance, or too late, is not taken
 
 
 def test_what_is_not_there_is_refused_with_what_is(database: Database) -> None:

@@ -78,18 +78,23 @@ def test_settled_sums_are_the_same_numbers_as_on_plain_postgresql(laid_out: tupl
         assert sum(one for one in shown if one is not None) == total
 
 
-def test_late_readings_show_after_the_refresh_of_the_night_and_not_before(laid_out: tuple[Any, str]) -> None:
+def test_late_readings_show_in_days_at_once_and_in_hours_after_the_refresh_of_the_night(
+    laid_out: tuple[Any, str],
+) -> None:
     database, zone = laid_out
     list(refresh_aggregates(database))
+    before = amounts_of(ask(database, Per.DAY))
+    assert before == list(books.advances_of(zone, Per.DAY))
+    assert None in before
     site = books.site_in(zone)
     complete, known = books.shown_in(zone, all_marks=True), {one.at for one in books.shown_in(zone)}
     late = [one for one in complete if one.at not in known]
     books.write(database, site, [*late, *complete[:3]], first_seq=5000)
-    before = amounts_of(ask(database, Per.DAY))
-    assert before == list(books.advances_of(zone, Per.DAY))
+    complete_days = list(books.advances_of(zone, Per.DAY, all_marks=True))
+    assert amounts_of(ask(database, Per.DAY)) == complete_days
     list(refresh_aggregates(database))
-    assert amounts_of(ask(database, Per.DAY)) == list(books.advances_of(zone, Per.DAY, all_marks=True))
-    assert None in before
+    assert amounts_of(ask(database, Per.DAY)) == complete_days
+    assert amounts_of(ask(database, Per.HOUR)) == list(books.advances_of(zone, Per.HOUR, all_marks=True))
 
 
 def test_what_is_kept_of_readings_that_are_dropped_stays(laid_out: tuple[Any, str]) -> None:
