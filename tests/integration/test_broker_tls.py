@@ -25,11 +25,12 @@ from ingest.commands import doctor
 from ingest.config import Settings
 from ingest.embedded.server import running
 from metering.clock import SystemClock
+from metering.envelope import open_sealed
 from metering.identity import GatewayId
 from metering.topics import envelope_topic, receipt_topic
 from provisioning.broker_tls import BrokerTls
 from provisioning.gateway_config import BrokerConfig
-from tests.doubles.edge_station import wait_for
+from tests.doubles.edge_station import Station, wait_for
 from tests.doubles.mosquitto import find_mosquitto
 from tests.doubles.servers import open_folder
 from tests.doubles.tls_broker import HAS_OPENSSL, TlsMosquitto, certificates, make_certificates
@@ -352,3 +353,24 @@ def test_the_doctor_tells_what_the_broker_dropped_in_silence(made: Path) -> None
         told = examined(broker)
     assert "! it has dropped 3 messages" in told
     assert "raise max_queued_messages" in told
+
+
+def test_a_gateway_process_goes_through_its_door(broker: TlsMosquitto, tmp_path: Path) -> None:
+    """From the configuration's file to the centre: meters are read, envelopes sealed, the certificate shown."""
+    station = Station(tmp_path, broker, marks=2)  # type: ignore[arg-type]
+    config = station.gateway_config(broker=BrokerConfig(broker.host, broker.port, None, None, broker.tls(A)))
+    station.config.write_text(config.to_toml())
+    try:
+        with centre_of(broker, "of-a-process") as centre:
+            station.start()
+            seen: set[int] = set()
+            while seen < {1, 2, 3, 4}:
+                arrivals = centre.receive(10, WAIT_S)
+                assert arrivals
+                seen |= {open_sealed(one.octets, station.signer.verifier()).envelope.seq for one in arrivals}
+                centre.acknowledge(arrivals)
+            assert station.terminate() == 0
+    finally:
+        if station.process is not None:
+            station.kill()
+        station.world.stop()
