@@ -10,7 +10,7 @@ DEMO_ARGS ?=
 LONG_ARGS ?=
 TRUST_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-series bench-footprint scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -102,6 +102,11 @@ scale: $(READY)
 # A year of one metering point, over HTTP: by points, sums, page and CSV. Takes two minutes; writes docs/performance-series.md.
 bench-series: $(READY)
 	$(BIN)/python -m tests.bench.series_speed
+
+# 100,000 meter-days from stored readings to settled days, and a month of 10,000 meters as a matrix: five minutes and 6 GiB
+# of disk. Writes docs/performance-settlement.md; SCALE=0.1 tries it and writes nothing.
+bench-settle: $(READY)
+	$(BIN)/python -m tests.bench.settle.run
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)

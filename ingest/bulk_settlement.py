@@ -372,7 +372,7 @@ def _settle_point(registers: Registers, grid: _Grid, number: int, known: KnownHa
             running.update(_day_octets(days.spans[place]))
             if to_column >= from_column:
                 meter = registers.homes[number].meters[homes[place] - first]
-                running.update(meter_octets(meter, to_column - from_column + 1))
+                running.update(_meter_octets(meter, to_column - from_column + 1))
                 running.update(marks_s[from_column : to_column + 1])
                 running.update(registers.shown[homes[place], from_column : to_column + 1].data)
             digest = running.digest()
@@ -400,6 +400,7 @@ def _settle_point(registers: Registers, grid: _Grid, number: int, known: KnownHa
 
 
 _day_octets = lru_cache(maxsize=4096)(day_octets)
+_meter_octets = lru_cache(maxsize=65_536)(meter_octets)
 
 
 def _told(exceptions: Iterable[SlotException]) -> bytes:

@@ -34,6 +34,7 @@ from ingest.store.settled import (
     settled_hashes_of,
     unsettled_days,
     waiting_meters,
+    waiting_spans,
 )
 from ingest.store.sites import lock_site, newest_numbers, newest_version
 from metering.identity import MeterId, NodeId, SiteId
@@ -112,9 +113,9 @@ class Settlement:
             wiring = self._newest(connection, site) if anything_waits(connection) else None
             if wiring is None:
                 return 0
-            waiting = unsettled_days(connection, [meter.id for meter in wiring.site.meters])
+            waiting = waiting_spans(connection)
         changed = 0
-        for nodes in _batches(wiring.by_node(waiting)):
+        for nodes in _batches(wiring.site, {meter: days for meter, days, _, _ in waiting}):
             if stop():
                 break
             changed += self._settle_nodes(site, nodes)
@@ -227,13 +228,17 @@ def _read(connection: Connection, part: Part) -> tuple[ShownSweep, ...]:
     return registers_between(connection, part.meters, whole.start, whole.end)
 
 
-def _batches(waiting: Mapping[NodeId, Sequence[UnsettledDay]]) -> Iterator[list[NodeId]]:
-    """Deal nodes into transactions."""
+def _batches(site: Site, waiting: Mapping[MeterId, int]) -> Iterator[list[NodeId]]:
+    """Deal the nodes of meters that wait, each so many days, into transactions."""
+    of_node: dict[NodeId, int] = {}
+    for meter in site.meters:
+        if meter.id in waiting:
+            of_node[meter.node] = of_node.get(meter.node, 0) + waiting[meter.id]
     batch: list[NodeId] = []
     days = 0
-    for node, unsettled in waiting.items():
+    for node, unsettled in sorted(of_node.items()):
         batch.append(node)
-        days += len(unsettled)
+        days += unsettled
         if days >= BATCH_DAYS:
             yield batch
             batch, days = [], 0

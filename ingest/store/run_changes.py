@@ -108,7 +108,8 @@ def open_runs(connection: Connection, site: SiteId, calendar: SiteCalendar) -> O
 @contextmanager
 def noted(connection: Connection, site: SiteId, runs: OpenRuns, keys: Sequence[DayKey]) -> Iterator[None]:
     """Settle these days anew inside the block; what that changes for a run is noted, in the same transaction."""
-    of_runs = [key for key in keys if runs.cover(key.day)]
+    days = {day for day in {key.day for key in keys} if runs.cover(day)}
+    of_runs = [key for key in keys if key.day in days]
     if not of_runs:
         yield
         return

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -66,16 +68,15 @@ class DayRows:
         def number(text: bytes) -> int:
             return texts.setdefault(text, len(texts))
 
-        told = {row: number(JSONB_FORM + text) for row, text in self.exceptions.items()}
-        nodes = {node: number(node.encode()) for node in {key.node for key in self.keys}}
-        quantities = {obis: number(str(obis).encode()) for obis in {key.obis for key in self.keys}}
-        places = np.array(
-            [
-                (nodes[key.node], quantities[key.obis], told.get(row, 1), slots, key.day.toordinal() - _EPOCH_ORDINAL)
-                for row, (key, slots) in enumerate(zip(self.keys, self.slots.tolist(), strict=True))
-            ],
-            _PLACE,
-        )
+        places = np.empty(len(self.keys), _PLACE)
+        places["slots"], places["told"] = self.slots, 1
+        places["day"] = [key.day.toordinal() - _EPOCH_ORDINAL for key in self.keys]
+        row = 0
+        for (node, obis), of_point in groupby(self.keys, key=itemgetter(0, 1)):
+            first, row = row, row + sum(1 for _ in of_point)
+            places["node"][first:row], places["obis"][first:row] = number(node.encode()), number(str(obis).encode())
+        for row, text in self.exceptions.items():
+            places["told"][row] = number(JSONB_FORM + text)
         ends = np.cumsum([len(text) for text in texts], dtype=np.int64)
         pool = np.frombuffer(b"".join(texts), np.uint8)
         rows = np.empty(_measure(places, ends), np.uint8)
