@@ -113,6 +113,10 @@ def test_every_program_of_compose_is_asked_at_its_port() -> None:
     expected |= {name: first + number for number, name in enumerate(workers)}
     assert asked == expected
     assert asked.keys() == programs
+    for name, port in asked.items():
+        (call,) = (word for word in compose()["services"][name]["healthcheck"]["test"] if "urlopen" in word)
+        assert f":{port}/readyz" in call
+        compile(call, name, "eval")
     assert job["job_name"] == "metertree"
 
 
