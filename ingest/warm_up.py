@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 
 import numpy as np
 
+from ingest.series.points import Method, Slots, thin
 from ingest.settlement_kernels import UNKNOWN, grade_days, lay_mark, reach_all
 from ingest.store.reading_rows import reading_rows
 from ingest.store.settled_rows import DayKey, DayRows
@@ -30,6 +31,7 @@ def warm_up() -> None:
         head = read_head(parse_sign1(frame.sealed_head).payload)
         reading_rows([sweep for sweep in open_sweeps([(octets, frame, head)]) if sweep is not None])
     _settle()
+    _thin()
     numbers = [1, 0, 20, 1, 1, 8, 0, 7]
     day = WiredDays(ENERGY_FORM, (date(2026, 1, 1),), np.array(numbers, ">u4").tobytes())
     for into in (np.zeros(1, np.int32), np.zeros(1, np.int64)):
@@ -49,6 +51,13 @@ def _settle() -> None:
     grade_days(registers, zero, one, *given, energy, quality, grades, windows)
     key = DayKey(NodeId("n"), ENERGY_IMPORT, date(2026, 1, 1))
     DayRows(SiteId("s"), [key], energy[0], quality[0], one, {}, bytes(32)).to_copy()
+
+
+def _thin() -> None:
+    """Choose points of a series both ways."""
+    slots = Slots(0, np.zeros(5, np.int64), np.zeros(5, np.uint8))
+    for method in (Method.EXTREMES, Method.TRIANGLES):
+        thin(slots, 3, method)
 
 
 def _envelope() -> Envelope:

@@ -11,9 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 COUNT = """
 from ingest import sweep_kernels, tree_kernels
+from ingest.series import kernels as series_kernels
 from ingest.store import reading_rows, wire_kernels
 {work}
-modules = sweep_kernels, tree_kernels, reading_rows, wire_kernels
+modules = sweep_kernels, tree_kernels, reading_rows, wire_kernels, series_kernels
 kernels = {{name: one for module in modules for name, one in vars(module).items() if hasattr(one, "stats")}}
 print({{name: sum(one.stats.cache_misses.values()) for name, one in kernels.items()}})
 """
