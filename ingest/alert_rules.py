@@ -5,8 +5,8 @@ the threshold and the lower one at which it is well again) keeps it open and ope
 its threshold opens one alert. A cause has one open alert, however often it is found. An alert closes when its cause was
 not found for a while; if it comes back within the hour the same alert opens again and closes twice as slowly, so that
 what flaps all day is told a handful of times. Where many gateways fall silent together, the cause is not in them: they
-are folded into one alert of their site, or of the fleet; so are many at once, whatever part of it they are. What is
-told already stays told one by one.
+are folded into one alert of their site, or of the fleet; so are many within the hour, whatever part of it they are.
+What is told already stays told one by one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLD_MIN = 3
 FOLD_SHARE = 2
 """One in so many of them: half. Told as one, it stays so down to half of that."""
 FOLD_MANY = 20
-"""So many new alerts of a kind at one look are told as one, whatever part of the gateways they are."""
+"""So many new alerts of a kind within the hour are told as one, whatever part of the gateways they are."""
 NAMED_MAX = 20
 """Gateways named in an alert that stands for many."""
 REOPENS_WITHIN = timedelta(hours=1)
@@ -177,61 +177,84 @@ def quiet_needed(times: int, clear_min: int) -> timedelta:
     return min(timedelta(minutes=clear_min * (1 << min(times - 1, 20))), QUIET_MAX)
 
 
-def fold(findings: Iterable[Finding], sites: Mapping[str, str], is_open: Collection[Cause]) -> Iterator[Finding]:
-    """Tell as one what many gateways share. `sites`: the site of every gateway that could have the faults."""
+def fold(
+    findings: Iterable[Finding],
+    sites: Mapping[str, str],
+    is_open: Collection[Cause],
+    fresh: Collection[Cause] = (),
+) -> Iterator[Finding]:
+    """Tell as one what many gateways share.
+
+    sites   the site of every gateway that could have the faults
+    fresh   causes whose alerts opened within REOPENS_WITHIN: they count, so what falls one after the other folds too
+    """
     given = tuple(findings)
     for kind in sorted({one.cause.kind for one in given}):
-        yield from _fold_kind([one for one in given if one.cause.kind is kind], sites, is_open)
+        of_kind = [one for one in given if one.cause.kind is kind]
+        lately = frozenset(one for one in fresh if one.kind is kind and one.scope is not Scope.FLEET)
+        yield from (one for one in of_kind if one.cause in is_open)
+        yield from _Folding(of_kind, sites, is_open, lately).tell()
 
 
-def _fold_kind(findings: Sequence[Finding], sites: Mapping[str, str], is_open: Collection[Cause]) -> Iterator[Finding]:
-    """Fold the findings of one kind: over the fleet if most sites have them, else over each site."""
-    yield from (one for one in findings if one.cause in is_open)
-    loose = {one.cause.subject: one for one in findings if one.cause not in is_open}
-    told = {one.cause.subject for one in findings if one.cause in is_open}
-    by_site: dict[str, list[str]] = {}
-    for gateway, site in sites.items():
-        if gateway not in told:
-            by_site.setdefault(site, []).append(gateway)
-    parts = [part for site, gateways in sorted(by_site.items()) for part in _fold_site(loose, site, gateways, is_open)]
-    whole = _together(loose, [gateway for each in by_site.values() for gateway in each], Scope.FLEET, "", is_open)
-    hit = sum(1 for gateways in by_site.values() if any(gateway in loose for gateway in gateways))
-    is_most = hit > 1 and 2 * hit > len(by_site)
-    if whole is not None and (is_most or _is_flood(parts, whole.cause in is_open)):
-        yield whole
-    else:
-        yield from parts
+class _Folding:
+    """The findings of one kind that are not told one by one already."""
 
+    def __init__(
+        self,
+        findings: Sequence[Finding],
+        sites: Mapping[str, str],
+        is_open: Collection[Cause],
+        lately: frozenset[Cause],
+    ) -> None:
+        told = {one.cause.subject for one in findings if one.cause in is_open}
+        self._is_open = is_open
+        self._lately = lately
+        self._loose = {one.cause.subject: one for one in findings if one.cause not in is_open}
+        self._fresh = told & {one.subject for one in lately if one.scope is Scope.GATEWAY}
+        self._sites: dict[str, list[str]] = {}
+        for gateway, site in sites.items():
+            # What was told long ago is known: it makes no site look worse than it is.
+            if gateway not in told or gateway in self._fresh:
+                self._sites.setdefault(site, []).append(gateway)
 
-def _fold_site(
-    loose: Mapping[str, Finding], site: str, gateways: Sequence[str], is_open: Collection[Cause]
-) -> Iterator[Finding]:
-    together = _together(loose, gateways, Scope.SITE, site, is_open)
-    if together is not None:
-        yield together
-    else:
-        yield from (loose[one] for one in gateways if one in loose)
+    def tell(self) -> Iterator[Finding]:
+        """Tell them as the fleet if most sites have them or too much would be told, else by site, else one by one."""
+        parts = [part for site, gateways in sorted(self._sites.items()) for part in self._of_site(site, gateways)]
+        whole = self._together([gateway for each in self._sites.values() for gateway in each], Scope.FLEET, "")
+        hit = sum(1 for each in self._sites.values() if any(one in self._loose or one in self._fresh for one in each))
+        if whole is not None and hit > 1 and (2 * hit > len(self._sites) or self._is_flood(parts, whole.cause)):
+            yield whole
+        else:
+            yield from parts
 
+    def _is_flood(self, parts: Sequence[Finding], whole: Cause) -> bool:
+        """Say whether so much is told that it is told as one; told so already, it is down to half of it."""
+        told = self._lately | {one.cause for one in parts if one.firm}
+        return len(told) >= FOLD_MANY or (whole in self._is_open and FOLD_SHARE * len(parts) >= FOLD_MANY)
 
-def _is_flood(parts: Sequence[Finding], is_told: bool) -> bool:
-    """Say whether so much is to be told at once that it is told as one; told so already, it is down to half of it."""
-    return sum(1 for one in parts if one.firm) >= FOLD_MANY or (is_told and FOLD_SHARE * len(parts) >= FOLD_MANY)
+    def _of_site(self, site: str, gateways: Sequence[str]) -> Iterator[Finding]:
+        together = self._together(gateways, Scope.SITE, site)
+        if together is not None:
+            yield together
+        else:
+            yield from (self._loose[one] for one in gateways if one in self._loose)
 
+    def _together(self, gateways: Sequence[str], scope: Scope, subject: str) -> Finding | None:
+        """Tell the findings of `gateways` as one, if they are enough for it."""
+        loose = [one for one in gateways if one in self._loose]
+        if not loose:
+            return None
+        cause = Cause(self._loose[loose[0]].cause.kind, scope, subject)
+        fresh = [one for one in gateways if one in self._fresh]
+        firm = [one for one in loose if self._loose[one].firm]
+        is_firm = bool(firm) and len(firm) + len(fresh) >= FOLD_MIN and self._is_much(firm + fresh, gateways, 1)
+        if not is_firm and not (cause in self._is_open and self._is_much(loose + fresh, gateways, 2)):
+            return None
+        shared = sorted(loose + fresh)
+        named = {"count": len(shared), "of": len(gateways), "gateways": shared[:NAMED_MAX]}
+        return Finding(cause, Severity.CRITICAL, is_firm, named)
 
-def _together(
-    loose: Mapping[str, Finding], gateways: Sequence[str], scope: Scope, subject: str, is_open: Collection[Cause]
-) -> Finding | None:
-    """Tell the findings of `gateways` as one, if they are enough for it."""
-    shared = sorted(one for one in gateways if one in loose)
-    firm = [one for one in shared if loose[one].firm]
-    if not shared:
-        return None
-    cause = Cause(loose[shared[0]].cause.kind, scope, subject)
-    is_firm = len(firm) >= FOLD_MIN and (FOLD_SHARE * len(firm) >= len(gateways) or len(firm) >= FOLD_MANY)
-    is_told = cause in is_open and (
-        2 * FOLD_SHARE * len(shared) >= len(gateways) or FOLD_SHARE * len(shared) >= FOLD_MANY
-    )
-    if not is_firm and not is_told:
-        return None
-    named = {"count": len(shared), "of": len(gateways), "gateways": shared[:NAMED_MAX]}
-    return Finding(cause, Severity.CRITICAL, is_firm, named)
+    @staticmethod
+    def _is_much(hit: Sequence[str], gateways: Sequence[str], eased: int) -> bool:
+        """Say whether those hit are half of the gateways or many; `eased` 2: half as much of either."""
+        return eased * FOLD_SHARE * len(hit) >= len(gateways) or eased * len(hit) >= FOLD_MANY

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ingest import alert_findings as rules
-from ingest.alert_rules import Alert, Finding, Thresholds, decide, fold
+from ingest.alert_rules import REOPENS_WITHIN, Alert, Finding, Thresholds, decide, fold
 from ingest.alert_watch import look_at_certificates, look_at_disks
 from ingest.fleet import standings
 from ingest.store import alerts as store
@@ -78,7 +78,8 @@ def _of_gateways(
         *rules.open_gaps(fleet, thresholds, now),
         *rules.clocks_off(fleet, thresholds),
     ]
-    yield from fold(found, {one.gateway: one.site for one in fleet}, {one.cause for one in known})
+    fresh = {one.cause for one in known if now - one.opened_at <= REOPENS_WITHIN}
+    yield from fold(found, {one.gateway: one.site for one in fleet}, {one.cause for one in known}, fresh)
     yield from rules.equivocations(store.clones(connection))
 
 

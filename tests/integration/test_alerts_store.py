@@ -221,6 +221,20 @@ def test_half_a_site_that_falls_silent_together_is_one_alert(room: Room) -> None
         assert count_open(connection) == {(Severity.CRITICAL, False): 1}
 
 
+def test_a_site_that_falls_silent_gateway_by_gateway_is_one_alert_in_the_end(room: Room) -> None:
+    others = [Gateway(f"gw-{letter}") for letter in "bcdefgh"]
+    room.harness.enrol(*others)
+    for gateway in (GW, *others):
+        room.intake.take(gateway.chain(1))
+        room.later(1)
+    room.later(37)
+    for _ in range(8):
+        room.later(1).look()
+    scopes = [str(one.cause.scope) for one in room.all()]
+    assert scopes == ["gateway", "gateway", "gateway", "site"]
+    assert (room.all()[3].detail["count"], room.all()[3].detail["of"]) == (8, 8)
+
+
 def test_two_that_look_at_once_tell_nothing_twice(room: Room) -> None:
     room.later(60)
     ready = threading.Barrier(2)

@@ -46,6 +46,10 @@ def a_flood_is_told_one_by_one(patch: Patch) -> None:
     patch.setattr(alert_rules, "FOLD_MANY", 10**9)
 
 
+def what_was_told_lately_is_forgotten(patch: Patch) -> None:
+    patch.setattr(alerts, "REOPENS_WITHIN", -timedelta(days=1))
+
+
 def a_clone_closes_when_it_is_quiet(patch: Patch) -> None:
     patch.setattr(alert_rules, "HELD", frozenset())
 
@@ -119,6 +123,12 @@ IN_ALERTS = (
         "a flood is told one by one",
         a_flood_is_told_one_by_one,
         f"{RULES}test_many_at_once_are_told_as_one_however_large_the_site",
+    ),
+    Planted(
+        "folding",
+        "what was told lately is forgotten",
+        what_was_told_lately_is_forgotten,
+        f"{STORE}test_a_site_that_falls_silent_gateway_by_gateway_is_one_alert_in_the_end",
     ),
     Planted(
         "clones",

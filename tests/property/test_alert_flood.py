@@ -110,6 +110,22 @@ def test_quiet_never_shrinks_and_ends_at_a_day(times: int) -> None:
     assert quiet_needed(times, CLEAR_MIN) <= quiet_needed(times + 1, CLEAR_MIN) <= timedelta(days=1)
 
 
+@settings(max_examples=60)
+@given(st.lists(st.integers(0, 59), min_size=120, max_size=120), st.integers(1, 60))
+def test_a_fleet_that_falls_silent_bit_by_bit_is_no_flood(minutes: list[int], count: int) -> None:
+    """Each gateway at another minute of an hour, in few sites or in many; none comes back."""
+    sites = {f"g-{number}": f"s-{number % count}" for number in range(len(minutes))}
+    board = Board()
+    for minute in range(75):
+        now = NOW + minute * MINUTE
+        found = [finding(gateway) for gateway, begins in zip(sites, minutes, strict=True) if begins <= minute]
+        fresh = {one.cause for one in board.is_open if now - one.opened_at <= timedelta(hours=1)}
+        board.look(list(fold(found, sites, {one.cause for one in board.is_open}, fresh)), now)
+    assert board.openings <= 2 * FOLD_MANY
+    covered = {one.cause.subject for one in board.is_open}
+    assert all({gateway, site, ""} & covered for gateway, site in sites.items())
+
+
 @given(st.dictionaries(st.integers(0, 300), st.booleans(), max_size=300), st.integers(1, 60))
 def test_one_look_never_opens_a_flood(hit: dict[int, bool], count: int) -> None:
     sites = {f"g-{number}": f"s-{number % count}" for number in range(301)}

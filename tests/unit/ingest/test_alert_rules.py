@@ -165,6 +165,36 @@ def test_what_is_told_one_by_one_stays_so_when_the_rest_follows() -> None:
     assert folded(fleet(park=5), *fleet(park=5), is_open=told) == [("gateway", "park-0", True), ("site", "park", True)]
 
 
+def test_what_falls_one_after_the_other_folds_too() -> None:
+    sites = fleet(park=6)
+    told = tuple(alert(cause=cause(f"park-{n}")) for n in range(2))
+    fresh = {one.cause for one in told}
+    found = [finding(f"park-{n}") for n in range(3)]
+    *one_by_one, site = fold(found, sites, fresh, fresh)
+    assert [one.cause.subject for one in one_by_one] == ["park-0", "park-1"]
+    assert (site.cause.scope, site.detail["count"], site.detail["of"]) == (Scope.SITE, 3, 6)
+    assert [one.cause.scope for one in fold(found, sites, fresh, ())] == [Scope.GATEWAY] * 3, "told long ago: known"
+
+
+def test_many_within_the_hour_are_told_as_one() -> None:
+    sites = fleet(park=1000)
+    fresh = {cause(f"park-{n}") for n in range(FOLD_MANY - 1)}
+    found = [finding(one.subject) for one in sorted(fresh)]
+    *_, last = fold([*found, finding("park-999")], sites, fresh, fresh)
+    assert (last.cause.scope, last.detail["count"]) == (Scope.SITE, FOLD_MANY)
+    assert {one.cause.scope for one in fold(found, sites, fresh, fresh)} == {Scope.GATEWAY}, (
+        "nothing new is nothing new"
+    )
+
+
+def test_one_site_after_the_other_becomes_the_fleet() -> None:
+    sites = fleet(**{f"s{number}": 3 for number in range(100)})
+    told = {cause(f"s{number}", scope=Scope.SITE) for number in range(FOLD_MANY - 1)}
+    found = [finding(f"s{number}-{one}") for number in range(FOLD_MANY) for one in range(3)]
+    assert [one.cause.scope for one in fold(found, sites, told, told)] == [Scope.FLEET]
+    assert {one.cause.scope for one in fold(found[:-3], sites, told, told)} == {Scope.SITE}
+
+
 def test_a_fold_is_critical_and_names_no_more_than_a_reader_takes() -> None:
     sites = fleet(park=200)
     (one,) = fold((finding(gateway) for gateway in sites), sites, ())
