@@ -134,7 +134,7 @@ STUBBORN = """
     app.FORCE_S = float(sys.argv[1])
     program = app.Program("settle", stop_s=0.2)
     with program:
-        program.start("stubborn", lambda _: Event().wait())
+        program.start("stubborn", lambda stop: (stop.wait(), print("ending", flush=True), Event().wait()))
         print("up", flush=True)
         program.run()
     Event().wait()
@@ -157,11 +157,10 @@ def test_a_program_that_hangs_is_gone_in_the_end() -> None:
 
 def test_a_second_signal_ends_at_once() -> None:
     def tell_twice(child: subprocess.Popen[str]) -> None:
-        while child.poll() is None:
-            child.terminate()
-            child_ended.wait(0.1)
-
-    child_ended = Event()
+        child.terminate()
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ending\n"
+        child.terminate()
 
     assert run_stubborn(600, tell_twice) == -signal.SIGTERM
 
