@@ -41,7 +41,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "clock-unknown": ("未对时", "unknown"),
     "clock-estimated": ("估计", "estimated"),
     "clock-synchronised": ("已同步", "synchronised"),
-    "clock-ahead": ("快 {ms} ms", "{ms} ms ahead"),
+    "clock-ahead": ("快 {ahead}", "{ahead} ahead"),
     "quarantine": ("隔离", "Quarantine"),
     "epoch": ("纪元", "Epoch"),
     "key": ("密钥", "Key"),

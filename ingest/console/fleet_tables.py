@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
 
 from ingest.alert_rules import Alert, Scope, Severity
 from ingest.alert_words import (
@@ -26,6 +27,7 @@ from metering.interval import SiteCalendar
 from provisioning.site import Names
 
 BAD = frozenset({Condition.CLONED, Condition.SILENT})
+MINUTE_MS = 60_000
 WIDE = frozenset({1, 4, 5, 6, 7, 9, 10})
 
 
@@ -70,8 +72,11 @@ def clock_words(one: GatewayStanding, language: Language) -> str:
     told = word[f"clock-{clock.quality.name.lower()}"]
     if clock.error_ms is not None:
         told += f" ±{clock.error_ms} ms"
-    ahead = int(one.clock_ahead.total_seconds() * 1000)
-    return told + (", " + word["clock-ahead"].format(ms=ahead) if ahead else "")
+    ahead_ms = one.clock_ahead // timedelta(milliseconds=1)
+    if not ahead_ms:
+        return told
+    ahead = f"{ahead_ms} ms" if ahead_ms < MINUTE_MS else span_words(one.clock_ahead, language)
+    return f"{told}, {word['clock-ahead'].format(ahead=ahead)}"
 
 
 def gateway_tables(file: GatewayFile, fleet: Fleet, language: Language) -> tuple[Table, ...]:

@@ -131,7 +131,9 @@ def test_tones_follow_severity() -> None:
 
 def test_a_clock_is_described_with_its_bound_and_how_far_it_is_ahead() -> None:
     ahead = chain(clock=ClockState(ClockQuality.ESTIMATED, None), sealed_at=NOW)
-    assert clock_words(standing(ahead), Language.EN) == "estimated, 60000 ms ahead"
+    assert clock_words(standing(ahead), Language.EN) == "estimated, 1 min ahead"
+    nearly = chain(sealed_at=NOW - timedelta(seconds=59))
+    assert clock_words(standing(nearly), Language.ZH) == "已同步 ±5 ms, 快 1000 ms"
     assert clock_words(standing(chain()), Language.ZH) == "已同步 ±5 ms"
     assert clock_words(standing(chain(clock=None)), Language.EN) == "–"
 
