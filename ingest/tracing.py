@@ -1,6 +1,6 @@
 """Traces by OpenTelemetry, where the extra `otel` is installed and an endpoint is named; otherwise nothing at all.
 
-Off, a span costs a quarter of a microsecond and no library is imported. On, spans are gathered in memory, bounded, and
+Off, a span costs less than a microsecond and no library is imported. On, spans are gathered in memory, bounded, and
 sent over OTLP/HTTP by a thread of the library: a collector that is away costs spans, never readings.
 """
 

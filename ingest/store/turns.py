@@ -36,6 +36,7 @@ class Leadership:
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._connection: Connection | None = None
+        self._leads = False
         self._lock = Lock()
 
     def is_ours(self) -> bool:
@@ -44,7 +45,7 @@ class Leadership:
             try:
                 return self._still_ours() or self._take()
             except psycopg.Error as error:
-                _log.warning("jobs.lead_lost: %s", error)
+                _log.warning("jobs.no_lead: %s", error)
                 self._let_go()
                 return False
 
@@ -54,22 +55,21 @@ class Leadership:
             self._let_go()
 
     def _still_ours(self) -> bool:
-        if self._connection is None:
+        if self._connection is None or not self._leads:
             return False
         self._connection.execute(load_queries("database")["ping"])
         return True
 
     def _take(self) -> bool:
-        connection = connect_alone(self._dsn)
-        row = connection.execute(load_queries("turns")["take_jobs"]).fetchone()
-        if row is None or not row[0]:
-            connection.close()
-            return False
-        self._connection = connection
-        _log.info("jobs.leading")
-        return True
+        if self._connection is None:
+            self._connection = connect_alone(self._dsn)
+        row = self._connection.execute(load_queries("turns")["take_jobs"]).fetchone()
+        self._leads = row is not None and bool(row[0])
+        if self._leads:
+            _log.info("jobs.leading")
+        return self._leads
 
     def _let_go(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+        self._connection, self._leads = None, False
