@@ -179,6 +179,7 @@ def test_nothing_is_lost_when_the_database_is(
     assert isinstance(name, str)
     plant.lose_broker()
     execute_alone(postgres_dsn, "DROP DATABASE {} WITH (FORCE)", name)
+    execute_alone(postgres_dsn, "CREATE DATABASE {}", name)  # for whoever clears up
 
     checked = check_backup(taken.folder, identity=None, verifier=CENTRE.verifier(), deep=True)
     assert SWEEPS // 3 <= sum(part.rows for part in checked.manifest.parts_of("ledger")) < SWEEPS
