@@ -36,6 +36,7 @@ def register(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Migrate, and say what was done."""
+    from ingest.store.aggregates import fill_new_aggregates
     from ingest.store.database import Database
     from ingest.store.layout import arrange, convert
     from ingest.store.migrate import migrate_schema
@@ -49,11 +50,13 @@ def run(args: argparse.Namespace) -> int:
         applied = migrate_schema(database)
         for name in applied:
             print(f"applied {name}")
-        done = len(applied)
+        done: list[str] = []
         for what in chain(convert(database, storage) if args.to_hypertables else (), arrange(database, storage, now)):
             print(what)
-            done += 1
-    if not done:
+            done.append(what)
+        for what in fill_new_aggregates(database, done):
+            print(what)
+    if not (applied or done):
         print("the database is up to date")
     return 0
 

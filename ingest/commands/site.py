@@ -60,6 +60,7 @@ def _import(args: argparse.Namespace) -> int:
     from ingest.console.words import Language
     from ingest.run_words import finding_lines
     from ingest.runs_desk import Draft, RunsDesk
+    from ingest.store.aggregates import fill_new_aggregates
     from ingest.store.database import Database
     from ingest.store.layout import arrange_aggregates
     from ingest.store.run_log import add_exclusions
@@ -83,6 +84,7 @@ def _import(args: argparse.Namespace) -> int:
                 add_exclusions(connection, site.id, version.version, excluded)
         verdict = "imported as" if is_new else "is unchanged since"
         told = list(arrange_aggregates(database, read_storage(settings), SystemClock().now()))
+        told += fill_new_aggregates(database, told)
     print(f"site {site.id} {verdict} version {version.version} ({version.hash.hex()[:16]})")
     for what in told:
         print(what)

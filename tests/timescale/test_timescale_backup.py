@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -53,10 +54,11 @@ def test_no_table_of_timescaledb_itself_is_in_a_backup(written: Any) -> None:
 
 
 def test_in_restoring_mode_a_hypertable_takes_no_rows_so_it_is_not_used(written: Any) -> None:
+    """2.23 refuses them; 2.29 takes them into the root table, beside the chunks, where nothing finds them."""
     list(arrange(written, STORAGE, NOW))
+    before = written.execute("SELECT count(*) FROM readings").fetchall()
     written.execute("SELECT timescaledb_pre_restore()")
-    try:
-        with pytest.raises(psycopg.Error, match="restor"):
-            written.execute("INSERT INTO readings SELECT * FROM readings LIMIT 1")
-    finally:
-        written.execute("SELECT timescaledb_post_restore()")
+    with suppress(psycopg.Error):
+        written.execute(next(readings_at(MARKS[0])))
+    written.execute("SELECT timescaledb_post_restore()")
+    assert written.execute("SELECT count(*) FROM readings").fetchall() == before
