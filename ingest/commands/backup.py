@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,14 @@ KINDS = ("logical", "base")
 
 class CallUnclear(MeteringError):
     """The words of a call do not say one thing."""
+
+
+class Interrupted(MeteringError):
+    """The database or the disk gave up in the middle; nothing is half done."""
+
+
+class SchemaBehind(MeteringError):
+    """The database is not of the schema of this program."""
 
 
 def register(subparsers: Subparsers) -> None:
@@ -111,15 +121,21 @@ def _take(args: argparse.Namespace) -> int:
     from ingest.backup.shelf import held_shelf, prune
     from ingest.backup.taking import take_backup
     from ingest.store.database import Database
+    from ingest.store.migrate import is_migrated
     from metering.clock import SystemClock
 
     settings, clock = Settings(args), SystemClock()
     dsn = settings.text(DSN)
     recipient = None if args.recipient is None else Recipient.read(args.recipient)
-    with Database(dsn, connections=1) as database, BackupProgress() as watch:
+    if args.kind == "base" and recipient is not None:
+        raise CallUnclear("base backups can not be locked here; use an encrypted disk, or --kind logical")
+    with plain_errors(), Database(dsn, connections=1) as database, BackupProgress() as watch:
+        if not is_migrated(database):
+            raise SchemaBehind(
+                "the database is not up to date: take the backup with the programs that belong to it, or run: "
+                "metertree migrate"
+            )
         if args.kind == "base":
-            if recipient is not None:
-                raise CallUnclear("base backups can not be locked here; use an encrypted disk, or --kind logical")
             folder, octets = take_base(database, dsn, args.to, clock=clock, watch=watch)
             print(f"{folder}: base backup, {octets / 1e6:.1f} MB")
         else:
@@ -137,6 +153,20 @@ def _take(args: argparse.Namespace) -> int:
             for name in prune(args.to, args.keep):
                 print(f"  deleted {name}")
     return 0
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Say in a line what PostgreSQL or the disk said, and what to do; raises Interrupted."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.Error as error:
+        said = str(error).strip().partition("\n")[0]
+        raise Interrupted(f"PostgreSQL: {said}. Nothing is half done: mend it, and run the same again") from error
+    except OSError as error:
+        raise Interrupted(f"{error}. Nothing is half done: make room or mend it, and run the same again") from error
 
 
 def identity_of(path: Path | None) -> Identity | None:

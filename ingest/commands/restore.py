@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.commands import Subparsers
-from ingest.commands.backup import CallUnclear, identity_of, verifier_of
+from ingest.commands.backup import CallUnclear, identity_of, plain_errors, verifier_of
 from ingest.config import CENTRE_KEY, DSN, STORAGE_SETTINGS, Settings, add_settings, read_storage
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _restore_base(args: argparse.Namespace) -> int:
         return 0
     if args.cluster is None:
         raise CallUnclear("a base backup is files: name the empty folder they go to with --cluster")
-    with BackupProgress() as watch:
+    with plain_errors(), BackupProgress() as watch:
         restore_base(args.backup, args.cluster, watch)
     print(f"{args.cluster} holds the cluster; start PostgreSQL on it, then: metertree migrate\n{ASKED}")
     return 0
@@ -129,7 +129,7 @@ def _restore(args: argparse.Namespace) -> int:
     from metering.clock import SystemClock
 
     settings = Settings(args)
-    with Database(settings.text(DSN), connections=1) as database, BackupProgress() as watch:
+    with plain_errors(), Database(settings.text(DSN), connections=1) as database, BackupProgress() as watch:
         done = restore(
             database,
             args.backup,

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from ingest.backup import taking
 from ingest.cli import main
+from ingest.store.database import Connection
+from ingest.store.snapshot import Part, Table
 from provisioning.keys import make_signing_key
 from tests.doubles.closed_park import copy_of
 
@@ -92,6 +97,38 @@ def test_unclear_calls_are_told_what_is_missing(
     assert main([word.format(tmp_path) for word in words]) == 1
     told = capsys.readouterr().err
     assert any(part in told for part in problem.split("|")), told
+
+
+def test_a_database_or_a_disk_that_gives_up_is_told_in_a_line(
+    postgres_dsn: str,
+    migrated_dsn: str,
+    empty_dsn: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["backup", "--to", str(tmp_path), "--dsn", migrated_dsn]
+    real = taking.read_part
+
+    def ended(connection: Connection, table: Table, part: Part) -> Iterator[bytes]:
+        with psycopg.connect(migrated_dsn, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+        return real(connection, table, part)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "readings/2026-07.copy")
+
+    monkeypatch.setattr(taking, "read_part", ended)
+    assert main(words) == 1
+    assert "run the same again" in capsys.readouterr().err
+    monkeypatch.setattr(taking, "read_part", real)
+    monkeypatch.setattr(taking, "write_part", full)
+    assert main(words) == 1
+    assert "No space left on device: 'readings/2026-07.copy'. Nothing is half done" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert main(words) == 0
+    assert main([*words[:-1], empty_dsn]) == 1
+    assert "run: metertree migrate" in capsys.readouterr().err
 
 
 def test_a_folder_without_backups_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
