@@ -81,11 +81,12 @@ def clocks_off(found: Iterable[GatewayStanding], thresholds: Thresholds) -> Iter
             yield _of_gateway(AlertKind.CLOCK_OFF, one, detail, firm=is_firm)
 
 
-def equivocations(found: Iterable[Clones]) -> Iterator[Finding]:
-    """Gateways of which two contents came under one seq that nobody has acknowledged."""
+def equivocations(found: Iterable[Clones], sites: Mapping[str, str]) -> Iterator[Finding]:
+    """Gateways of which two contents came under one seq that nobody has acknowledged; `sites` by gateway."""
     for one in found:
         if one.count > one.covered:
-            detail = {"count": one.count, "epoch": one.epoch, "seq": one.seq, "raised_at": _iso(one.raised_at)}
+            place = {"site": sites.get(one.gateway, ""), "epoch": one.epoch, "seq": one.seq}
+            detail = {**place, "count": one.count, "raised_at": _iso(one.raised_at)}
             yield Finding(Cause(AlertKind.EQUIVOCATION, Scope.GATEWAY, one.gateway), Severity.CRITICAL, True, detail)
 
 

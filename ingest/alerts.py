@@ -79,8 +79,9 @@ def _of_gateways(
         *rules.clocks_off(fleet, thresholds),
     ]
     fresh = {one.cause for one in known if now - one.opened_at <= REOPENS_WITHIN}
-    yield from fold(found, {one.gateway: one.site for one in fleet}, {one.cause for one in known}, fresh)
-    yield from rules.equivocations(store.clones(connection))
+    sites = {str(one.gateway): str(one.site) for one in fleet}
+    yield from fold(found, sites, {one.cause for one in known}, fresh)
+    yield from rules.equivocations(store.clones(connection), sites)
 
 
 def _of_store(connection: Connection, now: datetime, wanted: Alerting) -> Iterator[Finding]:

@@ -122,9 +122,10 @@ def alerts_table(found: Sequence[Alert], calendars: Mapping[str, SiteCalendar], 
 
 
 def calendar_for(alert: Alert, calendars: Mapping[str, SiteCalendar]) -> SiteCalendar:
-    """Give the calendar in whose zone an alert is told: that of its site, else UTC."""
+    """Give the calendar in whose zone an alert is told: its site's, or that which all sites share, else UTC."""
     site = alert.cause.subject if alert.cause.scope is Scope.SITE else alert.detail.get("site", "")
-    return calendars.get(site, UTC_CALENDAR)
+    shared = set(calendars.values())
+    return calendars.get(site, shared.pop() if len(shared) == 1 else UTC_CALENDAR)
 
 
 def alert_tone(alert: Alert) -> str:

@@ -72,9 +72,10 @@ def test_a_clock_that_is_ahead_is_told_as_such() -> None:
 
 @pytest.mark.parametrize(("count", "covered", "is_told"), [(1, 0, True), (3, 3, False), (4, 3, True)])
 def test_a_clone_is_told_until_somebody_has_seen_all_of_it(count: int, covered: int, is_told: bool) -> None:
-    found = list(rules.equivocations([Clones("gw-a", count, covered, 1, 9, NOW)]))
+    found = list(rules.equivocations([Clones("gw-a", count, covered, 1, 9, NOW)], {"gw-a": "park"}))
     assert told(found) == ([("equivocation", "gw-a", True)] if is_told else [])
     assert all(one.severity is Severity.CRITICAL and one.detail["count"] == count for one in found)
+    assert all(one.detail["site"] == "park" for one in found)
 
 
 @pytest.mark.parametrize(("count", "firm"), [(5, None), (6, False), (19, False), (20, True)])

@@ -20,7 +20,14 @@ from ingest.alert_words import (
     severity_word,
     span_words,
 )
-from ingest.console.fleet_tables import alert_tone, alerts_table, clock_words, condition_tone, lines_of
+from ingest.console.fleet_tables import (
+    alert_tone,
+    alerts_table,
+    calendar_for,
+    clock_words,
+    condition_tone,
+    lines_of,
+)
 from ingest.console.tables import number_cell, table, words_cell
 from ingest.console.words import Language
 from ingest.fleet import NOT_WELL, STATES
@@ -149,3 +156,10 @@ def test_alerts_of_a_site_are_told_in_its_zone() -> None:
     found = alerts_table([alert()], {"park": SHANGHAI}, Language.EN)
     assert "08:30" in found.rows[0][5].text
     assert found.rows[0][5].plain.endswith("+00:00")
+
+
+def test_what_belongs_to_no_site_is_told_in_the_zone_that_all_share_or_in_utc() -> None:
+    disk = alert(cause=cause("/d", AlertKind.DISK_FULL, Scope.SERVICE), detail={"percent": 90})
+    assert calendar_for(disk, {"park": SHANGHAI, "yard": SHANGHAI}) == SHANGHAI
+    assert calendar_for(disk, {"park": SHANGHAI, "yard": SiteCalendar("Europe/Berlin")}).zone == "UTC"
+    assert calendar_for(disk, {}).zone == "UTC"
