@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 
 from allocation_engine.intervals import SlotQuality
 from ingest.console.tables import Table, number_cell, table, words_cell
@@ -30,9 +31,10 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "changed": ("核算之后变化的日期", "Days changed since this run was computed"),
     "changed-note": (
-        "{days} 天、{nodes} 个计量点的读数在核算之后到达或更正，最近一次 {last}。重新核算该账期即可得到更正行。",
-        "Readings of {days} days at {nodes} nodes came, or were corrected, after this run was computed; the last at "
-        "{last}. Closing the period again gives the correction.",
+        "{days} 天、{nodes} 个计量点的读数在核算之后到达或更正，最近一次 {last}。差为 0 表示同样的电量落在别的时段。"
+        "重新核算该账期即可得到更正行。",
+        "Days: {days}, nodes: {nodes}, the last change at {last}. Readings came, or were corrected, after this run was "
+        "computed; a difference of 0 is the same energy in other slots. Closing the period again gives the correction.",
     ),
     "more": ("前 {shown} 行；CSV 与接口有全部 {entries} 行。", "The first {shown} of {entries} rows; the API has all."),
     "node": ("计量点", "Node"),
@@ -95,9 +97,15 @@ def changed_run_lines(runs: Sequence[ChangedRun], language: Language) -> Iterato
         yield "  " + settlement_word("mend", language, site=one.site, period=one.period)
 
 
-def changes_table(changes: Sequence[DayChange], summary: RunChanges, language: Language) -> Table:
-    """Give the changed days of a run as a table."""
-    last = "–" if summary.last_at is None else summary.last_at.isoformat(timespec="minutes")
+def changes_table(
+    changes: Sequence[DayChange],
+    summary: RunChanges,
+    language: Language,
+    shown: Callable[[datetime], str] | None = None,
+) -> Table:
+    """Give the changed days of a run as a table; `shown` writes an instant for the reader."""
+    told = shown or _in_utc
+    last = "–" if summary.last_at is None else told(summary.last_at)
     note = settlement_word("changed-note", language, days=summary.days, nodes=summary.nodes, last=last)
     if len(changes) < summary.entries:
         note += " " + settlement_word("more", language, shown=len(changes), entries=summary.entries)
@@ -112,13 +120,17 @@ def changes_table(changes: Sequence[DayChange], summary: RunChanges, language: L
             number_cell(one.now_wh, 0) if one.now_settled else words_cell(unsettled),
             number_cell((one.now_wh or 0) - (one.was_wh or 0), 0),
             number_cell(one.times, 0),
-            words_cell(one.last_at.isoformat(timespec="minutes")),
+            words_cell(told(one.last_at), _in_utc(one.last_at)),
         )
         for one in changes
     )
     title = settlement_word("changed", language)
     names = (settlement_word(one, language) for one in columns)
     return table("changed", title, names, rows, note=note, wide=frozenset({1, 6, 7}))
+
+
+def _in_utc(instant: datetime) -> str:
+    return instant.isoformat(timespec="minutes")
 
 
 def story_of_day(story: DayStory, language: Language) -> Iterator[str]:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from importlib import resources
 from typing import Any
@@ -135,7 +136,8 @@ class Console:
         changed = changes_since(connection, stored.head.run)
         if changed.entries:
             found = list_changes(connection, stored.head.run, after=None, most=CHANGES_SHOWN)
-            tables["changed"] = changes_table(found, changed, language)
+            told = partial(local_time, calendar=version.site.calendar)
+            tables["changed"] = changes_table(found, changed, language, told)
         return tables
 
     def _run(self, connection: Connection, stored: StoredRun, language: Language) -> Response:

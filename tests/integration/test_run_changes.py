@@ -104,6 +104,21 @@ def test_a_late_reading_tells_the_run_and_closing_again_gives_another(estate: Es
     assert estate.changed(run)[0].entries == 2, "the older run still says something else than the books"
 
 
+def test_a_late_reading_is_told_with_what_the_run_was_computed_from() -> None:
+    estate = Estate(MemoryDatabase())
+    run = estate.close()
+    estate.fill()
+    estate.settle()
+    assert [one.key.obis for one in estate.changed(run)[1]] == [ENERGY_IMPORT, ENERGY_EXPORT]
+
+
+def test_a_rewired_meter_is_told_before_anything_is_settled_anew() -> None:
+    estate = Estate(MemoryDatabase())
+    run = estate.close()
+    estate.rewire(ct=3)
+    assert estate.changed(run)[0].entries == 2
+
+
 def test_days_outside_every_run_are_not_told(estate: Estate) -> None:
     run = estate.close()
     estate.books.write(estate.marks[-1] + number * SLOT for number in range(1, 5))

@@ -18,6 +18,7 @@ from allocation_engine.intervals import SlotQuality
 from ingest import bulk_settlement, node_settlement
 from ingest import settlement as module
 from ingest.settlement import Settlement
+from ingest.store.readings import registers_between
 from ingest.store.settled_rows import DayKey, DayRows
 from ingest.store.sites import import_site
 from metering.identity import NodeId, SiteId
@@ -160,6 +161,40 @@ def test_a_plain_month_is_settled_without_asking_for_a_single_reading(monkeypatc
     days = [row for (_, node, obis, _), row in books.items() if (node, obis) == ("p-1", str(ENERGY_IMPORT))]
     assert sum(sum(row[0]) for row in days) == 31 * 96 * 10 * 2  # steps of 10 Wh, ratio 2
     assert [row[1] for row in days].count([SlotQuality.MEASURED] * 96) == 31
+
+
+def test_a_day_is_the_same_either_way() -> None:
+    assert _books_of(_nothing, _marks((3, 90)), NEVER)
+
+
+def test_a_day_that_is_settled_anew_takes_the_place_of_its_old_self() -> None:
+    site = site_of("Asia/Shanghai", SiteCalendar("Asia/Shanghai").midnight(DAYS[0]) + NEVER)
+    books, counts = settled(site, [_marks((0, 40)), _marks((40, 97))])
+    assert books == settled(site, [_marks((0, 97))])[0]
+    assert min(counts) > 0
+
+
+def test_a_reading_that_arrives_while_its_day_is_settled_is_settled_in_the_next_pass() -> None:
+    start = SiteCalendar("UTC").midnight(DAYS[0])
+    database = MemoryDatabase()
+    with database.transaction() as connection:
+        import_site(connection, site_of("UTC", start + NEVER), {}, imported_at=start)
+        seq = put_readings(connection, _marks((0, 40)), 1)
+    late = _marks((40, 50))
+
+    def read(connection: Any, *given: Any) -> Any:
+        found = registers_between(connection, *given)
+        put_readings(connection, late, seq)
+        late.clear()
+        return found
+
+    settlement = Settlement(database, CATALOGUE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "registers_between", read)
+        settlement.settle_pending()
+    assert database.tables.unsettled != {}
+    assert settlement.settle_pending() > 0
+    assert database.tables.unsettled == {}
 
 
 # Planted faults: each would be found by the comparison above

@@ -105,6 +105,8 @@ class Fleet:
         with database.transaction() as connection:
             import_site(connection, self.site(), {}, imported_at=IMPORTED_AT)
         marks = 96 * self.days + 1
+        with database.transaction() as connection:
+            connection.execute(b"DROP INDEX readings_by_meter")  # made again when all is there: a fifth of the time
         for first in range(0, marks, MARKS_AT_ONCE):
             with (
                 database.transaction() as connection,
@@ -115,6 +117,7 @@ class Fleet:
                 copy.write(self._rows(first, min(first + MARKS_AT_ONCE, marks)))
                 copy.write(_TAIL)
         with database.transaction() as connection:
+            connection.execute(b"CREATE INDEX readings_by_meter ON readings (meter, due_at)")
             connection.execute(_FILL_LEDGER, [marks * -(-self.meters // METERS_OF_ENVELOPE)])
         self.list_all(database)
 
