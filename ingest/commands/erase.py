@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from ingest.commands import Subparsers
-from ingest.commands.backup import CallUnclear
+from ingest.commands.backup import CallUnclear, plain_errors
 from ingest.config import DSN, Settings, add_settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     from metering.clock import SystemClock
 
     words, now = WORDS[args.lang], SystemClock().now()
-    with Database(Settings(args).text(DSN), connections=1) as database:
+    with plain_errors(), Database(Settings(args).text(DSN), connections=1) as database:
         if args.kind == "list":
             with database.transaction() as connection:
                 return _list(connection)
