@@ -1,6 +1,6 @@
 """What a backup says of itself: which database, when, which parts with their hashes. Beside it may lie its signature.
 
-The manifest is plain JSON and holds no personal datum, also where the parts are locked. It is written last: a folder
+The manifest is plain JSON and names nobody, also where the parts are locked. It is written last: a folder
 without one is no backup. Format `metertree-backup/1`.
 """
 
