@@ -52,6 +52,7 @@ _TEXTS: dict[AlertKind, _Pair] = {
     AlertKind.BACKUP_OLD: ("最近一次完好备份：{since}", "The newest good backup is of {since}"),
     AlertKind.CERTIFICATE_ENDING: ("{subject} 于 {ends_at} 到期", "{subject} ends at {ends_at}"),
 }
+_NO_BACKUP: _Pair = ("还没有完好的备份", "There is no good backup yet")
 _FOLDED: dict[AlertKind, _Pair] = {
     AlertKind.GATEWAY_SILENT: (
         "{where}{of} 台网关中 {count} 台没有报文",
@@ -149,6 +150,8 @@ def alert_text(alert: Alert, language: Language, calendar: SiteCalendar = UTC_CA
         return _FOLDED[cause.kind][place].format(where=where, count=detail["count"], of=detail["of"])
     if detail.get("fault") and cause.kind is not AlertKind.CLOCK_OFF:
         return f"{cause.subject}: {detail['fault']}"
+    if cause.kind is AlertKind.BACKUP_OLD and detail["since"] is None:
+        return _NO_BACKUP[place]
     return _TEXTS[cause.kind][place].format(**_parts(alert, language, calendar))
 
 
@@ -204,8 +207,7 @@ def _parts(alert: Alert, language: Language, calendar: SiteCalendar) -> Mapping[
     detail = dict(alert.detail)
     for name in ("since", "ends_at"):
         if name in detail:
-            told = detail[name]
-            detail[name] = instant_words(None if told is None else datetime.fromisoformat(told), calendar)
+            detail[name] = instant_words(datetime.fromisoformat(detail[name]), calendar)
     if "fault" in detail:
         detail["fault"] = _FAULTS[detail["fault"]][_place(language)]
     detail["epochs"] = ", ".join(str(one) for one in detail.get("epochs", ()))

@@ -88,9 +88,10 @@ def test_a_fault_of_looking_is_said_as_it_is() -> None:
     assert alert_text(one, Language.EN) == "/gone: no such folder"
 
 
-def test_a_backup_that_was_never_made_is_a_dash() -> None:
+def test_a_backup_that_was_never_made_is_told_as_such() -> None:
     one = alert(cause=cause("", AlertKind.BACKUP_OLD, Scope.SERVICE), detail={"since": None})
-    assert alert_text(one, Language.EN).endswith("–")
+    assert alert_text(one, Language.EN) == "There is no good backup yet"
+    assert alert_text(one, Language.ZH) == "还没有完好的备份"
 
 
 @pytest.mark.parametrize("language", list(Language))
