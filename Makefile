@@ -57,7 +57,7 @@ compiled-off: $(READY)
 test-long: $(READY)
 	$(BIN)/python -m tests.long.run $(LONG_ARGS)
 
-# PostgreSQL, broker and intake workers killed hundreds of times in the middle of the stream: half an hour. TRUST_ARGS="--seed 7"
+# PostgreSQL, broker and intake workers killed hundreds of times in the middle of the stream: 45 minutes. TRUST_ARGS="--seed 7"
 # repeats a run, "--database 20 --broker 20 --workers 4" shortens it, --write puts what it gave into docs/reliability.md.
 trust: $(READY)
 	$(BIN)/python -m tests.trust.run $(TRUST_ARGS)
