@@ -54,8 +54,8 @@ class Ran:
             f"with other work (load {self.load:.1f}): {kills['database']} kills of the database, {kills['broker']} "
             f"of the broker ({lost} of them with its disk lost), {kills['workers']} of a worker.\n\n{self.table()}\n"
             f"The same with an error planted into the workers, so that the net is known to hold:\n\n{caught}\n"
-            f"A broker by itself (Mosquitto told to save every second), killed once after it had acknowledged {MESSAGES:,} messages to their sender, "
-            f"delivered of them: {alone}.\n{END}\n"
+            f"A broker by itself (Mosquitto told to save every second), killed once after it had acknowledged "
+            f"{MESSAGES:,} messages to their sender, delivered of them: {alone}.\n{END}\n"
         )
 
 
