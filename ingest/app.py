@@ -20,12 +20,8 @@ from threading import Event, Thread, Timer
 from types import FrameType, TracebackType
 from typing import Any, Protocol
 
-import uvicorn
-
 from device_profiles.catalogue import Catalogue
 from ingest.api.metrics import Metrics
-from ingest.api.service import WebParts, create_app
-from ingest.closing import Closing
 from ingest.config import BrokerConfig
 from ingest.intake import Intake
 from ingest.intake_worker import SWITCH_S, Worker, consumer_of
@@ -252,6 +248,12 @@ def _answer(
     on_commit: Callable[[], None],
 ) -> None:
     """Serve API and console in a thread of the program; raises PortTaken."""
+    # Here, because a program without a web application does without FastAPI: 30 MB, and half of its start.
+    import uvicorn
+
+    from ingest.api.service import WebParts, create_app
+    from ingest.closing import Closing
+
     signer = FileSigner.read(config.centre_key)
     salt_key = make_salt_key(config.centre_key.with_name(SALT_KEY))
     parts = WebParts(
@@ -444,7 +446,7 @@ class JobLoop:
         job, started_at = self._job.name, self._clock.now()
         with self._database.transaction() as connection:
             record_start(connection, job, started_at)
-        _log.info("job.started job=%s", job)
+        _log.debug("job.started job=%s", job)
         try:
             for what in self._job.work(self._database, started_at):
                 _log.info("job.did job=%s: %s", job, what)
@@ -456,4 +458,4 @@ class JobLoop:
             raise
         with self._database.transaction() as connection:
             record_success(connection, job=job, started_at=started_at, finished_at=self._clock.now())
-        _log.info("job.finished job=%s", job)
+        _log.debug("job.finished job=%s", job)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from email.message import Message
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
@@ -13,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter
 from ingest.embedded.server import free_port
 from ingest.small_port import PortTaken, small_port
 
+ROOT = Path(__file__).parents[3]
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -72,3 +76,8 @@ def test_a_check_that_breaks_does_not_break_the_port() -> None:
         with pytest.raises((urllib.error.URLError, ConnectionError, OSError)):
             get(port, "/readyz")
         assert get(port, "/healthz")[0] == 200
+
+
+def test_a_program_without_a_web_application_does_without_fastapi() -> None:
+    script = "import sys, ingest.app\nassert not {'fastapi', 'uvicorn', 'jinja2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=120)
