@@ -88,12 +88,6 @@ def newest_change(connection: Connection) -> int:
     return int(row[0])
 
 
-def count_open(connection: Connection) -> Mapping[tuple[Severity, bool], int]:
-    """Count open alerts by severity, and whether somebody has acknowledged them; for metrics."""
-    rows = connection.execute(load_queries("alerts")["count_open"])
-    return {(Severity(severity), known): count for severity, known, count in rows}
-
-
 def find_alert(connection: Connection, alert: int) -> Alert:
     """Give one alert; raises AlertUnknown."""
     row = connection.execute(load_queries("alerts")["find_alert"], {"alert": alert}).fetchone()

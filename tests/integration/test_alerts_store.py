@@ -24,7 +24,6 @@ from ingest.store.alerts import (
     Wanted,
     acknowledge,
     changed_alerts,
-    count_open,
     equivocations_of,
     list_alerts,
     lock_alerts,
@@ -217,8 +216,6 @@ def test_half_a_site_that_falls_silent_together_is_one_alert(room: Room) -> None
         ("site", "park", Severity.CRITICAL)
     ]
     assert (found.opened[0].detail["count"], found.opened[0].detail["of"]) == (5, 6)
-    with room.database.transaction() as connection:
-        assert count_open(connection) == {(Severity.CRITICAL, False): 1}
 
 
 def test_a_site_that_falls_silent_gateway_by_gateway_is_one_alert_in_the_end(room: Room) -> None:

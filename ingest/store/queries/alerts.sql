@@ -40,9 +40,6 @@ ORDER BY change LIMIT %(most)s;
 -- name: newest_change
 SELECT coalesce(max(change), 0) FROM alerts;
 
--- name: count_open
-SELECT severity, acknowledged_at IS NOT NULL, count(*) FROM alerts WHERE closed_at IS NULL GROUP BY 1, 2 ORDER BY 1, 2;
-
 -- name: add_alerts
 -- Numbers come from the table under its lock, not from a sequence: a restored table needs nothing set.
 INSERT INTO alerts (alert, kind, scope, subject, severity, opened_at, seen_at, detail, change)

@@ -57,7 +57,7 @@ def test_no_query_is_built_from_texts(file: str) -> None:
     for name, query in load_queries(file).items():
         text = query.decode()
         assert text.rstrip().endswith(";"), f"{file}.{name}"
-        assert "%s" not in text, "parameters have names"
+        assert "%s" not in text.replace("%%", ""), "parameters have names"
         assert not re.search(r"(?<!%)%(?!\()", text.replace("%%", "")), f"{file}.{name}"
 
 
@@ -66,7 +66,7 @@ def test_every_query_of_the_double_is_one_of_the_store() -> None:
     own = {
         name[1:] for name, item in vars(memory_database.MemoryConnection).items() if callable(item) and name[0] == "_"
     }
-    assert own - known - {"_init__", "showing"} == set()
+    assert own - known - {"_init__", "measured", "showing"} == set()
 
 
 # Migrations
