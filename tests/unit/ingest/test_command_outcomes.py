@@ -247,7 +247,11 @@ def test_cases_are_printed(closed_books: MemoryDatabase, capsys: pytest.CaptureF
 # site
 
 
-def test_a_site_is_imported_once(database: MemoryDatabase, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_site_is_imported_once(
+    database: MemoryDatabase, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("ingest.store.layout.arrange_aggregates", lambda *_: ())
+    monkeypatch.setattr("ingest.store.aggregates.fill_new_aggregates", lambda *_: [])
     assert main(["site", "import", str(PARK), *DSN]) == 0
     assert main(["site", "import", str(PARK), *DSN]) == 0
     first, second = capsys.readouterr().out.splitlines()
