@@ -15,8 +15,8 @@ from tests.doubles.servers import (
 )
 
 __all__ = [
-    "closed_park",
     "bare_dsn",
+    "closed_park",
     "database",
     "empty_dsn",
     "migrated_dsn",
