@@ -145,10 +145,13 @@ def run_stubborn(force_s: float, act: Callable[[subprocess.Popen[str]], None]) -
     """Run a program that never ends by itself."""
     words = [sys.executable, "-c", textwrap.dedent(STUBBORN), str(force_s)]
     with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "up\n"
-        act(child)
-        return child.wait(PATIENCE_S)
+        try:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "up\n"
+            act(child)
+            return child.wait(PATIENCE_S)
+        finally:
+            child.kill()
 
 
 def test_a_program_that_hangs_is_gone_in_the_end() -> None:
