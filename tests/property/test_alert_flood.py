@@ -110,7 +110,7 @@ def test_quiet_never_shrinks_and_ends_at_a_day(times: int) -> None:
     assert quiet_needed(times, CLEAR_MIN) <= quiet_needed(times + 1, CLEAR_MIN) <= timedelta(days=1)
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 59), min_size=120, max_size=120), st.integers(1, 60))
 def test_a_fleet_that_falls_silent_bit_by_bit_is_no_flood(minutes: list[int], count: int) -> None:
     """Each gateway at another minute of an hour, in few sites or in many; none comes back."""
