@@ -19,6 +19,7 @@ from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 
 from ingest.store.database import Database, load_queries
+from ingest.store.layout import layout_queries
 from ingest.store.readings import wire_instant
 from tests.doubles.binary_copy import fields_of, reading_row, settled_row
 from tests.doubles.memory_changes import RunChangesAnswers
@@ -134,6 +135,10 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers):
             _require_text(argument)
         rows = self._answers[query](dict(arguments or {}))
         return Answer([] if rows is None else list(rows))
+
+    def _layout(self, _: Arguments) -> list[Row]:
+        """Nothing lies on a disk."""
+        return [(None, None, "")]
 
     @contextmanager
     def cursor(self) -> Iterator[MemoryConnection]:
@@ -514,6 +519,7 @@ _FILES = (
     *("fleet", "alerts", "erasure", "database"),
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
+_NAMES[layout_queries("partitions")["layout"]] = "layout"
 _NO_HEAD: dict[str, Any] = {
     "contiguous_seq": 0,
     "head_hash": bytes(32),
