@@ -17,7 +17,7 @@ def page_of(
     small: Found, large: Found, twice: Found, late: Found, slow: dict[str, float], load: float, machine: str
 ) -> str:
     """Give the page."""
-    live = _judged(-late["p99"], -LIVE_P99_S_MAX, f"{late['p99']:.2f} s")
+    live = judged(-late["p99"], -LIVE_P99_S_MAX, f"{late['p99']:.2f} s")
     day = datetime.now(UTC).date().isoformat()
     return "\n".join(
         [
@@ -38,47 +38,47 @@ def page_of(
             "",
             "| | 96 readings an envelope | 480 readings | bar |",
             "|---|---|---|---|",
-            _row("ceiling, readings/s", f"{small['ceiling']:,.0f}", f"{large['ceiling']:,.0f}", ""),
-            _row("**ours, readings/s**", f"**{small['rate']:,.0f}**", f"**{large['rate']:,.0f}**", ""),
-            _row(
+            row("ceiling, readings/s", f"{small['ceiling']:,.0f}", f"{large['ceiling']:,.0f}", ""),
+            row("**ours, readings/s**", f"**{small['rate']:,.0f}**", f"**{large['rate']:,.0f}**", ""),
+            row(
                 "share of the ceiling",
-                _judged(small["ratio"], RATIO_MIN[96], f"{small['ratio']:.0%}"),
-                _judged(large["ratio"], RATIO_MIN[480], f"{large['ratio']:.0%}"),
+                judged(small["ratio"], RATIO_MIN[96], f"{small['ratio']:.0%}"),
+                judged(large["ratio"], RATIO_MIN[480], f"{large['ratio']:.0%}"),
                 "≥ 60 %, ≥ 75 %",
             ),
-            _row(
+            row(
                 "CPU of intake, µs a reading",
-                _judged(-small["cpu_us"], -CPU_US_MAX, f"{small['cpu_us']:.2f}"),
-                _judged(-large["cpu_us"], -CPU_US_MAX, f"{large['cpu_us']:.2f}"),
+                judged(-small["cpu_us"], -CPU_US_MAX, f"{small['cpu_us']:.2f}"),
+                judged(-large["cpu_us"], -CPU_US_MAX, f"{large['cpu_us']:.2f}"),
                 "≤ 2.0",
             ),
-            _row("CPU of PostgreSQL, µs", f"{small['postgres']:.2f}", f"{large['postgres']:.2f}", ""),
-            _row("CPU of the broker, µs", f"{small['broker']:.2f}", f"{large['broker']:.2f}", ""),
-            _row(
+            row("CPU of PostgreSQL, µs", f"{small['postgres']:.2f}", f"{large['postgres']:.2f}", ""),
+            row("CPU of the broker, µs", f"{small['broker']:.2f}", f"{large['broker']:.2f}", ""),
+            row(
                 "most memory of intake, MB",
-                _judged(-small["rss"], -RSS_MB_MAX, f"{small['rss']:.0f}"),
-                _judged(-large["rss"], -RSS_MB_MAX, f"{large['rss']:.0f}"),
+                judged(-small["rss"], -RSS_MB_MAX, f"{small['rss']:.0f}"),
+                judged(-large["rss"], -RSS_MB_MAX, f"{large['rss']:.0f}"),
                 "≤ 300",
             ),
-            _row("octets an envelope", f"{small['octets']:,}", f"{large['octets']:,}", ""),
+            row("octets an envelope", f"{small['octets']:,}", f"{large['octets']:,}", ""),
             "",
             "## The same again",
             "",
             "| | first arrival | repeat | |",
             "|---|---|---|---|",
-            _row(
+            row(
                 "time, µs a reading",
                 f"{twice['first_us']:.2f}",
                 f"{twice['again_us']:.2f}",
-                _judged(
+                judged(
                     -twice["again_us"] / twice["first_us"], -REPEAT_MAX, f"{twice['again_us'] / twice['first_us']:.0%}"
                 ),
             ),
-            _row(
+            row(
                 "CPU of intake, µs a reading",
                 f"{twice['first_cpu_us']:.2f}",
                 f"{twice['again_cpu_us']:.2f}",
-                _judged(
+                judged(
                     -twice["again_cpu_us"] / twice["first_cpu_us"],
                     -REPEAT_MAX,
                     f"{twice['again_cpu_us'] / twice['first_cpu_us']:.0%}",
@@ -102,15 +102,18 @@ def page_of(
             "|---|---|---|",
             *(f"| {way} | {rate:,.0f} | {small['rate'] / rate:.1f} × |" for way, rate in slow.items()),
             "",
-            "Where the time goes, and why a bar is missed where it is: docs/adr/0062-sweeps-as-columns.md.",
+            "Where the time goes, and why a bar is missed where it is: docs/adr/0062-sweeps-as-columns.md. The same on "
+            "TimescaleDB: docs/performance-timescale.md.",
             "",
         ]
     )
 
 
-def _row(*cells: str) -> str:
+def row(*cells: str) -> str:
+    """One line of a table."""
     return f"| {' | '.join(cells)} |"
 
 
-def _judged(found: float, bar: float, text: str) -> str:
+def judged(found: float, bar: float, text: str) -> str:
+    """Mark what meets its bar."""
     return f"{text} {'✓' if found >= bar else '✗'}"

@@ -20,14 +20,16 @@ from ingest.embedded.server import running
 from ingest.intake import GROUP_MAX
 from ingest.ports import Arrival
 from ingest.store.database import Database, load_queries
+from ingest.store.layout import Layout, find_layout
 from ingest.store.migrate import migrate
 from ingest.store.reading_rows import COPY_BEGIN, COPY_END, reading_rows
 from ingest.sweeps import Sweep, frame_of, open_sweeps
 from metering.clock import SystemClock
 from metering.envelope import parse_sign1, read_head
 from metering.topics import gateway_of
+from tests.bench.ingest.given import GivenDatabase, given_database, quieten
 from tests.bench.ingest.load import Fleet
-from tests.doubles.servers import open_folder
+from tests.doubles.servers import GIVEN_DSN, open_folder
 from tests.doubles.store_harness import PostgresHarness
 
 ROOT = Path(__file__).parents[3]
@@ -59,7 +61,7 @@ class Plant:
     """A running database and broker, and what is measured on them."""
 
     folder: Path
-    postgres: EmbeddedPostgres
+    dsn: str
     broker: EmbeddedBroker
     database: Database
     pids: tuple[int, int]
@@ -96,7 +98,7 @@ class Plant:
         file, warm = self.folder / "load", self.folder / "warm"
         file.write_bytes(pickle.dumps([_item(arrival, at) for arrival, at in load]))
         warm.write_bytes(pickle.dumps([_item(first, 0.0)]))
-        words = [sys.executable, "-m", "tests.bench.ingest.worker", self.postgres.dsn, str(self.broker.port), "bench"]
+        words = [sys.executable, "-m", "tests.bench.ingest.worker", self.dsn, str(self.broker.port), "bench"]
         worker = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert worker.stdout is not None
         try:
@@ -142,16 +144,33 @@ def cpu_of(pid: int) -> float:
 
 @contextmanager
 def made_plant() -> Iterator[Plant]:
-    """A plant in a folder of its own, gone afterwards."""
+    """A plant in a folder of its own, on the server that METERTREE_TEST_DSN names if it is set; gone afterwards."""
     folder, clock = open_folder("metertree-bench-"), SystemClock()
-    postgres = EmbeddedPostgres(folder / "postgres")
     broker = EmbeddedBroker(folder / "broker", [Login.of_centre("centre", "c"), LOAD])
     try:
         with ExitStack() as stack:
-            pids = (stack.enter_context(running(postgres, clock)).pid, stack.enter_context(running(broker, clock)).pid)
-            database = stack.enter_context(Database(postgres.dsn, connections=3))
+            made = stack.enter_context(given_database() if GIVEN_DSN else _embedded_database(folder))
+            pids = (made.pid, stack.enter_context(running(broker, clock)).pid)
+            database = stack.enter_context(Database(made.dsn, connections=3))
             migrate(database)
-            yield Plant(folder, postgres, broker, database, pids)
+            if find_layout_of(database) is Layout.HYPERTABLES:
+                quieten(database)
+            yield Plant(folder, made.dsn, broker, database, pids)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _embedded_database(folder: Path) -> Iterator[GivenDatabase]:
+    postgres = EmbeddedPostgres(folder / "postgres")
+    try:
+        with running(postgres, SystemClock()) as process:
+            yield GivenDatabase(postgres.dsn, process.pid)
     finally:
         postgres.remove()
-        shutil.rmtree(folder, ignore_errors=True)
+
+
+def find_layout_of(database: Database) -> Layout:
+    """How its readings lie."""
+    with database.transaction() as connection:
+        return find_layout(connection)

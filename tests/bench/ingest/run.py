@@ -1,6 +1,8 @@
 """`make bench-ingest`: how fast envelopes come from the broker to a durable commit; writes docs/performance.md.
 
-SCALE=0.1 sends a tenth of everything, to try the bench itself, and writes nothing.
+SCALE=0.1 sends a tenth of everything, to try the bench itself, and writes nothing. METERTREE_TEST_DSN names a server
+with TimescaleDB to measure on instead; then ways for readings to lie are compared too, and the page is
+docs/performance-timescale.md.
 """
 
 from __future__ import annotations
@@ -18,14 +20,17 @@ from ingest.ports import Arrival
 from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import SystemClock
 from tests.bench.ingest import others
+from tests.bench.ingest.given import words_of
 from tests.bench.ingest.load import Fleet, interleaved
 from tests.bench.ingest.plant import Plant, made_plant, rows_of
 from tests.conftest import SeededSigner
 from tests.doubles.chains import PROFILES
 from tests.doubles.intake import MemoryConsumer
+from tests.doubles.servers import GIVEN_DSN
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "performance.md"
+TIMESCALE_PAGE = ROOT / "docs" / "performance-timescale.md"
 SCALE = float(os.environ.get("SCALE", "1"))
 TABLES = ("readings", "envelopes", "ledger", "chain_heads", "unsettled_days", "quarantine")
 ROUNDS = 5
@@ -136,6 +141,9 @@ def alone(act: Callable[[Plant], Any]) -> Any:
 
 def main() -> None:
     """Measure, and write the page."""
+    if GIVEN_DSN:
+        on_timescale()
+        return
     load_before = os.getloadavg()[0]
     small = alone(lambda plant: both(plant, "gw-of-96", 16, 96, scaled(250)))
     large = alone(lambda plant: both(plant, "gw-of-480", 8, 480, scaled(100)))
@@ -147,8 +155,26 @@ def main() -> None:
     from tests.bench.ingest.page import page_of
 
     text = page_of(small, large, twice, late, slow, load_before, machine())
+    write(PAGE, text)
+
+
+def on_timescale() -> None:
+    """Measure on the given server, and write its page."""
+    from tests.bench.ingest.layouts import measure
+    from tests.bench.ingest.layouts_page import timescale_page
+
+    load_before = os.getloadavg()[0]
+    layouts = measure(SCALE)
+    small = alone(lambda plant: both(plant, "gw-of-96", 16, 96, scaled(250)))
+    large = alone(lambda plant: both(plant, "gw-of-480", 8, 480, scaled(100)))
+    server = alone(lambda plant: words_of(plant.database))
+    write(TIMESCALE_PAGE, timescale_page(small, large, layouts, server, load_before, machine()))
+
+
+def write(page: Path, text: str) -> None:
+    """Write a page, or show it if this was only a try."""
     if SCALE == 1:
-        PAGE.write_text(text, encoding="utf-8")
+        page.write_text(text, encoding="utf-8")
     else:
         print(text)
 
