@@ -107,6 +107,7 @@ bench-series: $(READY)
 # of disk. Writes docs/performance-settlement.md; SCALE=0.1 tries it and writes nothing.
 bench-settle: $(READY)
 	$(BIN)/python -m tests.bench.settle.run
+	$(BIN)/python scripts/scale.py
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
