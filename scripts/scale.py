@@ -117,12 +117,12 @@ def _close() -> float:
 
 
 def _settle() -> float | None:
-    """Seconds a meter-day, if somebody has measured it."""
+    """Seconds of CPU a meter-day, ours and PostgreSQL's, if somebody has measured it."""
     try:
-        meters, days, _, took = numbers("performance-settlement.md", "one day of many, first")[:4]
+        meters, days, _, _, _, ours, postgres = numbers("performance-settlement.md", "ten days of some")[:7]
     except (FileNotFoundError, PageUnreadable):
         return None
-    return took / (meters * days)
+    return (ours + postgres) / (meters * days)
 
 
 def shown(number: float, unit: str = "") -> str:
@@ -279,8 +279,8 @@ ROWS: tuple[Row, ...] = (
     ("**disk, all**", "their sum", lambda it: f"**{octets(it.disk_all)}**"),
     ("restore", f"disk / {octets(RESTORE_OCTETS_S)}/s", lambda it: shown(it.restore_h, "h")),
     (
-        "settlement of a day, two cores",
-        "meters × time a meter-day",
+        "settlement of a day, on one core",
+        "meters × CPU of a meter-day",
         lambda it: "not measured yet" if it.found.settle is None else shown(it.settle_h, "h"),
     ),
     (
@@ -354,7 +354,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _head(found: Measured) -> list[str]:
-    settle = "not measured yet" if found.settle is None else f"{shown(found.settle * 1e6)} µs"
+    settle = "not measured yet" if found.settle is None else f"{shown(found.settle * 1e6)} µs CPU"
     rows = [
         ("CPU of intake", f"{shown(found.intake * 1e6)} µs a reading", "performance.md"),
         ("CPU of PostgreSQL in intake", f"{shown(found.postgres * 1e6)} µs a reading", "performance.md"),

@@ -76,7 +76,9 @@ def test_the_arithmetic_of_900_000_meters_by_hand() -> None:
 
 
 def test_settlement_is_reckoned_once_it_was_measured() -> None:
-    assert "| settlement of a day, two cores | meters × time a meter-day | not measured yet |" in scale.page_of(ROUND)
+    assert "| settlement of a day, on one core | meters × CPU of a meter-day | not measured yet |" in scale.page_of(
+        ROUND
+    )
     measured = replace(ROUND, settle=72e-6)
     assert scale.Load(1_000_000, measured).settle_h == pytest.approx(0.02)
     assert "| 0.020 h | 2.0 h |" in scale.page_of(measured)
