@@ -62,7 +62,9 @@ VALUES (sha256('x'), 'malformed', 'é\\0', false, 'm/1/gw-x/up/envelope', '\\x00
 INSERT INTO alarms (raised_at, kind, gateway, epoch, seq, detail)
 VALUES (now(), 'equivocation', 'gw-a', 1, 3, '{"a": "日"}');
 INSERT INTO readings
-VALUES ('m-old', date_trunc('month', now()) - INTERVAL '20 months', true, now(), now(), 0, '\\x01', 0, '{1,NULL}', 'gw-a', 1, 1);
+VALUES (
+    'm-old', date_trunc('month', now()) - INTERVAL '20 months', true, now(), now(), 0, '\\x01', 0, '{1,NULL}', 'gw-a', 1, 1
+);
 INSERT INTO readings VALUES ('m-odd', 'infinity', true, now(), now(), 4, '\\x01', 0, '{}', 'gw-a', 1, 1);
 """
 

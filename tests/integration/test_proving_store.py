@@ -157,7 +157,9 @@ def closing_of(books: ParkBooks) -> Closing:
     return Closing(Settlement(books.database, books.catalogue), CENTRE, bytes(32))
 
 
-def test_days_and_evidence_of_a_large_site_are_read_over_two_connections(books: ParkBooks, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_days_and_evidence_of_a_large_site_are_read_over_two_connections(
+    books: ParkBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
     label = "2026-07-01--2026-07-01"
     alone = closing_of(books).dry_run(books.site.id, label)
     lent: list[bool] = []
