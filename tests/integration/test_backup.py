@@ -63,7 +63,8 @@ INSERT INTO alarms (raised_at, kind, gateway, epoch, seq, detail)
 VALUES (now(), 'equivocation', 'gw-a', 1, 3, '{"a": "日"}');
 INSERT INTO readings
 VALUES (
-    'm-old', date_trunc('month', now()) - INTERVAL '20 months', true, now(), now(), 0, '\\x01', 0, '{1,NULL}', 'gw-a', 1, 1
+    'm-old', date_trunc('month', now()) - INTERVAL '20 months', true, now(), now(), 0, '\\x01', 0, '{1,NULL}',
+    'gw-a', 1, 1
 );
 INSERT INTO readings VALUES ('m-odd', 'infinity', true, now(), now(), 4, '\\x01', 0, '{}', 'gw-a', 1, 1);
 """
