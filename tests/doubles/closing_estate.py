@@ -57,7 +57,14 @@ class Estate:
         """Start `metertree close` in a process group of its own, as a terminal does."""
         command = [sys.executable, "-m", "ingest.cli", "close", *words, DAY, "--booked-at", BOOKED_AT]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        running = subprocess.Popen(command, env=self.environment, start_new_session=True, **{**pipes, **parts})
+        running = subprocess.Popen(
+            command,
+            env=self.environment,
+            start_new_session=True,
+            # Whoever runs the tests in the background of a shell lets them ignore Ctrl-C, and so would the command.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            **{**pipes, **parts},
+        )
         self.started.append(running)
         return running
 
