@@ -138,11 +138,10 @@ class Closing:
                 )
                 open_log(connection, run.id, state, actor=actor, acted_at=booked_at)
                 add_slots(connection, run.id, inputs)
-            elif draft or stored.head.state not in (RunState.DRAFT, RunState.SUPERSEDED):
-                forget_changes(connection, run.id)
-                return stored, False
             else:
                 forget_changes(connection, run.id)
+                if draft or stored.head.state not in (RunState.DRAFT, RunState.SUPERSEDED):
+                    return stored, False
                 stored = _taken_up(connection, stored, actor, booked_at)
             if draft or numbers_of_run(connection, run.id):
                 return stored, True

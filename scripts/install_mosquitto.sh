@@ -1,6 +1,6 @@
 #!/bin/sh
 # Fetches the Mosquitto of this Debian (or derivative) and what it needs into a folder, without installing anything and
-# without root: for tests and benches with a real Mosquitto. Tests call it where they find none. Prints the line that
+# without root: for tests and benches with a real Mosquitto. `make test` calls it where there is none. Prints the line that
 # makes the tests find it elsewhere. Root without lists of packages fetches these first.
 #   scripts/install_mosquitto.sh [FOLDER]      default: .metertree/mosquitto
 set -eu

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from ingest.api.problems import not_found
+from ingest.console.answers import security
 from ingest.console.posting_page import posting_html, read_posting
 from ingest.console.words import choose_language
 from ingest.posting_desk import PostedRun, post_run
@@ -64,10 +65,4 @@ def _security(text: str) -> dict[str, str]:
     style = _STYLE.search(text)
     assert style is not None, "the posting is a page with its own style"
     digest = base64.b64encode(hashlib.sha256(style.group(1).encode()).digest()).decode()
-    return {
-        "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; "
-        "form-action 'none'; frame-ancestors 'none'",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        "Cache-Control": "no-cache",
-    }
+    return security(f"style-src 'sha256-{digest}'")

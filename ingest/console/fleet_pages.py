@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from importlib import resources
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ingest.alert_rules import Alert, Scope, Severity
 from ingest.alert_words import condition_word, instant_words, span_words
+from ingest.console.answers import HERE, csv_file, render_page
 from ingest.console.fleet_tables import (
     alert_parts,
     alert_tone,
@@ -30,7 +29,6 @@ from ingest.console.fleet_tables import (
     seen_words,
     site_name,
 )
-from ingest.console.tables import Table
 from ingest.console.words import Language, choose_language, words
 from ingest.fleet import NOT_WELL, STATES, WELL, GatewayStanding, choose, worst_first
 from ingest.fleet_desk import Fleet, FleetDesk
@@ -44,14 +42,6 @@ from metering.interval import SiteCalendar
 PAGE = 100
 """Gateways on a page."""
 CLOSED_SHOWN = 50
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-_STYLE = resources.files(__package__).joinpath("static", "console.css").read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +64,6 @@ class FleetPages:
     def __init__(self, database: Database, desk: FleetDesk) -> None:
         self._database = database
         self._desk = desk
-        self._templates = Environment(
-            loader=PackageLoader("ingest.console"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
 
     def router(self) -> APIRouter:
         """Give the routes."""
@@ -189,23 +172,16 @@ class FleetPages:
     def _render(
         self, template: str, language: Language, status: HTTPStatus = HTTPStatus.OK, **content: Any
     ) -> HTMLResponse:
-        text = self._templates.get_template(template).render(
-            language=language,
-            word={**words(language), **fleet_words(language)},
-            style_version=hashlib.sha256(_STYLE).hexdigest()[:12],
-            refresh_s=None,
-            **{"site_name": "", **content},
-        )
-        return HTMLResponse(text, status, headers=_SECURITY | {"Content-Language": language.tag})
+        word = {**words(language), **fleet_words(language)}
+        parts = {"site_name": "", "refresh_s": None, **content}
+        return render_page(template, language, status, forms=HERE, word=word, **parts)
 
 
 def _language(request: Request, asked: str | None) -> Language:
     return choose_language(asked, request.headers.get("Accept-Language"))
 
 
-def _csv(found: Table, file: str, language: Language) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{file}"', "Content-Language": language.tag}
-    return Response(found.to_csv(), media_type="text/csv; charset=utf-8", headers=_SECURITY | headers)
+_csv = partial(csv_file, forms=HERE)
 
 
 def _row(one: GatewayStanding, fleet: Fleet, language: Language) -> dict[str, Any]:

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from http import HTTPStatus
-from importlib import resources
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
+from ingest.console.answers import STYLE, csv_file, render_page
 from ingest.console.rendering import local_time
 from ingest.console.run_tables import SHOWN, RunTables
 from ingest.console.tables import Table, number_cell, table, words_cell
@@ -38,14 +36,6 @@ CHANGES_SHOWN = 100
 """Changed days on the page of a run; more are in the API."""
 REFRESH_S = 5
 """How often a page that waits for its first run looks again."""
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-_STYLE = resources.files(__package__).joinpath("static", "console.css").read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +54,6 @@ class Console:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._templates = Environment(
-            loader=PackageLoader("ingest.console"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._style_version = hashlib.sha256(_STYLE).hexdigest()[:12]
 
     def router(self) -> APIRouter:
         """Give the routes."""
@@ -119,14 +101,14 @@ class Console:
             found = None if stored is None else self._tables(connection, stored, language).get(name)
         if found is None:
             return self._page("missing.html", language, HTTPStatus.NOT_FOUND, site_name="", refresh_s=None)
-        return _csv(found, f"{name}-{run[:16]}.csv", language)
+        return csv_file(found, f"{name}-{run[:16]}.csv", language)
 
     def gateways_csv(self, request: Request, lang: str | None = None) -> Response:
         """Give how far each gateway has come, for spreadsheets; instants in UTC."""
         language = choose_language(lang, request.headers.get("Accept-Language"))
         with self._database.transaction() as connection:
             found = _gateways(gateway_states(connection), SiteCalendar("UTC"))
-        return _csv(_gateway_table(found, language), "gateways.csv", language)
+        return csv_file(_gateway_table(found, language), "gateways.csv", language)
 
     def _tables(self, connection: Connection, stored: StoredRun, language: Language) -> dict[str, Table]:
         version = site_version(connection, stored.head.site, stored.head.site_version)
@@ -163,10 +145,7 @@ class Console:
     def _page(
         self, template: str, language: Language, status: HTTPStatus = HTTPStatus.OK, **content: Any
     ) -> HTMLResponse:
-        text = self._templates.get_template(template).render(
-            language=language, word=words(language), style_version=self._style_version, **content
-        )
-        return HTMLResponse(text, status, headers=_SECURITY | {"Content-Language": language.tag})
+        return render_page(template, language, status, word=words(language), **content)
 
 
 def _chart_span(stored: StoredRun, calendar: SiteCalendar, language: Language) -> str:
@@ -174,11 +153,6 @@ def _chart_span(stored: StoredRun, calendar: SiteCalendar, language: Language) -
     period = stored.document["period"]
     first, end = (calendar.local(datetime.fromisoformat(period[side])).date() for side in ("start", "end"))
     return urlencode({"from": first, "to": end, "lang": language})
-
-
-def _csv(found: Table, file: str, language: Language) -> Response:
-    headers = {"Content-Disposition": f'attachment; filename="{file}"', "Content-Language": language.tag}
-    return Response(found.to_csv(), media_type="text/csv; charset=utf-8", headers=_SECURITY | headers)
 
 
 def _gateway_table(rows: Sequence[GatewayRow], language: Language) -> Table:
@@ -205,7 +179,7 @@ def _rules_of(version: SiteVersion) -> Rules | None:
 
 def _style() -> Response:
     headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(_STYLE, media_type="text/css", headers=headers)
+    return Response(STYLE, media_type="text/css", headers=headers)
 
 
 def _gateways(progress: Sequence[GatewayState], calendar: SiteCalendar) -> tuple[GatewayRow, ...]:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from allocation_engine.media import Medium, show_amount
 from allocation_engine.money import minor_digits
 from allocation_engine.posting import CROWD_MIN
 from allocation_engine.publication import Publication
 from allocation_engine.run_state import RunState
+from ingest.console.answers import templates
 from ingest.console.rendering import grouped, kwh, local_time, percent
 from ingest.console.tables import Cell, Table, money_cell, number_cell, table, words_cell
 from ingest.console.words import Language, words
@@ -77,14 +76,7 @@ def read_posting(
 
 def posting_html(view: PostingView) -> str:
     """Give the page: one file with its own style, nothing loaded from elsewhere, A4 when printed."""
-    environment = Environment(
-        loader=PackageLoader("ingest.console"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("posting.html").render(view=view, word=view.word, language=view.language)
+    return templates().get_template("posting.html").render(view=view, word=view.word, language=view.language)
 
 
 def _halves(digest: str) -> tuple[str, str]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from http import HTTPStatus
-from importlib import resources
 from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.profile import ChannelKind
+from ingest.console.answers import HERE, render_page
 from ingest.console.series_view import Navigation, SeriesView, fitting, page_view, span_of, with_chart
 from ingest.console.words import Language, choose_language, words
 from ingest.series.reader import Question, SeriesRefused, find_site, node_quantities, read_series, read_span
@@ -33,14 +31,6 @@ POINTS = 900
 """About one for each pixel of the broad picture."""
 DEFAULT_DAY = date(2026, 1, 1)
 """Where the page begins when nothing is settled yet."""
-_SECURITY = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
-_STYLE = resources.files(__package__).joinpath("static", "console.css").read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +39,6 @@ class SeriesPages:
 
     database: Database
     catalogue: Catalogue
-    _templates: Environment = field(
-        default_factory=lambda: Environment(
-            loader=PackageLoader("ingest.console"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-    )
 
     def router(self) -> APIRouter:
         """Give the routes."""
@@ -145,15 +126,16 @@ class SeriesPages:
         switch_to = content.pop("switch_to", None)
         if isinstance(switch_to, Navigation):
             content["switch_href"] = switch_to.href(lang=language.other)
-        text = self._templates.get_template(template).render(
-            language=language,
+        return render_page(
+            template,
+            language,
+            status,
+            forms=HERE,
             word={**words(language), **series_words(language)},
-            style_version=hashlib.sha256(_STYLE).hexdigest()[:12],
             site_name=site_name,
             refresh_s=None,
             **content,
         )
-        return HTMLResponse(text, status, headers=_SECURITY | {"Content-Language": language.tag})
 
 
 def _grain(known: tuple[Quantity, ...], obis: str, per: Per) -> Per:

@@ -108,24 +108,26 @@ class Database:
 
     @contextmanager
     def _lent(self, wait_s: float) -> Iterator[Connection]:
-        self._pool.open()
-        try:
-            connection = self._pool.getconn(wait_s)
-        except psycopg.OperationalError as error:
-            raise DatabaseUnreachable(f"no connection to the database: {error}") from error
+        connection = self._taken(wait_s)
         try:
             with connection.transaction():
                 yield connection
         finally:
             self._pool.putconn(connection)
 
+    def _taken(self, wait_s: float) -> Connection:
+        self._pool.open()
+        try:
+            return self._pool.getconn(wait_s)
+        except psycopg.OperationalError as error:
+            raise DatabaseUnreachable(f"no connection to the database: {error}") from error
+
     @contextmanager
     def spare(self) -> Iterator[Connection | None]:
         """Lend another connection inside a transaction of its own, or None if there is none to spare at once."""
-        self._pool.open()
         try:
-            connection = self._pool.getconn(SPARE_S)
-        except psycopg.OperationalError:
+            connection = self._taken(SPARE_S)
+        except DatabaseUnreachable:
             yield None
             return
         try:
@@ -140,11 +142,7 @@ class Database:
 
         Raises DatabaseUnreachable.
         """
-        self._pool.open()
-        try:
-            connection = self._pool.getconn()
-        except psycopg.OperationalError as error:
-            raise DatabaseUnreachable(f"no connection to the database: {error}") from error
+        connection = self._taken(CHECKOUT_S)
         try:
             connection.autocommit = True
             yield connection

@@ -5,13 +5,9 @@ Its queue limits are set as docs/operate.md asks; its password file is left out,
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import socket
-import subprocess
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 from ingest.embedded.server import LOOPBACK, ServerCommand, settled_port
@@ -22,28 +18,10 @@ UNPACKED = Path(__file__).parents[2] / ".metertree/mosquitto/usr/sbin/mosquitto"
 PLACES = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", str(UNPACKED))
 
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "scripts" / "install_mosquitto.sh"
-INSTALL_S = 180
-
-
 def find_mosquitto() -> str | None:
-    """Give the program, which the script fetches where there is none; None where it cannot."""
+    """Give the program, or None."""
     given = os.environ.get("METERTREE_TEST_MOSQUITTO")
-    found = next((one for one in (given, shutil.which("mosquitto"), *PLACES) if one and Path(one).exists()), None)
-    return found or _fetched()
-
-
-@cache
-def _fetched() -> str | None:
-    """Fetch it, one process of the tests after the other: the first does the work, and the others find it."""
-    UNPACKED.parents[2].mkdir(parents=True, exist_ok=True)
-    with UNPACKED.parents[2].joinpath("lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not UNPACKED.exists():
-            with suppress(subprocess.TimeoutExpired):
-                subprocess.run([SCRIPT], cwd=ROOT, capture_output=True, timeout=INSTALL_S, check=False)
-    return str(UNPACKED) if UNPACKED.exists() else None
+    return next((one for one in (given, shutil.which("mosquitto"), *PLACES) if one and Path(one).exists()), None)
 
 
 class Mosquitto:

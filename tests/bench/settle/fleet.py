@@ -15,6 +15,7 @@ import numpy as np
 from device_profiles.catalogue import Catalogue
 from device_profiles.profile import Protocol
 from ingest.store.database import Database, load_queries
+from ingest.store.reading_rows import COPY_BEGIN, COPY_END
 from ingest.store.settled import put_settled_days
 from ingest.store.settled_rows import DayKey, DayRows
 from ingest.store.sites import import_site
@@ -45,7 +46,6 @@ GROUP = PROFILE.group("billing").index
 METERS_OF_ENVELOPE = 100
 MARKS_AT_ONCE = 48
 _PG_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_HEAD, _TAIL = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 _READINGS = (
     "COPY readings (meter, due_at, aligned, started_at, read_at, quality, profile_hash, group_index, mantissas, "
     "gateway, epoch, seq) FROM STDIN (FORMAT BINARY)"
@@ -113,9 +113,9 @@ class Fleet:
                 connection.cursor() as cursor,
                 cursor.copy(_READINGS.encode()) as copy,
             ):
-                copy.write(_HEAD)
+                copy.write(COPY_BEGIN)
                 copy.write(self._rows(first, min(first + MARKS_AT_ONCE, marks)))
-                copy.write(_TAIL)
+                copy.write(COPY_END)
         with database.transaction() as connection:
             connection.execute(b"CREATE INDEX readings_by_meter ON readings (meter, due_at)")
             connection.execute(_FILL_LEDGER, [marks * -(-self.meters // METERS_OF_ENVELOPE)])

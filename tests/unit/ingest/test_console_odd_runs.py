@@ -10,11 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from jinja2 import Environment
 
 from allocation_engine.intervals import Reason, SlotQuality
 from ingest.commands.site import _tree
-from ingest.console import pages
+from ingest.console import answers
 from ingest.console.rendering import area_m2, grouped, kwh, kwh_short, local_time, money, percent
 from ingest.console.view import PATH_NAMES, RunReader, RunView
 from ingest.console.words import Language, choose_language, words
@@ -369,7 +368,8 @@ def test_long_and_strange_names_do_not_break_the_page(
 def test_markup_that_is_not_escaped_would_be_seen(
     closed: MemoryCentre, site: Site, document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "Environment", lambda **options: Environment(**options | {"autoescape": False}))
+    bare = answers.templates().overlay(autoescape=False)
+    monkeypatch.setattr(answers, "templates", lambda: bare)
     planted = MemoryCentre()
     planted.database.tables = closed.database.tables
     use_site(planted, rename(site, MARKUP))
