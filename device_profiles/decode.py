@@ -6,14 +6,16 @@ clock in here, so a replay gives the same reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 
-from device_profiles.forms import NotReadable, form_of
-from device_profiles.profile import Channel, Dlt645Source, Group, ModbusSource, Profile, Protocol
-from device_profiles.read_plan import ModbusRead, PlanImpossible, ReadRequest, covers, plan_reads
+from device_profiles.families import family_of
+from device_profiles.families.family import MantissaReader, PlanImpossible
+from device_profiles.forms import NotReadable
+from device_profiles.profile import Channel, Group, Profile, Protocol, ReadRequest
+from device_profiles.read_plan import plan_reads
 from metering.errors import MeterError
 from metering.obis import Obis
 from metering.reading import MeterReading, ReadQuality, RegisterReading
@@ -34,13 +36,13 @@ class ProfileMismatch(MeterError):
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """Where one channel stands in the bodies of a plan."""
+    """Which body of a plan one channel stands in, and how it is taken out."""
 
     channel: Channel
     body: int
-    start: int
-    end: int
-    to_mantissa: Callable[[bytes], int | None]
+    to_mantissa: MantissaReader
+    least: int
+    most: int
 
 
 def decode_group(profile: Profile, protocol: Protocol, group: Group, bodies: Sequence[bytes]) -> tuple[int | None, ...]:
@@ -48,24 +50,22 @@ def decode_group(profile: Profile, protocol: Protocol, group: Group, bodies: Seq
 
     Raises ProfileMismatch when a body is missing, of the wrong length or out of the register's form or range.
     """
-    lengths, fields = _layout(profile, protocol, group)
-    if len(bodies) != len(lengths):
-        raise ProfileMismatch(profile, group.name, f"{len(bodies)} answers for {len(lengths)} reads")
-    for body, length in zip(bodies, lengths, strict=True):
-        if len(body) != length:
-            raise ProfileMismatch(profile, group.name, f"an answer of {len(body)} octets where {length} belong")
+    reads, fields = _layout(profile, protocol, group)
+    if len(bodies) != reads:
+        raise ProfileMismatch(profile, group.name, f"{len(bodies)} answers for {reads} reads")
     return tuple(_mantissa(profile, field, bodies[field.body]) for field in fields)
 
 
 def decode_answer(profile: Profile, read: ReadRequest, body: bytes) -> dict[Obis, int | None]:
     """Give every channel of the profile, of whatever group, that the answer to one `read` holds whole."""
+    family = family_of(next(iter(profile.links)))
     channels = {
-        channel.obis: channel for group in profile.groups for channel in group.channels if covers(read, channel)
+        channel.obis: channel for group in profile.groups for channel in group.channels if family.covers(read, channel)
     }
-    for channel in channels.values():
-        if len(body) != _body_octets(read, channel):
-            raise ProfileMismatch(profile, str(channel.obis), f"an answer of {len(body)} octets")
-    return {obis: _mantissa(profile, _field(read, 0, channel), body) for obis, channel in channels.items()}
+    return {
+        obis: _mantissa(profile, _field(channel, 0, family.reader(read, channel)), body)
+        for obis, channel in channels.items()
+    }
 
 
 def register_readings(profile: Profile, reading: MeterReading, mark: datetime | None) -> tuple[RegisterReading, ...]:
@@ -101,47 +101,30 @@ def register_readings(profile: Profile, reading: MeterReading, mark: datetime | 
 
 
 @lru_cache(maxsize=1024)
-def _layout(profile: Profile, protocol: Protocol, group: Group) -> tuple[tuple[int, ...], tuple[_Field, ...]]:
-    """Give the length of each body and the field of each channel."""
+def _layout(profile: Profile, protocol: Protocol, group: Group) -> tuple[int, tuple[_Field, ...]]:
+    """Give the number of reads and the field of each channel; compiled once."""
+    family = family_of(protocol)
     reads = plan_reads(profile, protocol, group)
-    lengths = [0] * len(reads)
     fields: list[_Field] = []
     for channel in group.channels:
-        body, read = next((index, read) for index, read in enumerate(reads) if covers(read, channel))
-        lengths[body] = _body_octets(read, channel)
-        fields.append(_field(read, body, channel))
-    return tuple(lengths), tuple(fields)
+        body = next((at for at, read in enumerate(reads) if family.covers(read, channel)), None)
+        if body is None:
+            raise PlanImpossible(f"{profile.id}: no read of group {group.name} holds {channel.obis}")
+        fields.append(_field(channel, body, family.reader(reads[body], channel)))
+    return len(reads), tuple(fields)
 
 
-def _field(read: ReadRequest, body: int, channel: Channel) -> _Field:
-    form = form_of(channel)
-    start = octet_offset(read, channel)
-    return _Field(channel, body, start, start + form.octets, form.to_mantissa)
-
-
-def octet_offset(read: ReadRequest, channel: Channel) -> int:
-    """Give where `channel` begins in the body of `read` [octets]; negative when it begins before the first register."""
-    source = channel.source
-    if isinstance(source, ModbusSource) and isinstance(read, ModbusRead):
-        return 2 * (source.address - read.address)
-    if isinstance(source, Dlt645Source):
-        return source.index * source.octets
-    raise PlanImpossible(f"{channel.obis} cannot stand in the answer to {read}")
-
-
-def _body_octets(read: ReadRequest, channel: Channel) -> int:
-    source = channel.source
-    if isinstance(source, Dlt645Source):
-        return source.count * source.octets
-    return 2 * read.count if isinstance(read, ModbusRead) else 0
+def _field(channel: Channel, body: int, to_mantissa: MantissaReader) -> _Field:
+    return _Field(channel, body, to_mantissa, *channel.limits)
 
 
 def _mantissa(profile: Profile, field: _Field, body: bytes) -> int | None:
     try:
-        mantissa = field.to_mantissa(body[field.start : field.end])
+        mantissa = field.to_mantissa(body)
     except NotReadable as error:
         raise ProfileMismatch(profile, str(field.channel.obis), str(error)) from error
-    _require_in_range(profile, field.channel, mantissa)
+    if mantissa is not None and not field.least <= mantissa <= field.most:
+        _require_in_range(profile, field.channel, mantissa)
     return mantissa
 
 

@@ -11,15 +11,51 @@ from __future__ import annotations
 import math
 import struct
 import typing
+from enum import StrEnum
 from fractions import Fraction
-from functools import lru_cache
 
-from device_profiles.profile import Channel, Dlt645Source, ModbusSource, WordOrder
 from metering.errors import MeterError
 
 _STRUCT_CODES = {"u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q", "f32": "f", "f64": "d"}
 _EXACT_POWER_MAX = 12
 _SIGN_BIT = 0x80
+
+
+class RegisterType(StrEnum):
+    """Type of a number kept in 16-bit Modbus registers: u unsigned, s signed, f IEEE 754; then its width [bit]."""
+
+    U16 = "u16"
+    S16 = "s16"
+    U32 = "u32"
+    S32 = "s32"
+    U64 = "u64"
+    S64 = "s64"
+    F32 = "f32"
+    F64 = "f64"
+
+    @property
+    def bits(self) -> int:
+        """Width [bit]."""
+        return int(self.value[1:])
+
+    @property
+    def is_float(self) -> bool:
+        """Say whether the number is an IEEE float, which has no mantissa of its own."""
+        return self.value[0] == "f"
+
+    @property
+    def is_signed(self) -> bool:
+        """Say whether the number can be negative."""
+        return self.value[0] != "u"
+
+
+class WordOrder(StrEnum):
+    """Order of octets on the wire; A is the most significant. CDAB is "low word first"."""
+
+    ABCD = "ABCD"
+    CDAB = "CDAB"
+    BADC = "BADC"
+    DCBA = "DCBA"
 
 
 class NotReadable(MeterError):
@@ -40,26 +76,15 @@ class Form(typing.Protocol):
         """Give the octets a meter would send; raises NotReadable when the form cannot hold `mantissa`."""
 
 
-@lru_cache(maxsize=4096)
-def form_of(channel: Channel) -> Form:
-    """Give the form in which the meter keeps `channel`."""
-    source = channel.source
-    if isinstance(source, Dlt645Source):
-        return BcdForm(octets=source.octets, signed=source.signed)
-    if source.type.is_float:
-        return FloatForm(source, power=source.exponent - channel.exponent)
-    return IntegerForm(source)
-
-
 class IntegerForm:
     """A two's-complement or unsigned integer in 16-bit registers; the mantissa is the integer."""
 
     __slots__ = ("_invalid", "_order", "_struct", "octets")
 
-    def __init__(self, source: ModbusSource) -> None:
-        self._struct = struct.Struct(">" + _STRUCT_CODES[source.type])
-        self._order = source.order
-        self._invalid = frozenset(source.invalid)
+    def __init__(self, kind: RegisterType, order: WordOrder = WordOrder.ABCD, invalid: tuple[bytes, ...] = ()) -> None:
+        self._struct = struct.Struct(">" + _STRUCT_CODES[kind])
+        self._order = order
+        self._invalid = frozenset(invalid)
         self.octets = self._struct.size
 
     def to_mantissa(self, wire: bytes) -> int | None:
@@ -82,13 +107,15 @@ class FloatForm:
 
     __slots__ = ("_factor", "_invalid", "_is_exact", "_order", "_power", "_struct", "octets")
 
-    def __init__(self, source: ModbusSource, *, power: int) -> None:
-        self._struct = struct.Struct(">" + _STRUCT_CODES[source.type])
-        self._order = source.order
-        self._invalid = frozenset(source.invalid)
+    def __init__(
+        self, kind: RegisterType, order: WordOrder = WordOrder.ABCD, invalid: tuple[bytes, ...] = (), *, power: int
+    ) -> None:
+        self._struct = struct.Struct(">" + _STRUCT_CODES[kind])
+        self._order = order
+        self._invalid = frozenset(invalid)
         self._power = power
         self._factor = float(10 ** max(power, 0))
-        self._is_exact = source.type.bits == 32 and 0 <= power <= _EXACT_POWER_MAX
+        self._is_exact = kind.bits == 32 and 0 <= power <= _EXACT_POWER_MAX
         self.octets = self._struct.size
 
     def to_mantissa(self, wire: bytes) -> int | None:

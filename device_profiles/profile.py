@@ -7,8 +7,9 @@ site's and are applied by the centre.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from fractions import Fraction
 
 from metering.errors import MeteringError
 from metering.obis import Obis
@@ -23,23 +24,48 @@ class NotInProfile(MeteringError):
 
 
 class Protocol(StrEnum):
-    """How a meter is spoken to. Modbus RTU and TCP differ in framing only and share register sources."""
+    """How a meter is spoken to. The Modbus ones differ in framing only and share register sources."""
 
     MODBUS_RTU = "modbus-rtu"
     MODBUS_TCP = "modbus-tcp"
+    MODBUS_RTU_OVER_TCP = "modbus-rtu-over-tcp"
     DLT645_2007 = "dlt645-2007"
+    DLT645_1997 = "dlt645-1997"
+    CJT188_2004 = "cjt188-2004"
+    CJT188_2018 = "cjt188-2018"
+    MBUS = "mbus"
+    DLMS_HDLC = "dlms-hdlc"
+    DLMS_WRAPPER = "dlms-wrapper"
+    IEC62056_21 = "iec62056-21"
+    PULSE = "pulse"
 
     @property
     def is_modbus(self) -> bool:
         """Say whether registers are addressed the Modbus way."""
-        return self is not Protocol.DLT645_2007
+        return self in (Protocol.MODBUS_RTU, Protocol.MODBUS_TCP, Protocol.MODBUS_RTU_OVER_TCP)
+
+    @property
+    def is_serial(self) -> bool:
+        """Say whether the meter hangs on a serial line of the gateway, so that speed and parity matter."""
+        return self not in _WITHOUT_LINE
+
+
+_WITHOUT_LINE = (Protocol.MODBUS_TCP, Protocol.MODBUS_RTU_OVER_TCP, Protocol.DLMS_WRAPPER, Protocol.PULSE)
 
 
 class ChannelKind(StrEnum):
-    """A counter only rises (and may roll over); a gauge shows the moment."""
+    """What a channel's mantissa is.
+
+    counter  only rises, and may roll over
+    gauge    shows the moment
+    state    bits, each with a meaning of its own
+    time     seconds from 1970-01-01T00:00 by the meter's own wall clock; it knows no zone
+    """
 
     COUNTER = "counter"
     GAUGE = "gauge"
+    STATE = "state"
+    TIME = "time"
 
 
 class Side(StrEnum):
@@ -49,90 +75,35 @@ class Side(StrEnum):
     SECONDARY = "secondary"
 
 
-class RegisterType(StrEnum):
-    """Type of a number kept in 16-bit Modbus registers: u unsigned, s signed, f IEEE 754; then its width [bit]."""
+class Evidence(StrEnum):
+    """What a profile rests on.
 
-    U16 = "u16"
-    S16 = "s16"
-    U32 = "u32"
-    S32 = "s32"
-    U64 = "u64"
-    S64 = "s64"
-    F32 = "f32"
-    F64 = "f64"
-
-    @property
-    def bits(self) -> int:
-        """Width [bit]."""
-        return int(self.value[1:])
-
-    @property
-    def is_float(self) -> bool:
-        """Say whether the number is an IEEE float, which has no mantissa of its own."""
-        return self.value[0] == "f"
-
-    @property
-    def is_signed(self) -> bool:
-        """Say whether the number can be negative."""
-        return self.value[0] != "u"
-
-
-class WordOrder(StrEnum):
-    """Order of octets on the wire; A is the most significant. CDAB is "low word first"."""
-
-    ABCD = "ABCD"
-    CDAB = "CDAB"
-    BADC = "BADC"
-    DCBA = "DCBA"
-
-
-@dataclass(frozen=True, slots=True)
-class ModbusSource:
-    """Where a channel stands in the Modbus map.
-
-    function  3 holding registers, 4 input registers
-    address   register number on the wire, from 0
-    exponent  floats only: the register counts 10^exponent of the channel's unit
-    invalid   octets as read that mean "no value"
+    captures   frames of a meter of this model decode to what it showed ("frame-tested")
+    registers  a register map that code in use reads by, no frame of a meter ("register map only")
+    documents  the maker's manual or a standard alone ("from manual")
     """
 
-    function: int
-    address: int
-    type: RegisterType
-    order: WordOrder = WordOrder.ABCD
-    exponent: int = 0
-    invalid: tuple[bytes, ...] = ()
-
-    @property
-    def count(self) -> int:
-        """Number of 16-bit registers."""
-        return self.type.bits // 16
-
-    @property
-    def end(self) -> int:
-        """Address of the register after the last."""
-        return self.address + self.count
+    CAPTURES = "captures"
+    REGISTERS = "registers"
+    DOCUMENTS = "documents"
 
 
-@dataclass(frozen=True, slots=True)
-class Dlt645Source:
-    """Where a channel stands in the answers of a DL/T 645-2007 meter.
+class Source:
+    """Where a channel stands in what its meter answers; each family (device_profiles/families) has its own."""
 
-    di      data identifier as printed, DI3 first (4 octets)
-    octets  octets of one BCD number
-    index   which number of the answer, from 0
-    count   numbers in the answer: 1, or more for a block (DI ending in FF)
-    signed  whether the top bit is a sign; never so for forward and reverse energy
-    """
-
-    di: bytes
-    octets: int
-    index: int = 0
-    count: int = 1
-    signed: bool = False
+    __slots__ = ()
 
 
-Source = ModbusSource | Dlt645Source
+class LinkOptions:
+    """What a family wants to know of a link beyond speed and patience; each family has its own, or none."""
+
+    __slots__ = ()
+
+
+class ReadRequest:
+    """One read, as its codec wants it asked; each family has its own. Frozen and hashable."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +127,41 @@ class Channel:
         """Least and most mantissa, both included; what no document bounds is bounded by 64 bits."""
         if self.kind is ChannelKind.COUNTER:
             return 0, (MANTISSA_LIMIT if self.modulus is None else self.modulus) - 1
+        if self.kind is not ChannelKind.GAUGE:
+            return self.plausible or (0, MANTISSA_LIMIT - 1)
         return self.plausible or (-MANTISSA_LIMIT, MANTISSA_LIMIT - 1)
 
     def shown(self, mantissa: int) -> Shown:
         """Give `mantissa` its exponent and unit."""
         return Shown(mantissa, self.exponent, self.unit)
 
+    def mantissa_at(self, register: int) -> int:
+        """Give what the meter shows at a true `register` [base units]: floored to its resolution, rolled over."""
+        scale = self.scale
+        mantissa = register * scale.numerator // scale.denominator
+        return mantissa if self.modulus is None else mantissa % self.modulus
+
+    @property
+    def scale(self) -> Fraction:
+        """Mantissas per base unit."""
+        return 1 / (self.unit.factor * Fraction(10) ** self.exponent)
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Channels that are read together; `index` goes into the envelope. Atomic: all come from one answer."""
+    """Channels that are read together; `index` goes into the envelope.
+
+    atomic        all come from one answer
+    after_freeze  the registers hold what the meter froze at the last broadcast freeze
+    every_s       how often the model's group is worth reading where the site says nothing [s]; None for every mark
+    """
 
     index: int
     name: str
     channels: tuple[Channel, ...]
     atomic: bool
+    after_freeze: bool = False
+    every_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,40 +171,67 @@ class SerialSettings:
     bauds: tuple[int, ...]
     parity: str
     stop_bits: int
+    data_bits: int = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
     """How a model speaks one protocol.
 
-    serial         None for Modbus TCP
-    registers_max  most registers the model answers in one read (Modbus), else None
-    hole_max       most unused registers to read along rather than ask twice (Modbus)
-    reply_ms_max   longest time from the end of a request to the first octet of the reply [ms]
+    serial        None where no serial line of the gateway is used
+    reply_ms_max  longest time from the end of a request to the first octet of the reply [ms]
+    options       what the family wants to know further; None for most
     """
 
     protocol: Protocol
     serial: SerialSettings | None
-    registers_max: int | None
-    hole_max: int
     reply_ms_max: int
+    options: LinkOptions | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentSource:
+    """A document a profile was written from. `version` and `page` are "" where the document has none."""
+
+    title: str
+    version: str = ""
+    page: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """A point on which sources disagree, told in each language: what they say, and what this profile does."""
+
+    point: str
+    told: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Vector:
-    """A request and reply with what the reply must decode to; kept in the profile, outside its hash.
+    """A conversation with what its answers must decode to; kept in the profile, outside its hash.
 
-    derived   true when the frames were computed by rule, false when captured from a meter
-    expected  a mantissa per channel, None for "no value"
+    exchanges  request and reply of each exchange; most protocols have one
+    derived    true when the frames were computed by rule, false when captured from a meter
+    expected   a mantissa per channel, None for "no value"
     """
 
     protocol: Protocol
     address: str
-    request: bytes
-    reply: bytes
+    exchanges: tuple[tuple[bytes, bytes], ...]
     expected: tuple[tuple[Obis, int | None], ...]
     derived: bool
     origin: str
+
+    @property
+    def request(self) -> bytes:
+        """The first request."""
+        return self.exchanges[0][0]
+
+    @property
+    def reply(self) -> bytes:
+        """The reply to the first request."""
+        return self.exchanges[0][1]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -233,6 +251,10 @@ class Profile:
     canonical: bytes
     hash: bytes
     vectors: tuple[Vector, ...] = field(default=())
+    medium: str = "electricity"
+    evidence: Evidence = Evidence.DOCUMENTS
+    sources: tuple[DocumentSource, ...] = ()
+    disputes: tuple[Dispute, ...] = ()
 
     def group(self, name: str) -> Group:
         """Find a channel group (`billing`, `status` ...); raises NotInProfile."""
@@ -243,7 +265,16 @@ class Profile:
         raise NotInProfile(f"profile {self.id} has no group {name!r}; it has {known}")
 
     def link(self, protocol: Protocol) -> Link:
-        """Give the link for `protocol`; raises NotInProfile when the model does not speak it."""
+        """Give the link for `protocol`; raises NotInProfile when the model does not speak it.
+
+        RTU over TCP is RTU behind a device server, so every model with an RTU link has that link too.
+        """
+        if (
+            protocol is Protocol.MODBUS_RTU_OVER_TCP
+            and protocol not in self.links
+            and Protocol.MODBUS_RTU in self.links
+        ):
+            return replace(self.links[Protocol.MODBUS_RTU], protocol=protocol, serial=None)
         if protocol not in self.links:
             raise NotInProfile(f"profile {self.id} does not speak {protocol}; it speaks {', '.join(self.links)}")
         return self.links[protocol]

@@ -11,26 +11,26 @@ from pathlib import Path
 from typing import Any
 
 from device_profiles.checked_table import CheckedTable, Faults
+from device_profiles.families import FAMILIES, family_of
+from device_profiles.families.family import Family, PlanImpossible
 from device_profiles.framing import codec_of
 from device_profiles.framing.errors import AddressInvalid
 from device_profiles.profile import (
     MANTISSA_LIMIT,
     Channel,
     ChannelKind,
-    Dlt645Source,
+    Dispute,
+    DocumentSource,
+    Evidence,
     Group,
     Link,
-    ModbusSource,
     Profile,
     Protocol,
-    RegisterType,
     SerialSettings,
     Side,
-    Source,
     Vector,
-    WordOrder,
 )
-from device_profiles.read_plan import REGISTERS_MAX, PlanImpossible, plan_reads
+from device_profiles.read_plan import plan_reads
 from metering.envelope import EnvelopeMalformed, decode_canonical, digest_of, encode
 from metering.errors import DocumentError, MeteringError
 from metering.identity import IdentifierInvalid, check_identifier
@@ -40,9 +40,9 @@ from metering.toml_source import TomlSource
 
 SCHEMA = 1
 _VECTORS = "vectors"
+_UNITS_OF_KIND = {ChannelKind.STATE: Unit.ONE, ChannelKind.TIME: Unit.S}
 _BILLING = "billing"
 _MEDIA = ("electricity", "water", "gas", "heat")
-_EVIDENCE = ("captures", "documents")
 
 
 def read_profile(path: Path) -> Profile:
@@ -69,26 +69,27 @@ def profile_from_canonical(octets: bytes) -> Profile:
 
 def _profile(root: CheckedTable, canonical: bytes) -> Profile:
     root.integer("schema", SCHEMA, SCHEMA)
-    root.choice("medium", _MEDIA)
-    root.choice("evidence", _EVIDENCE)
-    for entry in root.tables("sources"):
-        entry.text("title")
-        entry.text("note", "")
-        entry.done()
+    links = _links(root.table("links"))
+    family = family_of(next(iter(links))) if links else None
     profile = Profile(
         id=_profile_id(root),
         rev=root.integer("rev", 1, 9999),
         names=_names(root.table("names")),
         side=Side(root.choice("side", tuple(Side))),
-        links=_links(root.table("links")),
-        groups=tuple(_group(entry, index) for index, entry in enumerate(root.tables("groups"))),
+        links=links,
+        groups=tuple(_group(entry, index, family) for index, entry in enumerate(root.tables("groups"))),
         canonical=canonical,
         hash=digest_of(canonical),
         vectors=tuple(_vector(entry) for entry in root.tables(_VECTORS, at_least=0)),
+        medium=root.choice("medium", _MEDIA),
+        evidence=Evidence(root.choice("evidence", tuple(Evidence))),
+        sources=tuple(_document(entry) for entry in root.tables("sources")),
+        disputes=tuple(_dispute(entry) for entry in root.tables("disputes", at_least=0)),
     )
     root.done()
     _check_groups(root, profile)
-    _check_sources(root, profile)
+    if family is not None and not root.faults.found:
+        family.check(profile, root)
     _check_plans(root, profile)
     return profile
 
@@ -112,22 +113,40 @@ def _names(table: CheckedTable) -> dict[str, str]:
     return names
 
 
+def _document(table: CheckedTable) -> DocumentSource:
+    document = DocumentSource(
+        title=table.text("title"),
+        version=table.text("version", ""),
+        page=table.text("page", ""),
+        note=table.text("note", ""),
+    )
+    table.done()
+    return document
+
+
+def _dispute(table: CheckedTable) -> Dispute:
+    dispute = Dispute(point=table.text("point"), told={language: table.text(language) for language in ("zh", "en")})
+    table.done()
+    return dispute
+
+
 def _links(table: CheckedTable) -> dict[Protocol, Link]:
-    links = {Protocol(name): _link(table.table(name), Protocol(name)) for name in table.keys_in(tuple(Protocol))}
+    spoken = tuple(protocol for family in FAMILIES for protocol in family.protocols)
+    links = {Protocol(name): _link(table.table(name), Protocol(name)) for name in table.keys_in(spoken)}
     table.done()
     if not links:
-        table.fault("", "no link", f"add a table for one of {', '.join(Protocol)}")
-    if len({protocol.is_modbus for protocol in links}) > 1:
-        table.fault("", "Modbus and DL/T 645 in one profile", "make a profile for each; their sources differ")
+        table.fault("", "no link", f"add a table for one of {', '.join(spoken)}")
+    families = sorted({family_of(protocol).name for protocol in links})
+    if len(families) > 1:
+        table.fault("", f"{' and '.join(families)} in one profile", "make a profile for each; their sources differ")
     return links
 
 
 def _link(table: CheckedTable, protocol: Protocol) -> Link:
     link = Link(
         protocol=protocol,
-        serial=None if protocol is Protocol.MODBUS_TCP else _serial(table),
-        registers_max=table.integer("registers_max", 1, REGISTERS_MAX) if protocol.is_modbus else None,
-        hole_max=table.integer("hole_max", 0, REGISTERS_MAX) if protocol.is_modbus else 0,
+        serial=_serial(table) if protocol.is_serial else None,
+        options=family_of(protocol).read_link_options(table, protocol),
         reply_ms_max=table.integer("reply_ms_max", 1, 60_000),
     )
     table.done()
@@ -138,30 +157,50 @@ def _serial(table: CheckedTable) -> SerialSettings:
     bauds = table.integers("bauds", 300, 921_600)
     if not bauds:
         table.fault("bauds", "no speed", "list the speeds the model can be set to, the usual one first")
-    return SerialSettings(tuple(bauds), table.choice("parity", ("N", "E", "O")), table.integer("stop_bits", 1, 2))
+    return SerialSettings(
+        bauds=tuple(bauds),
+        parity=table.choice("parity", ("N", "E", "O")),
+        stop_bits=table.integer("stop_bits", 1, 2),
+        data_bits=table.integer("data_bits", 7, 8, 8),
+    )
 
 
-def _group(table: CheckedTable, index: int) -> Group:
+def _group(table: CheckedTable, index: int, family: Family | None) -> Group:
     group = Group(
         index=index,
         name=table.text("name"),
         atomic=table.boolean("atomic", False),
-        channels=tuple(_channel(entry) for entry in table.tables("channels")),
+        after_freeze=table.boolean("after_freeze", False),
+        every_s=table.integer("every_s", 1, 86_400) if "every_s" in table else None,
+        channels=tuple(_channel(entry, family) for entry in table.tables("channels")),
     )
     table.done()
     return group
 
 
-def _channel(table: CheckedTable) -> Channel:
+def _channel(table: CheckedTable, links_family: Family | None) -> Channel:
     obis, unit = _obis(table), _unit(table)
     exponent = table.integer("exponent", -9, 9)
     kind = ChannelKind(table.choice("kind", tuple(ChannelKind)))
     modulus = table.integer("modulus", 2, MANTISSA_LIMIT) if "modulus" in table else None
     plausible = _plausible(table) if "plausible" in table else None
-    channel = Channel(obis, unit, exponent, kind, modulus, _source(table), plausible)
+    family = _family_in(table, links_family)
+    channel = Channel(obis, unit, exponent, kind, modulus, family.read_source(table.table(family.name)), plausible)
     table.done()
-    _check_channel(table, channel)
+    _check_channel(table, channel, family)
     return channel
+
+
+def _family_in(table: CheckedTable, links_family: Family | None) -> Family:
+    """Find the family whose source table the channel has: that of the links, if all is well."""
+    if links_family is not None and links_family.name in table:
+        return links_family
+    other = next((family for family in FAMILIES if family.name in table), None)
+    if other is None or links_family is None:
+        return other or links_family or FAMILIES[0]
+    mend = f"give a `{links_family.name}` table to match them"
+    table.fault("", "the source is not of the links' protocol", mend)
+    return other
 
 
 def _obis(table: CheckedTable) -> Obis:
@@ -188,53 +227,15 @@ def _plausible(table: CheckedTable) -> tuple[int, int] | None:
     return bounds[0], bounds[1]
 
 
-def _source(table: CheckedTable) -> Source:
-    if "dlt645" in table:
-        return _dlt645_source(table.table("dlt645"))
-    return _modbus_source(table.table("modbus"))
-
-
-def _modbus_source(table: CheckedTable) -> ModbusSource:
-    source = ModbusSource(
-        function=table.integer("function", 3, 4),
-        address=table.integer("address", 0, 0xFFFF),
-        type=RegisterType(table.choice("type", tuple(RegisterType))),
-        order=WordOrder(table.choice("order", tuple(WordOrder), WordOrder.ABCD)),
-        exponent=table.integer("exponent", -9, 9, 0),
-        invalid=tuple(table.hexadecimals("invalid")),
-    )
-    table.done()
-    if "exponent" in table and not source.type.is_float:
-        table.fault("exponent", "an integer register counts in the channel's exponent", "leave it out here")
-    if source.end > 0x10000:
-        table.fault("address", "the register ends beyond FFFF", "mend the address")
-    if any(len(pattern) != 2 * source.count for pattern in source.invalid):
-        table.fault("invalid", f"a pattern of {source.type} has {4 * source.count} hex digits", "write it whole")
-    return source
-
-
-def _dlt645_source(table: CheckedTable) -> Dlt645Source:
-    identifier = table.hexadecimal("di")
-    source = Dlt645Source(
-        di=identifier,
-        octets=table.integer("octets", 1, 8),
-        index=table.integer("index", 0, 63, 0),
-        count=table.integer("count", 1, 64, 1),
-        signed=table.boolean("signed", False),
-    )
-    table.done()
-    if len(identifier) != 4:
-        table.fault("di", "a data identifier has 8 hex digits", "write DI3 DI2 DI1 DI0, as printed")
-    if source.index >= source.count or source.octets * source.count > 196:
-        table.fault("index", "the answer has no such number", "give index < count, and at most 196 octets in all")
-    return source
-
-
-def _check_channel(table: CheckedTable, channel: Channel) -> None:
-    """Counters must be exact in base units and able to show what their modulus says; gauges have no modulus."""
-    if channel.kind is ChannelKind.GAUGE:
+def _check_channel(table: CheckedTable, channel: Channel, family: Family) -> None:
+    """Counters must be exact in base units and able to show what their modulus says; nothing else rolls over."""
+    if channel.kind is not ChannelKind.COUNTER:
         if channel.modulus is not None:
-            table.fault("modulus", "a gauge does not roll over", "leave it out, or make the channel a counter")
+            table.fault("modulus", f"a {channel.kind} does not roll over", "leave it out, or make it a counter")
+        unit = _UNITS_OF_KIND.get(channel.kind)
+        if unit is not None and (channel.unit, channel.exponent) != (unit, 0):
+            mend = f'write unit = "{unit.symbol}" and exponent = 0'
+            table.fault("unit", f"a {channel.kind} is a whole number of {unit.symbol}", mend)
         return
     if channel.plausible is not None:
         table.fault("plausible", "a counter is bounded by its modulus", "leave it out")
@@ -242,19 +243,9 @@ def _check_channel(table: CheckedTable, channel: Channel) -> None:
         Shown(1, channel.exponent, channel.unit).to_base()
     except MeteringError as error:
         table.fault("exponent", str(error), "a counter must be whole in base units: choose a coarser exponent")
-    most = _mantissa_limit(channel.source)
+    most = family.mantissa_limit(channel.source)
     if channel.modulus is not None and most is not None and channel.modulus > most:
         table.fault("modulus", f"the register can show only mantissas below {most}", "mend the modulus or the type")
-
-
-def _mantissa_limit(source: Source) -> int | None:
-    """First mantissa the register's width cannot show; None for floats."""
-    if isinstance(source, Dlt645Source):
-        digits: int = 10 ** (2 * source.octets)
-        return digits
-    if source.type.is_float:
-        return None
-    return 1 << source.type.bits - source.type.is_signed
 
 
 def _check_groups(root: CheckedTable, profile: Profile) -> None:
@@ -274,22 +265,6 @@ def _check_groups(root: CheckedTable, profile: Profile) -> None:
                 place = ("groups", group.index, "channels", at, "obis")
                 root.fault(place, f"{channel.obis} stands twice in group {group.name!r}", "leave one out")
             seen.add(channel.obis)
-
-
-def _check_sources(root: CheckedTable, profile: Profile) -> None:
-    """Each source must be of the links' family; answers for one identifier must have one length."""
-    is_modbus = any(protocol.is_modbus for protocol in profile.links)
-    lengths: dict[bytes, int] = {}
-    for group in profile.groups:
-        for at, channel in enumerate(group.channels):
-            place = ("groups", group.index, "channels", at)
-            source = channel.source
-            if profile.links and isinstance(source, ModbusSource) is not is_modbus:
-                root.fault(place, "the source is not of the links' protocol", "give `modbus` or `dlt645` to match them")
-            if isinstance(source, Dlt645Source):
-                length = source.octets * source.count
-                if lengths.setdefault(source.di, length) != length:
-                    root.fault(place, f"{source.di.hex()} was {lengths[source.di]} octets above", "make them agree")
 
 
 def _check_plans(root: CheckedTable, profile: Profile) -> None:
@@ -313,14 +288,24 @@ def _vector(table: CheckedTable) -> Vector:
     vector = Vector(
         protocol=protocol,
         address=address,
-        request=table.hexadecimal("request"),
-        reply=table.hexadecimal("reply"),
+        exchanges=tuple(_exchanges(table)),
         expected=tuple(_expected(table.table("expected"))),
         derived=table.boolean("derived"),
         origin=table.text("origin"),
     )
     table.done()
     return vector
+
+
+def _exchanges(table: CheckedTable) -> list[tuple[bytes, bytes]]:
+    """Read the one exchange of a vector, or several as [[vectors.exchanges]]."""
+    if "exchanges" not in table:
+        return [(table.hexadecimal("request"), table.hexadecimal("reply"))]
+    exchanges: list[tuple[bytes, bytes]] = []
+    for entry in table.tables("exchanges"):
+        exchanges.append((entry.hexadecimal("request"), entry.hexadecimal("reply")))
+        entry.done()
+    return exchanges
 
 
 def _expected(table: CheckedTable) -> list[tuple[Obis, int | None]]:

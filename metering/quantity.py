@@ -36,12 +36,23 @@ class Unit(Enum):
     KW = ("kW", "W", Fraction(1000))
     VAR = ("var", "var", Fraction(1))
     KVAR = ("kvar", "var", Fraction(1000))
+    VA = ("VA", "VA", Fraction(1))
+    KVA = ("kVA", "VA", Fraction(1000))
+    VAH = ("VAh", "VAh", Fraction(1))
+    KVAH = ("kVAh", "VAh", Fraction(1000))
     MV = ("mV", "mV", Fraction(1))
     V = ("V", "mV", Fraction(1000))
     MA = ("mA", "mA", Fraction(1))
     A = ("A", "mA", Fraction(1000))
     MHZ = ("mHz", "mHz", Fraction(1))
     HZ = ("Hz", "mHz", Fraction(1000))
+    ML_PER_H = ("mL/h", "mL/h", Fraction(1))
+    LITRE_PER_H = ("L/h", "mL/h", Fraction(1000))
+    M3_PER_H = ("m3/h", "mL/h", Fraction(1_000_000))
+    MDEG_C = ("m°C", "m°C", Fraction(1))
+    DEG_C = ("°C", "m°C", Fraction(1000))
+    S = ("s", "s", Fraction(1))
+    H = ("h", "s", Fraction(3600))
     PER_MILLE = ("1/1000", "1/1000", Fraction(1))
     ONE = ("1", "1/1000", Fraction(1000))
 
@@ -69,7 +80,7 @@ class Shown:
     unit: Unit
 
     def to_base(self) -> int:
-        """Convert to integer base units [Wh, varh, mL, kJ, W, mV, mA, mHz, 1/1000].
+        """Convert to integer base units [Wh, varh, VAh, mL, kJ, W, var, VA, mV, mA, mHz, mL/h, m°C, s, 1/1000].
 
         Raises QuantityNotExact if the value is finer than one base unit; nothing is rounded here.
         """

@@ -1,17 +1,20 @@
 """Link framing, sans I/O: octets to answers and back, at both ends of the line.
 
-Each protocol's module offers the same functions (`Codec`): the gateway builds requests and parses replies, the
-simulated meter parses requests and builds replies, and tests feed either with captures. Whatever octets come, the
-outcome is the body of the answer or a MeterError. See docs/adr/0010.
+Each protocol's module is a `Codec`: the gateway holds conversations, the simulated meter parses requests and builds
+replies, and tests feed either with captures. Whatever octets come, the outcome is the body of the answer or a
+MeterError. See docs/adr/0010 and 0072.
 """
 
 from __future__ import annotations
 
 import typing
+from datetime import datetime
 from typing import Any
 
 from device_profiles.framing import dlt645, modbus_rtu, modbus_tcp
+from device_profiles.framing.conversation import Conversation, MeterSecrets
 from device_profiles.profile import Protocol
+from metering.errors import MeteringError
 
 ReadT = typing.TypeVar("ReadT", contravariant=True)
 
@@ -22,23 +25,40 @@ class Codec(typing.Protocol[ReadT]):
     def check_address(self, text: str, /) -> str:
         """Return a well-formed address; raises AddressInvalid."""
 
-    def build_request(self, address: str, read: ReadT, /) -> bytes:
-        """Give the octets to send."""
+    def converse(self, address: str, read: ReadT, secrets: MeterSecrets = ..., /) -> Conversation:
+        """Hold the conversation that `read` takes; it returns the body that the family decodes."""
 
-    def octets_expected(self, read: ReadT, received: bytes, /) -> int:
-        """Predict the length of the reply, given what has been received of it; raises FrameError."""
 
-    def parse_reply(self, address: str, read: ReadT, frame: bytes, /) -> bytes:
-        """Give the body of the reply; raises FrameError or ExceptionReply."""
+class Broadcasts(typing.Protocol):
+    """Commands to every meter on a line, which none answers. A protocol without one of them raises NotInProtocol."""
+
+    def set_time(self, local: datetime, /) -> Conversation:
+        """Tell every meter the wall-clock time `local` (naive, in the meters' own zone)."""
+
+    def freeze(self) -> Conversation:
+        """Have every meter copy its registers at this instant, to be read by groups `after_freeze`."""
+
+
+class NotInProtocol(MeteringError):
+    """A protocol has no such command."""
 
 
 _CODECS: dict[Protocol, Codec[Any]] = {
     Protocol.MODBUS_RTU: modbus_rtu,
+    Protocol.MODBUS_RTU_OVER_TCP: modbus_rtu,
     Protocol.MODBUS_TCP: modbus_tcp,
     Protocol.DLT645_2007: dlt645,
 }
+_BROADCASTS: dict[Protocol, Broadcasts] = {}
 
 
 def codec_of(protocol: Protocol) -> Codec[Any]:
     """Give the codec of `protocol`; its reads are those that `plan_reads` gives for the same protocol."""
+    if protocol not in _CODECS:
+        raise NotInProtocol(f"{protocol} is not spoken by this version")
     return _CODECS[protocol]
+
+
+def broadcasts_of(protocol: Protocol) -> Broadcasts | None:
+    """Give the broadcast commands of `protocol`; None when it has none."""
+    return _BROADCASTS.get(protocol)

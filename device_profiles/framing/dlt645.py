@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 
+from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets, one_exchange
 from device_profiles.framing.errors import (
     AddressInvalid,
     AddressMismatch,
@@ -19,7 +21,7 @@ from device_profiles.framing.errors import (
     ExceptionReply,
     FrameError,
 )
-from device_profiles.read_plan import Dlt645Read
+from device_profiles.profile import ReadRequest
 
 WAKE_UP = b"\xfe" * 4
 READ = 0x11
@@ -47,6 +49,13 @@ _ERROR_BITS = (
     "too many day periods",
     "too many rates",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Dlt645Read(ReadRequest):
+    """Read one data identifier, written as printed: DI3 first (4 octets)."""
+
+    di: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,14 @@ def scan(octets: bytes) -> tuple[list[Dlt645Frame], bytes]:
 def build_request(address: str, read: Dlt645Read) -> bytes:
     """Give the frame, with wake-up, that asks meter `address` for `read`."""
     return WAKE_UP + Dlt645Frame(address, READ, read.di[::-1]).to_wire()
+
+
+def converse(address: str, read: Dlt645Read, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
+    """Ask meter `address` for `read`; returns the octets after the data identifier."""
+    del secrets
+    return one_exchange(
+        build_request(address, read), partial(octets_expected, read), partial(parse_reply, address, read)
+    )
 
 
 def octets_expected(read: Dlt645Read | None, received: bytes) -> int:
@@ -176,6 +193,14 @@ def frame_at(octets: bytes, at: int) -> tuple[Dlt645Frame | None, int]:
         return None, at
     address = octets[at + 1 : at + 7][::-1].hex().upper()
     return Dlt645Frame(address, octets[at + 8], octets[at + 10 : end - 2].translate(_SUBTRACT)), end
+
+
+def request_end(octets: bytes, at: int) -> int | None:
+    """Give where the frame whose first 68 is at `at` ends; None when no whole one begins there."""
+    if octets[at] != START:
+        return None
+    frame, end = frame_at(octets, at)
+    return None if frame is None else end
 
 
 def _refusal(answer: Dlt645Frame) -> FrameError | ExceptionReply:

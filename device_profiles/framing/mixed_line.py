@@ -1,7 +1,7 @@
-"""Find requests on a line that Modbus RTU and DL/T 645 meters share, as the meters' ends see it. Pure.
+"""Find requests on a line that meters of several protocols share, as the meters' ends see it. Pure.
 
-Neither protocol knows of the other, so each meter must ignore what is not whole and right. A request is the first
-stretch of octets that is one: a DL/T 645 frame by its header and checksum, or eight octets with a right CRC.
+No protocol knows of the others, so each meter must ignore what is not whole and right. A request is the first stretch
+of octets that is one for some protocol; those with a start mark and a checksum are tried before the others.
 """
 
 from __future__ import annotations
@@ -10,6 +10,13 @@ from device_profiles.framing import dlt645, modbus_rtu
 
 REQUEST_OCTETS_MAX = 212
 """Longest request: a DL/T 645 frame with a full field. Anything older than this is noise."""
+
+
+REQUEST_ENDS = (
+    dlt645.request_end,
+    modbus_rtu.request_end,
+)
+"""Each gives where the request that begins at a place ends, or None. A new protocol adds its own."""
 
 
 def split_requests(octets: bytes) -> tuple[list[bytes], bytes]:
@@ -33,11 +40,4 @@ def address_in(request: bytes) -> tuple[bool, str]:
 
 
 def _request_end(octets: bytes, at: int) -> int | None:
-    if octets[at] == dlt645.START:
-        frame, end = dlt645.frame_at(octets, at)
-        if frame is not None:
-            return end
-    end = at + modbus_rtu.REQUEST_OCTETS
-    if end <= len(octets) and octets[at + 1] in (3, 4) and modbus_rtu.crc16(octets[at:end]) == 0:
-        return end
-    return None
+    return next((end for request_end in REQUEST_ENDS if (end := request_end(octets, at)) is not None), None)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import struct
+from dataclasses import dataclass
 
 from device_profiles.framing.errors import AddressInvalid, AnswerMismatch, ExceptionReply, FrameError
-from device_profiles.read_plan import REGISTERS_MAX, ModbusRead
+from device_profiles.profile import ReadRequest
 
 READ_FUNCTIONS = (3, 4)
 EXCEPTION_BIT = 0x80
 ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
 DEVICE_SILENT = 11
+REGISTERS_MAX = 125
+"""Most registers of one Modbus read (Modbus application protocol 1.1b3, 6.3)."""
 UNIT_ID_MAX = 247
 
 _REQUEST = struct.Struct(">BHH")
@@ -27,6 +30,20 @@ _MEANINGS = {
     10: "gateway path unavailable",
     11: "the device behind the gateway does not answer",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class ModbusRead(ReadRequest):
+    """Read `count` registers from `address` by function 3 or 4."""
+
+    function: int
+    address: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """Address of the register after the last."""
+        return self.address + self.count
 
 
 def check_address(text: str) -> str:

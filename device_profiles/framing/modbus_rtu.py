@@ -6,20 +6,24 @@ arrived: an exception reply is 5 octets, a full one 5 + 2 x count.
 
 from __future__ import annotations
 
+from functools import partial
+
 from device_profiles.framing import modbus_pdu
+from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets, one_exchange
 from device_profiles.framing.errors import AddressMismatch, CrcError, FrameError
-from device_profiles.framing.modbus_pdu import check_address
-from device_profiles.read_plan import ModbusRead
+from device_profiles.framing.modbus_pdu import ModbusRead, check_address
 
 __all__ = [
     "build_exception",
     "build_reply",
     "build_request",
     "check_address",
+    "converse",
     "crc16",
     "octets_expected",
     "parse_reply",
     "parse_request",
+    "request_end",
     "with_crc",
 ]
 
@@ -54,6 +58,14 @@ def build_request(address: str, read: ModbusRead) -> bytes:
     return with_crc(bytes((int(address),)) + modbus_pdu.build_request(read))
 
 
+def converse(address: str, read: ModbusRead, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
+    """Ask unit `address` for `read`; returns the register octets."""
+    del secrets
+    return one_exchange(
+        build_request(address, read), partial(octets_expected, read), partial(parse_reply, address, read)
+    )
+
+
 def octets_expected(read: ModbusRead, received: bytes) -> int:
     """Predict the length of the whole reply from what has been `received` of it so far."""
     if len(received) >= 2 and received[1] & modbus_pdu.EXCEPTION_BIT:
@@ -83,6 +95,14 @@ def build_reply(address: str, read: ModbusRead, body: bytes) -> bytes:
 def build_exception(address: str, read: ModbusRead, code: int) -> bytes:
     """Give the frame in which unit `address` refuses `read`."""
     return with_crc(bytes((int(address),)) + modbus_pdu.build_exception(read.function, code))
+
+
+def request_end(octets: bytes, at: int) -> int | None:
+    """Give where the read request that begins at `at` ends; None when none does. The meter's end asks this."""
+    end = at + REQUEST_OCTETS
+    if end <= len(octets) and octets[at + 1] in modbus_pdu.READ_FUNCTIONS and crc16(octets[at:end]) == 0:
+        return end
+    return None
 
 
 def _checked(frame: bytes) -> bytes:

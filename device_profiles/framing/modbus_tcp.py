@@ -6,17 +6,19 @@ The transaction id that a request carried comes back in its reply, which is how 
 from __future__ import annotations
 
 import struct
+from functools import partial
 
 from device_profiles.framing import modbus_pdu
+from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets, one_exchange
 from device_profiles.framing.errors import AddressMismatch, AnswerMismatch, FrameError
-from device_profiles.framing.modbus_pdu import check_address
-from device_profiles.read_plan import ModbusRead
+from device_profiles.framing.modbus_pdu import ModbusRead, check_address
 
 __all__ = [
     "build_exception",
     "build_reply",
     "build_request",
     "check_address",
+    "converse",
     "octets_expected",
     "parse_reply",
     "parse_request",
@@ -29,6 +31,14 @@ _PDU_OCTETS_MAX = 253
 def build_request(address: str, read: ModbusRead, transaction: int = 0) -> bytes:
     """Give the frame that asks unit `address` for `read`; `transaction` is 0 to 65535."""
     return _framed(transaction, int(address), modbus_pdu.build_request(read))
+
+
+def converse(address: str, read: ModbusRead, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
+    """Ask unit `address` for `read`, as transaction 0; returns the register octets."""
+    del secrets
+    return one_exchange(
+        build_request(address, read), partial(octets_expected, read), partial(parse_reply, address, read)
+    )
 
 
 def octets_expected(read: ModbusRead | None, received: bytes) -> int:

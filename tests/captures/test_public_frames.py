@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from device_profiles.forms import BcdForm, FloatForm, IntegerForm, NotReadable
+from device_profiles.forms import BcdForm, FloatForm, IntegerForm, NotReadable, RegisterType, WordOrder
 from device_profiles.framing import dlt645, modbus_rtu
 from device_profiles.framing.errors import ExceptionReply, FrameError
-from device_profiles.profile import ModbusSource, RegisterType, WordOrder
 from device_profiles.read_plan import Dlt645Read, ModbusRead
 
 Frame = dict[str, Any]
@@ -150,19 +149,22 @@ def test_an_answer_that_goes_on_in_another_frame_is_refused() -> None:
         dlt645.parse_reply("000000000161", Dlt645Read(bytes.fromhex("0001FF00")), octets("645-07-der-b1"))
 
 
-def source(kind: str, order: str = "ABCD", invalid: tuple[bytes, ...] = ()) -> ModbusSource:
-    """A register source of some type and order."""
-    return ModbusSource(3, 0, RegisterType(kind), WordOrder(order), 0, invalid)
+Kept = tuple[RegisterType, WordOrder, tuple[bytes, ...]]
+
+
+def kept(kind: str, order: str = "ABCD", invalid: tuple[bytes, ...] = ()) -> Kept:
+    """How a number of some type and order is kept."""
+    return RegisterType(kind), WordOrder(order), invalid
 
 
 MODBUS = [
-    ("mb-sdm630-v", ModbusRead(4, 0, 6), FloatForm(source("f32"), power=1), [2302, 2298, 2315]),
-    ("mb-dtsu666-v", ModbusRead(3, 0x2006, 6), FloatForm(source("f32"), power=0), [2302, 2298, 2315]),
-    ("mb-abb-e", ModbusRead(3, 0x5000, 4), IntegerForm(source("u64")), [1234567]),
-    ("mb-abb-na", ModbusRead(3, 0x5004, 4), IntegerForm(source("u64", invalid=(b"\xff" * 8,))), [None]),
-    ("mb-em24-p", ModbusRead(4, 0x28, 2), IntegerForm(source("s32", "CDAB")), [-1234]),
-    ("mb-pac2200-e", ModbusRead(3, 801, 4), FloatForm(source("f64"), power=0), [12345678]),  # counts Wh
-    ("mb-iem-e", ModbusRead(3, 0x0C83, 4), IntegerForm(source("s64")), [9876543]),
+    ("mb-sdm630-v", ModbusRead(4, 0, 6), FloatForm(*kept("f32"), power=1), [2302, 2298, 2315]),
+    ("mb-dtsu666-v", ModbusRead(3, 0x2006, 6), FloatForm(*kept("f32"), power=0), [2302, 2298, 2315]),
+    ("mb-abb-e", ModbusRead(3, 0x5000, 4), IntegerForm(*kept("u64")), [1234567]),
+    ("mb-abb-na", ModbusRead(3, 0x5004, 4), IntegerForm(*kept("u64", invalid=(b"\xff" * 8,))), [None]),
+    ("mb-em24-p", ModbusRead(4, 0x28, 2), IntegerForm(*kept("s32", "CDAB")), [-1234]),
+    ("mb-pac2200-e", ModbusRead(3, 801, 4), FloatForm(*kept("f64"), power=0), [12345678]),  # counts Wh
+    ("mb-iem-e", ModbusRead(3, 0x0C83, 4), IntegerForm(*kept("s64")), [9876543]),
 ]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from device_profiles.catalogue import Catalogue
-from device_profiles.profile import Channel, Dlt645Source, ModbusSource, Side
+from device_profiles.families.dlt645 import Dlt645Source
+from device_profiles.families.modbus import ModbusSource
+from device_profiles.profile import Channel, Side
 
 PUBLISHED = {
     ("acrel/adl400", 1): "682a95307bbefa8d9f289bf3529ea3fe5eaf5d70b93f3365c066833f26484957",

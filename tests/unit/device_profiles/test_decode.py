@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from device_profiles.catalogue import Catalogue
-from device_profiles.decode import ProfileMismatch, decode_answer, decode_group, octet_offset, register_readings
+from device_profiles.decode import ProfileMismatch, decode_answer, decode_group, register_readings
 from device_profiles.profile import Profile, Protocol
-from device_profiles.read_plan import Dlt645Read, ModbusRead, PlanImpossible
+from device_profiles.read_plan import Dlt645Read, ModbusRead
 from metering.identity import MeterId
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
 from metering.reading import MeterReading, ReadQuality
@@ -118,10 +118,9 @@ def test_one_answer_gives_every_channel_it_holds() -> None:
         decode_answer(SDM630, ModbusRead(4, 0x48, 4), bytes(6))
 
 
-def test_an_offset_in_a_foreign_answer_is_refused() -> None:
-    with pytest.raises(PlanImpossible):
-        octet_offset(Dlt645Read(bytes(4)), SDM630.group("billing").channels[0])
-    assert octet_offset(ModbusRead(4, 0x49, 3), SDM630.group("billing").channels[0]) == -2
+def test_a_foreign_answer_holds_no_channel() -> None:
+    assert decode_answer(SDM630, Dlt645Read(bytes(4)), bytes(4)) == {}
+    assert decode_answer(DLT645, ModbusRead(4, 0x48, 4), bytes(8)) == {}
 
 
 def test_a_signed_reading_becomes_register_readings() -> None:

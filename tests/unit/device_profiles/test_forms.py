@@ -6,22 +6,18 @@ import struct
 
 import pytest
 
-from device_profiles.forms import BcdForm, FloatForm, IntegerForm, NotReadable, form_of
-from device_profiles.profile import (
-    Channel,
-    ChannelKind,
-    Dlt645Source,
-    ModbusSource,
-    RegisterType,
-    WordOrder,
-)
+from device_profiles.families.modbus import ModbusSource, form_of
+from device_profiles.forms import BcdForm, FloatForm, IntegerForm, NotReadable, RegisterType, WordOrder
+from device_profiles.profile import Channel, ChannelKind
 from metering.obis import ENERGY_IMPORT
 from metering.quantity import Unit
 
+Registers = tuple[RegisterType, WordOrder, tuple[bytes, ...]]
 
-def registers(kind: str, order: str = "ABCD", *, invalid: tuple[bytes, ...] = (), exponent: int = 0) -> ModbusSource:
-    """A source of the given type and order."""
-    return ModbusSource(3, 0, RegisterType(kind), WordOrder(order), exponent, invalid)
+
+def registers(kind: str, order: str = "ABCD", *, invalid: tuple[bytes, ...] = ()) -> Registers:
+    """How a number of the given type and order is kept."""
+    return RegisterType(kind), WordOrder(order), invalid
 
 
 @pytest.mark.parametrize(
@@ -41,23 +37,23 @@ def registers(kind: str, order: str = "ABCD", *, invalid: tuple[bytes, ...] = ()
     ],
 )
 def test_an_integer_is_read_in_its_word_order(kind: str, order: str, wire: str, mantissa: int) -> None:
-    form = IntegerForm(registers(kind, order))
+    form = IntegerForm(*registers(kind, order))
     assert form.octets == len(wire) // 2
     assert form.to_mantissa(bytes.fromhex(wire)) == mantissa
     assert form.to_octets(mantissa) == bytes.fromhex(wire)
 
 
 def test_a_declared_pattern_is_no_value_and_only_that() -> None:
-    form = IntegerForm(registers("u32", invalid=(b"\xff\xff\xff\xff",)))
+    form = IntegerForm(*registers("u32", invalid=(b"\xff\xff\xff\xff",)))
     assert form.to_mantissa(b"\xff\xff\xff\xff") is None
     assert form.to_mantissa(b"\xff\xff\xff\xfe") == 0xFFFFFFFE
 
 
 def test_an_integer_too_wide_for_its_register_is_not_written() -> None:
     with pytest.raises(NotReadable, match="32 bits"):
-        IntegerForm(registers("u32")).to_octets(2**32)
+        IntegerForm(*registers("u32")).to_octets(2**32)
     with pytest.raises(NotReadable):
-        IntegerForm(registers("u16")).to_octets(-1)
+        IntegerForm(*registers("u16")).to_octets(-1)
 
 
 @pytest.mark.parametrize(
@@ -76,11 +72,11 @@ def test_an_integer_too_wide_for_its_register_is_not_written() -> None:
     ],
 )
 def test_a_float_is_rounded_once_to_the_nearest_and_ties_to_even(number: float, power: int, mantissa: int) -> None:
-    assert FloatForm(registers("f32"), power=power).to_mantissa(struct.pack(">f", number)) == mantissa
+    assert FloatForm(*registers("f32"), power=power).to_mantissa(struct.pack(">f", number)) == mantissa
 
 
 def test_a_double_is_rounded_exactly() -> None:
-    form = FloatForm(registers("f64"), power=2)
+    form = FloatForm(*registers("f64"), power=2)
     assert form.to_mantissa(struct.pack(">d", 12345.6785)) == 1234568
     assert form.to_mantissa(struct.pack(">d", 90071992547409.91)) == 9007199254740991
 
@@ -88,13 +84,13 @@ def test_a_double_is_rounded_exactly() -> None:
 def test_a_float_may_stand_in_any_word_order() -> None:
     octets = struct.pack(">f", 230.5)
     for order, wire in {"CDAB": octets[2:] + octets[:2], "DCBA": octets[::-1]}.items():
-        form = FloatForm(registers("f32", order), power=1)
+        form = FloatForm(*registers("f32", order), power=1)
         assert form.to_mantissa(wire) == 2305
         assert form.to_octets(2305) == wire
 
 
 def test_not_a_number_is_no_value_and_infinity_is_refused() -> None:
-    form = FloatForm(registers("f32", invalid=(b"\x7f\x7f\xff\xff",)), power=2)
+    form = FloatForm(*registers("f32", invalid=(b"\x7f\x7f\xff\xff",)), power=2)
     assert form.to_mantissa(struct.pack(">f", float("nan"))) is None
     assert form.to_mantissa(b"\x7f\x7f\xff\xff") is None
     with pytest.raises(NotReadable, match="infinity"):
@@ -103,7 +99,7 @@ def test_not_a_number_is_no_value_and_infinity_is_refused() -> None:
 
 def test_a_mantissa_beyond_any_float_is_not_written() -> None:
     with pytest.raises(NotReadable):
-        FloatForm(registers("f32"), power=0).to_octets(10**40)
+        FloatForm(*registers("f32"), power=0).to_octets(10**40)
 
 
 @pytest.mark.parametrize(
@@ -147,11 +143,10 @@ def test_digits_that_do_not_fit_are_not_written(mantissa: int, signed: bool) -> 
 
 
 def test_a_channel_gets_the_form_of_its_source() -> None:
-    def channel(source: ModbusSource | Dlt645Source) -> Channel:
+    def channel(source: ModbusSource) -> Channel:
         return Channel(ENERGY_IMPORT, Unit.KWH, -2, ChannelKind.COUNTER, None, source)
 
-    assert isinstance(form_of(channel(registers("u32"))), IntegerForm)
-    assert isinstance(form_of(channel(Dlt645Source(bytes(4), 4))), BcdForm)
-    as_shown = form_of(channel(registers("f32", exponent=-1)))
+    assert isinstance(form_of(channel(ModbusSource(3, 0, RegisterType.U32))), IntegerForm)
+    as_shown = form_of(channel(ModbusSource(3, 0, RegisterType.F32, exponent=-1)))
     assert isinstance(as_shown, FloatForm)
     assert as_shown.to_mantissa(struct.pack(">f", 1234.0)) == 12340  # the register counts tenths of a kWh

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from device_profiles.catalogue import Catalogue
-from device_profiles.profile import ChannelKind, NotInProfile, Profile, Protocol, RegisterType, Side, WordOrder
+from device_profiles.families.modbus import ModbusSource, options_of
+from device_profiles.forms import RegisterType, WordOrder
+from device_profiles.profile import ChannelKind, NotInProfile, Profile, Protocol, Side
 from device_profiles.profile_file import profile_from_canonical, profile_from_toml, read_profile
 from metering.envelope import EnvelopeMalformed, decode_canonical, digest_of, encode
 from metering.errors import DocumentError
@@ -90,13 +92,14 @@ def test_a_file_becomes_a_profile() -> None:
     link = profile.link(Protocol.MODBUS_RTU)
     assert link.serial is not None
     assert (link.serial.bauds, link.serial.parity, link.serial.stop_bits) == ((9600, 2400), "E", 1)
-    assert (link.registers_max, link.hole_max, link.reply_ms_max) == (20, 4, 300)
+    assert (options_of(link).registers_max, options_of(link).hole_max, link.reply_ms_max) == (20, 4, 300)
     (energy,) = profile.group("billing").channels
     assert (str(energy.obis), energy.unit, energy.exponent) == ("1-0:1.8.0", Unit.KWH, -2)
     assert (energy.kind, energy.modulus) == (ChannelKind.COUNTER, 100_000_000)
-    assert energy.source.type is RegisterType.U32  # type: ignore[union-attr]
-    assert energy.source.order is WordOrder.CDAB  # type: ignore[union-attr]
-    assert energy.source.invalid == (b"\xff\xff\xff\xff",)  # type: ignore[union-attr]
+    assert isinstance(energy.source, ModbusSource)
+    assert energy.source.type is RegisterType.U32
+    assert energy.source.order is WordOrder.CDAB
+    assert energy.source.invalid == (b"\xff\xff\xff\xff",)
     assert profile.group("status").index == 1
     assert profile.group("status").channels[0].limits == (0, 4000)
     assert str(energy.shown(1234)) == "12.34 kWh"
@@ -173,7 +176,7 @@ WRONG = [
     ('obis = "1-0:1.8.0"', 'obis = "energy"', 28, "not an OBIS code"),
     ('unit = "kWh"', 'unit = "kwh"', 29, "unknown unit 'kwh'"),
     ("exponent = -2", "exponent = -4", 30, "a counter must be whole in base units"),
-    ('kind = "counter"', 'kind = "count"', 31, "use one of counter, gauge"),
+    ('kind = "counter"', 'kind = "count"', 31, "use one of counter, gauge, state, time"),
     ("modulus = 100000000", "modulus = 0x1_0000_0001", 32, "the register can show only mantissas below 4294967296"),
     ("modulus = 100000000", "plausible = [0, 9]", 32, "a counter is bounded by its modulus"),
     ("plausible = [0, 4000]", "modulus = 4000", 43, "a gauge does not roll over"),
@@ -230,7 +233,7 @@ def test_modbus_and_dlt645_do_not_share_a_profile() -> None:
         '[links.dlt645-2007]\nbauds = [2400]\nparity = "E"\nstop_bits = 1\nreply_ms_max = 500\n\n'
         '[[groups]]\nname = "billing"',
     )
-    assert any("Modbus and DL/T 645 in one profile" in fault for fault in faults_of(both))
+    assert any("dlt645 and modbus in one profile" in fault for fault in faults_of(both))
 
 
 def test_dlt645_sources_are_checked() -> None:

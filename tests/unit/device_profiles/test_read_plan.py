@@ -5,18 +5,9 @@ from __future__ import annotations
 import pytest
 
 from device_profiles.catalogue import Catalogue
-from device_profiles.profile import (
-    Channel,
-    ChannelKind,
-    Group,
-    Link,
-    ModbusSource,
-    NotInProfile,
-    Profile,
-    Protocol,
-    RegisterType,
-    Side,
-)
+from device_profiles.families.modbus import ModbusOptions, ModbusSource, options_of
+from device_profiles.forms import RegisterType
+from device_profiles.profile import Channel, ChannelKind, Group, Link, NotInProfile, Profile, Protocol, Side
 from device_profiles.read_plan import Dlt645Read, ModbusRead, PlanImpossible, covers, plan_reads
 from metering.obis import Obis
 from metering.quantity import Unit
@@ -37,7 +28,7 @@ def made(*addresses: tuple[int, int], hole_max: int = 4, registers_max: int = 20
         )
         for at, (function, address) in enumerate(addresses)
     )
-    link = Link(RTU, None, registers_max, hole_max, 100)
+    link = Link(RTU, None, 100, ModbusOptions(registers_max, hole_max))
     name = repr((addresses, hole_max, registers_max, atomic)).encode()
     return Profile("t/t", 1, {}, Side.PRIMARY, {RTU: link}, (Group(0, "g", channels, atomic),), name, name)
 
@@ -112,7 +103,7 @@ def test_every_shipped_plan_covers_its_channels_within_the_limits() -> None:
                 reads = plan_reads(profile, protocol, group)
                 assert all(any(covers(read, channel) for read in reads) for channel in group.channels)
                 lengths = [read.count for read in reads if isinstance(read, ModbusRead)]
-                assert all(count <= (link.registers_max or 0) for count in lengths)
+                assert not protocol.is_modbus or all(count <= options_of(link).registers_max for count in lengths)
                 assert len(set(lengths)) == len(lengths)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.decode import decode_group
+from device_profiles.families.fixed_layout import ANSWERS_MAX
 from device_profiles.forms import NotReadable
 from device_profiles.framing import codec_of, dlt645, modbus_rtu, modbus_tcp
 from device_profiles.framing.errors import ExceptionReply
@@ -173,7 +174,7 @@ def test_answers_follow_the_world_not_the_first_question() -> None:
 
 def test_remembered_requests_are_bounded() -> None:
     meter = meter_of("acrel/adl400", Protocol.MODBUS_RTU)
-    for number in range(SimulatedMeter.ANSWERS_MAX + 50):
+    for number in range(ANSWERS_MAX + 50):
         meter.answer(number.to_bytes(4, "big"), World({}))
     assert read_group(meter, World({ENERGY_IMPORT: 30}))[0] == 3
 
