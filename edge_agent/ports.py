@@ -7,13 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets
+from device_profiles.framing.errors import FrameError
 from device_profiles.profile import Protocol as MeterProtocol
-from device_profiles.read_plan import ReadRequest
+from device_profiles.profile import ReadRequest
 from metering.errors import MeterError, MeteringError
+from provisioning.site import LineSettings
 
 
 class BusTimeout(MeterError):
     """A meter stayed silent through its timeout."""
+
+
+class AnswerCut(FrameError):
+    """An answer ended before it was whole: noise, or a firmware that cuts long ones."""
+
+
+class LineFixed(MeterError):
+    """A meter needs the line set otherwise, and nobody can switch it."""
 
 
 class PortLost(MeteringError):
@@ -37,7 +48,7 @@ class Answer:
     """A checked answer.
 
     started_at    first octet of the request; `ended_at` last octet of the answer
-    turnaround_s  how long the meter took to begin, as seen at the port [s]
+    turnaround_s  how long the meter took to begin, as seen at the port; the longest of its exchanges [s]
     """
 
     body: bytes
@@ -56,16 +67,31 @@ class Bus(Protocol):
         """Close the port."""
 
     def ask(
-        self, protocol: MeterProtocol, address: str, request: ReadRequest, *, reply_s: float, late_s: float
+        self,
+        protocol: MeterProtocol,
+        address: str,
+        request: ReadRequest,
+        *,
+        reply_s: float,
+        late_s: float,
+        line: LineSettings | None = None,
+        secrets: MeterSecrets = NO_SECRETS,
     ) -> Answer:
-        """Ask one meter once.
+        """Ask one meter once: hold the conversation that `request` takes.
 
-        reply_s   how long to wait for the answer to begin [s]
-        late_s    how long after the request an answer may still begin [s], at least `reply_s`
+        reply_s   how long to wait for each answer to begin [s]
+        late_s    how long after a request its answer may still begin [s], at least `reply_s`
+        line      how the line must be set for this meter, None for the port's own way
+        secrets   what the meter's protocol needs beyond the profile
 
         Raises BusTimeout, another MeterError for an answer that fails its checks, or PortLost. Returns and raises only
         when no answer to this request can be taken for one to the next.
         """
+
+    def converse(
+        self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None
+    ) -> Answer:
+        """Hold any conversation, such as a search or a broadcast; the rest as for `ask`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +117,7 @@ class Entry:
 
 
 class Outbox(Protocol):
-    """Batches on disk, in order of epoch and seq, until receipted and 30 days longer."""
+    """Batches on disk, in order of epoch and seq, until receipted and 30 days longer; tombstones of what is gone."""
 
     def head(self, epoch: int) -> ChainHead:
         """Give the newest batch of `epoch`."""
@@ -112,7 +138,10 @@ class Outbox(Protocol):
         """Note that a receipt covers everything up to `seq`; written with the next commit."""
 
     def recall(self, epoch: int, seq: int) -> None:
-        """Note at once that the centre holds no more than up to `seq`, though a receipt once said more."""
+        """Note at once that the centre holds no more than up to `seq`, though a receipt once said more.
+
+        What is no longer kept above it is told by a tombstone from then on.
+        """
 
     def unfinished_epochs(self) -> list[int]:
         """List the epochs that hold batches without receipt, oldest first."""
@@ -150,4 +179,11 @@ class ReceiptArrived:
     octets: bytes
 
 
-BrokerEvent = Connected | Lost | ReceiptArrived
+@dataclass(frozen=True, slots=True)
+class ConfigArrived:
+    """Octets came on the configuration topic; nothing about them is proven."""
+
+    octets: bytes
+
+
+BrokerEvent = Connected | Lost | ReceiptArrived | ConfigArrived

@@ -3,6 +3,9 @@
 One rule per kind of field, so that a document is canonical: the same object always gives the same document. Times are
 UTC texts, octets are hexadecimal, enums are their written form, `None` is kept (JSON) or left out (TOML, when read back
 it counts as None). A union of dataclasses is told apart by its fields that have a fixed content, such as `kind`.
+
+A field that came later is marked `LEFT_OUT`: while it is None it does not stand in the document, so that documents
+written before it, and their hashes, are those of today.
 """
 
 from __future__ import annotations
@@ -26,6 +29,9 @@ from metering.toml_source import Place
 T = TypeVar("T")
 Writer = Callable[[Any], Any]
 Reader = Callable[[Any], Any]
+
+LEFT_OUT = {"left_out": True}
+"""Metadata of a field that stands in a document only where it is not None."""
 
 
 class DocumentMismatch(MeteringError):
@@ -71,9 +77,18 @@ def _writer(kind: Any) -> Writer:
     if issubclass(kind, tuple):
         return lambda item: [to_document(part) for part in item]
     if is_dataclass(kind):
-        names = [field.name for field in _public_fields(kind)]
-        return lambda item: {name: to_document(getattr(item, name)) for name in names}
+        return _dataclass_writer(kind)
     raise TypeError(f"{kind.__name__} has no document form")
+
+
+def _dataclass_writer(kind: Any) -> Writer:
+    names = [field.name for field in _public_fields(kind)]
+    later = {field.name for field in _public_fields(kind) if field.metadata.get("left_out")}
+    if not later:
+        return lambda item: {name: to_document(getattr(item, name)) for name in names}
+    return lambda item: {
+        name: to_document(part) for name in names if (part := getattr(item, name)) is not None or name not in later
+    }
 
 
 def _public_fields(kind: Any) -> list[Field[Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ from typing import Any
 from device_profiles.profile import Protocol
 from metering.errors import DocumentError
 from metering.identity import GatewayId, MeterId, PortId, check_identifier
+from metering.interval import SiteCalendar
 from metering.toml_source import TomlSource
 from provisioning.broker_tls import BrokerTls
-from provisioning.document import DocumentMismatch, from_document, to_document
-from provisioning.site import Port, Site, SiteInvalid, Span
+from provisioning.document import LEFT_OUT, DocumentMismatch, from_document, to_document
+from provisioning.site import LineSettings, Port, Site, SiteInvalid, Span
 
 
 class ClockKind(StrEnum):
@@ -66,6 +67,67 @@ class FittedMeter:
     protocol: Protocol
     address: str
     span: Span
+    line: LineSettings | None = field(default=None, metadata=LEFT_OUT)
+
+
+INTERVAL_S_MIN = 10
+"""Groups read beside the marks are read no more often than this [s]."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupInterval:
+    """A channel group that is read every `every_s` [s] in the time that the marks leave, where a profile has it."""
+
+    group: str
+    every_s: int
+
+    def __post_init__(self) -> None:
+        if self.every_s < INTERVAL_S_MIN:
+            raise SiteInvalid(f"group {self.group} every {self.every_s} s: choose {INTERVAL_S_MIN} s or more")
+
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class FaceConfig:
+    """Where `status` and Prometheus ask the running gateway. Anybody who reaches this port may read, nobody may change.
+
+    beyond_this_machine   True: `host` may be an address that others reach
+    """
+
+    host: str
+    port: int
+    beyond_this_machine: bool | None = field(default=None, metadata=LEFT_OUT)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise SiteInvalid(f"{self.port} is no port")
+        if self.host not in LOOPBACK and not self.beyond_this_machine:
+            raise SiteInvalid(
+                f"{self.host} can be reached from other machines: choose 127.0.0.1, or say beyond_this_machine = true"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TimeConfig:
+    """How the gateway goes about time.
+
+    zone                        IANA name of the zone that the meters' own clocks show, None: not compared
+    undated_until_synchronised  True: a clock that nobody synchronised since the machine's boot is not believed; for
+                                machines without a clock battery, such as a Pi
+    correct_beyond_s            set meters' clocks that are wrong by more than this [s]; None: never
+    """
+
+    zone: str | None = field(default=None, metadata=LEFT_OUT)
+    undated_until_synchronised: bool | None = field(default=None, metadata=LEFT_OUT)
+    correct_beyond_s: int | None = field(default=None, metadata=LEFT_OUT)
+
+    def __post_init__(self) -> None:
+        if self.zone is not None:
+            SiteCalendar(self.zone)
+        if self.correct_beyond_s is not None and (self.zone is None or self.correct_beyond_s < 10):
+            raise SiteInvalid("correct_beyond_s needs the zone of the meters, and 10 s or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +139,8 @@ class GatewayConfig:
     state_dir    holds the outbox
     every_s      time between marks [s]
     group        name of the profiles' channel group that is read at each mark
+    intervals    further groups, each with a rhythm of its own
+    face         None: nobody can ask the running gateway
     """
 
     gateway: GatewayId
@@ -91,6 +155,9 @@ class GatewayConfig:
     clock: ClockConfig
     ports: tuple[Port, ...]
     meters: tuple[FittedMeter, ...]
+    intervals: tuple[GroupInterval, ...] | None = field(default=None, metadata=LEFT_OUT)
+    face: FaceConfig | None = field(default=None, metadata=LEFT_OUT)
+    time: TimeConfig | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.gateway)
@@ -109,7 +176,7 @@ class GatewayConfig:
 
     def to_toml(self) -> str:
         """Give the file form; reading it back gives an equal object."""
-        return "\n".join(_toml(to_document(self))) + "\n"
+        return toml_text(to_document(self))
 
     @classmethod
     def read(cls, path: Path) -> GatewayConfig:
@@ -140,18 +207,13 @@ def gateway_config(
     every_s: int,
     group: str,
     places: Mapping[PortId, str],
+    intervals: tuple[GroupInterval, ...] | None = None,
 ) -> GatewayConfig:
     """Derive a gateway's configuration from its site; raises NotInSite for a gateway that is not there.
 
     places   where a port is on this machine, if not where the site says: a device path, or `host:port`
     """
-    ports: tuple[Port, ...] = tuple(
-        port.at(places[port.id]) if port.id in places else port for port in site.ports_of(site.gateway(gateway).id)
-    )
-    meters = tuple(
-        FittedMeter(meter.id, meter.port, meter.profile, meter.protocol, meter.address, meter.span)
-        for meter in site.meters_of(gateway)
-    )
+    ports, meters = wired(site, gateway, places)
     return GatewayConfig(
         gateway=gateway,
         epoch=epoch,
@@ -165,7 +227,27 @@ def gateway_config(
         clock=clock,
         ports=ports,
         meters=meters,
+        intervals=intervals,
     )
+
+
+def wired(
+    site: Site, gateway: GatewayId, places: Mapping[PortId, str]
+) -> tuple[tuple[Port, ...], tuple[FittedMeter, ...]]:
+    """Give the ports of a gateway, at their `places`, and the meters on them; raises NotInSite."""
+    ports: tuple[Port, ...] = tuple(
+        port.at(places[port.id]) if port.id in places else port for port in site.ports_of(site.gateway(gateway).id)
+    )
+    meters = tuple(
+        FittedMeter(meter.id, meter.port, meter.profile, meter.protocol, meter.address, meter.span, meter.line)
+        for meter in site.meters_of(gateway)
+    )
+    return ports, meters
+
+
+def toml_text(document: Mapping[str, Any]) -> str:
+    """Give a document as TOML."""
+    return "\n".join(_toml(document)) + "\n"
 
 
 def _toml(table: Mapping[str, Any], name: str = "") -> Iterator[str]:

@@ -32,7 +32,7 @@ from metering.identity import (
 from metering.interval import Interval, SiteCalendar
 from metering.obis import Obis
 from metering.quantity import Shown
-from provisioning.document import from_document, to_document
+from provisioning.document import LEFT_OUT, from_document, to_document
 
 
 class SiteInvalid(MeteringError):
@@ -145,12 +145,46 @@ class Node:
         return next((placement.parent for placement in self.placements if instant in placement.span), None)
 
 
+class Parity(StrEnum):
+    """Parity bit of a serial line."""
+
+    EVEN = "E"
+    ODD = "O"
+    NONE = "N"
+
+
+@dataclass(frozen=True, slots=True)
+class LineSettings:
+    """How octets go over a line: speed [bit/s], parity, stop bits.
+
+    databits   None for the usual 8
+    gap_ms     silence that meters set so need after the line was switched to it [ms], None for 3.5 characters
+    """
+
+    baud: int
+    parity: Parity
+    stopbits: int
+    databits: int | None = field(default=None, metadata=LEFT_OUT)
+    gap_ms: int | None = field(default=None, metadata=LEFT_OUT)
+
+    @property
+    def data_bits(self) -> int:
+        """Bits of an octet on the wire."""
+        return self.databits or 8
+
+    @property
+    def char_s(self) -> float:
+        """Time of one character: start bit, data bits, parity, stop bits [s]."""
+        return (1 + self.data_bits + (0 if self.parity is Parity.NONE else 1) + self.stopbits) / self.baud
+
+
 @dataclass(frozen=True, slots=True)
 class Meter:
     """One installed meter: a device at one place of the tree and of the wiring, during `span`.
 
     address   on its line: decimal Modbus unit id ("17"), or the 12 digits of DL/T 645 as printed on the meter
     ct, pt    transformer ratios, whole numbers; register differences are multiplied by ct x pt
+    line      how it is spoken to where that is not how its port is set
     """
 
     id: MeterId
@@ -163,6 +197,7 @@ class Meter:
     span: Span
     ct: int
     pt: int
+    line: LineSettings | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.id)
@@ -252,17 +287,12 @@ class Gateway:
         check_identifier(self.id)
 
 
-class Parity(StrEnum):
-    """Parity bit of a serial line."""
-
-    EVEN = "E"
-    ODD = "O"
-    NONE = "N"
-
-
 @dataclass(frozen=True, slots=True)
 class SerialPort:
-    """An RS-485 line of a gateway; `tolerance_s` is how late after the mark an answer still belongs to it [s]."""
+    """An RS-485 line of a gateway; `tolerance_s` is how late after the mark an answer still belongs to it [s].
+
+    freeze   True: meters that can are told to freeze their registers at each mark, and the frozen ones are read
+    """
 
     kind: Literal["serial"] = field(default="serial", init=False)
     id: PortId
@@ -272,9 +302,15 @@ class SerialPort:
     parity: Parity
     stopbits: int
     tolerance_s: int
+    freeze: bool | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.id)
+
+    @property
+    def line(self) -> LineSettings:
+        """How octets go over the line unless a meter says otherwise."""
+        return LineSettings(self.baud, self.parity, self.stopbits)
 
     def at(self, place: str) -> SerialPort:
         """Give the same line on another device path."""
@@ -297,13 +333,44 @@ class TcpPort:
 
     def at(self, place: str) -> TcpPort:
         """Give the same endpoint at another `host:port`; raises SiteInvalid for another form."""
-        host, _, number = place.rpartition(":")
-        if not host or not number.isdecimal():
-            raise SiteInvalid(f"port {self.id}: {place!r} is not of the form host:port")
-        return replace(self, host=host, port=int(number))
+        host, number = _endpoint(self.id, place)
+        return replace(self, host=host, port=number)
 
 
-Port = SerialPort | TcpPort
+@dataclass(frozen=True, slots=True)
+class StreamPort:
+    """Octets over TCP as they are: a transparent serial converter, or a meter with a network interface of its own.
+
+    line     how the line behind a converter is set, by the converter itself; None where there is none
+    freeze   as for a serial line
+    """
+
+    kind: Literal["tcp"] = field(default="tcp", init=False)
+    id: PortId
+    gateway: GatewayId
+    host: str
+    port: int
+    tolerance_s: int
+    line: LineSettings | None = None
+    freeze: bool | None = field(default=None, metadata=LEFT_OUT)
+
+    def __post_init__(self) -> None:
+        check_identifier(self.id)
+
+    def at(self, place: str) -> StreamPort:
+        """Give the same endpoint at another `host:port`; raises SiteInvalid for another form."""
+        host, number = _endpoint(self.id, place)
+        return replace(self, host=host, port=number)
+
+
+def _endpoint(port: PortId, place: str) -> tuple[str, int]:
+    host, _, number = place.rpartition(":")
+    if not host or not number.isdecimal():
+        raise SiteInvalid(f"port {port}: {place!r} is not of the form host:port")
+    return host, int(number)
+
+
+Port = SerialPort | TcpPort | StreamPort
 
 T = TypeVar("T")
 

@@ -22,6 +22,7 @@ from provisioning.site import (
     Exchange,
     Gateway,
     Lease,
+    LineSettings,
     Meter,
     Names,
     Node,
@@ -32,6 +33,7 @@ from provisioning.site import (
     Placement,
     Port,
     SerialPort,
+    StreamPort,
     TcpPort,
     Unit,
 )
@@ -40,7 +42,7 @@ from provisioning.toml_table import NO_NAME, TableReader
 T = TypeVar("T")
 
 SITE_FILES = SITE_FILE, GATEWAYS_FILE, LEASES_FILE = "site.toml", "gateways.toml", "leases.toml"
-PORT_KINDS = ("serial", "modbus-tcp")
+PORT_KINDS = ("serial", "modbus-tcp", "tcp")
 BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
 TOLERANCE_S_MAX = 450
 """Half a slot: an answer later than that stands nearer to the next mark."""
@@ -213,6 +215,16 @@ def _port(reader: TableReader) -> Port:
     tolerance_s = reader.integer("tolerance_s", 1, TOLERANCE_S_MAX)
     if kind == "modbus-tcp":
         return TcpPort(port, gateway, reader.text("host"), reader.integer("port", 1, 65535), tolerance_s)
+    if kind == "tcp":
+        return StreamPort(
+            id=port,
+            gateway=gateway,
+            host=reader.text("host"),
+            port=reader.integer("port", 1, 65535),
+            tolerance_s=tolerance_s,
+            line=_line_settings(reader),
+            freeze=_freeze(reader),
+        )
     return SerialPort(
         id=port,
         gateway=gateway,
@@ -221,7 +233,30 @@ def _port(reader: TableReader) -> Port:
         parity=reader.choice("parity", Parity),
         stopbits=reader.integer("stopbits", 1, 2),
         tolerance_s=tolerance_s,
+        freeze=_freeze(reader),
     )
+
+
+def _freeze(reader: TableReader) -> bool | None:
+    """Read the optional key `freeze`; false is as good as absent."""
+    return (reader.one_of("freeze", (True, False)) or None) if reader.has("freeze") else None
+
+
+def _line_settings(reader: TableReader) -> LineSettings | None:
+    """Read `line = { baud = 2400, parity = "E", stopbits = 1 }`, if there is one."""
+    inner = reader.table("line")
+    if inner is None:
+        return None
+    settings = LineSettings(
+        baud=inner.one_of("baud", BAUDS),
+        parity=inner.choice("parity", Parity),
+        stopbits=inner.integer("stopbits", 1, 2),
+        databits=inner.one_of("databits", (7, 8)) if inner.has("databits") else None,
+        gap_ms=inner.integer("gap_ms", 0, 10_000) if inner.has("gap_ms") else None,
+    )
+    inner.close()
+    reader.broken |= inner.broken
+    return settings
 
 
 def _meter(reader: TableReader) -> Meter:
@@ -236,6 +271,7 @@ def _meter(reader: TableReader) -> Meter:
         span=reader.span(),
         ct=reader.integer("ct", 1, 100_000),
         pt=reader.integer("pt", 1, 10_000),
+        line=_line_settings(reader),
     )
 
 

@@ -86,6 +86,12 @@ class TableReader:
             for index, table in enumerate(content)
         ]
 
+    def table(self, key: str) -> TableReader | None:
+        """Give a reader for the table `key`; None if it is absent."""
+        if not self.has(key):
+            return None
+        return TableReader(self.source, (*self.place, key), self._table[key], self._calendar, self._faults)
+
     def text(self, key: str) -> str:
         """Read a text that is not empty."""
         content = self._get(key, "a text")

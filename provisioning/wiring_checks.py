@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from device_profiles.catalogue import Catalogue, ProfileUnknown
-from device_profiles.profile import ChannelKind, Profile, Protocol, Side
+from device_profiles.framing import codec_of
+from device_profiles.framing.errors import AddressInvalid
+from device_profiles.profile import ChannelKind, Profile, Protocol, SerialSettings, Side
 from metering.errors import Fault
 from metering.identity import MeterId
 from metering.obis import SETTLED_QUANTITIES, Obis
-from provisioning.site import Meter, Port, SerialPort, TcpPort
+from provisioning.site import LineSettings, Meter, Port, SerialPort, StreamPort, TcpPort
 from provisioning.site_checks import grouped, meeting
 from provisioning.site_draft import Entry, SiteDraft
 from provisioning.toml_table import near
@@ -17,6 +19,15 @@ from provisioning.toml_table import near
 MODBUS_ADDRESS_MAX = 247
 """Modbus over serial line V1.02, 2.2: 1 to 247 are individual addresses, 0 is broadcast, the rest reserved."""
 _DLT645_BROADCAST = "999999999999"
+_DLT645 = (Protocol.DLT645_2007, Protocol.DLT645_1997)
+_MODBUS_UNITS = (Protocol.MODBUS_RTU, Protocol.MODBUS_TCP, Protocol.MODBUS_RTU_OVER_TCP)
+_PORT_KINDS: dict[Protocol, tuple[type, ...]] = {
+    Protocol.MODBUS_TCP: (TcpPort,),
+    Protocol.MODBUS_RTU: (SerialPort,),
+    Protocol.MODBUS_RTU_OVER_TCP: (StreamPort,),
+    Protocol.DLMS_WRAPPER: (StreamPort,),
+}
+"""Where a protocol runs; those that are not named go over any line, with or without TCP under it."""
 
 
 def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
@@ -63,10 +74,12 @@ def _exchanges_complete(draft: SiteDraft, counted: dict[MeterId, frozenset[Obis]
 
 def _address_form(entry: Entry[Meter]) -> Iterator[Fault]:
     address = entry.item.address
-    if entry.item.protocol is Protocol.DLT645_2007:
+    if entry.item.protocol in _DLT645:
         if not (len(address) == 12 and address.isascii() and address.isdecimal()) or address == _DLT645_BROADCAST:
             mend = "write the 12 digits printed on the meter, with leading zeros"
             yield entry.fault("address", f"{address!r} is no DL/T 645 address", mend)
+    elif entry.item.protocol not in _MODBUS_UNITS:
+        yield from _address_by_codec(entry)
     elif not (address.isascii() and address.isdecimal() and 1 <= int(address) <= MODBUS_ADDRESS_MAX):
         mend = f'write the unit id as text, "1" to "{MODBUS_ADDRESS_MAX}"'
         yield entry.fault("address", f"{address!r} is no Modbus unit id", mend)
@@ -74,9 +87,15 @@ def _address_form(entry: Entry[Meter]) -> Iterator[Fault]:
         yield entry.fault("address", f"{address!r} has leading zeros", f'write "{int(address)}"')
 
 
+def _address_by_codec(entry: Entry[Meter]) -> Iterator[Fault]:
+    try:
+        codec_of(entry.item.protocol).check_address(entry.item.address)
+    except AddressInvalid as error:
+        yield entry.fault("address", str(error), "write the address as the meter's plate or menu shows it")
+
+
 def _port_fits(entry: Entry[Meter], port: Port) -> Iterator[Fault]:
-    is_tcp = entry.item.protocol is Protocol.MODBUS_TCP
-    if is_tcp != isinstance(port, TcpPort):
+    if not isinstance(port, _PORT_KINDS.get(entry.item.protocol, (SerialPort, StreamPort))):
         problem = f"protocol {entry.item.protocol} does not run on port {port.id}, which is of kind {port.kind}"
         yield entry.fault("protocol", problem, "name another port or protocol")
 
@@ -91,10 +110,26 @@ def _model_fits(entry: Entry[Meter], profile: Profile, port: Port | None) -> Ite
         problem = f"the registers of {profile.id} count the primary side already; ct x pt is {meter.multiplier}"
         yield entry.fault("ct", problem, "write ct = 1 and pt = 1, or the ratio would count twice")
     settings = profile.links[meter.protocol].serial
-    if settings is not None and isinstance(port, SerialPort) and port.baud not in settings.bauds:
+    if settings is None:
+        return
+    if meter.line is not None:
+        yield from _line_fits(entry, profile, meter.line, settings, port)
+    elif isinstance(port, SerialPort) and port.baud not in settings.bauds:
         known = ", ".join(map(str, settings.bauds))
         problem = f"{profile.id} cannot be set to the {port.baud} bit/s of port {port.id}"
-        yield entry.fault("port", problem, f"give the port one of {known}")
+        yield entry.fault("port", problem, f"give the port one of {known}, or the meter a `line` of its own")
+
+
+def _line_fits(
+    entry: Entry[Meter], profile: Profile, line: LineSettings, settings: SerialSettings, port: Port | None
+) -> Iterator[Fault]:
+    """A meter's own line settings: the model can be set so, and there is somebody who switches the line."""
+    if line.baud not in settings.bauds:
+        known = ", ".join(map(str, settings.bauds))
+        yield entry.fault("line", f"{profile.id} cannot be set to {line.baud} bit/s", f"write one of {known}")
+    if isinstance(port, StreamPort):
+        problem = f"the line behind port {port.id} is set by its converter, which cannot be switched from here"
+        yield entry.fault("line", problem, "leave `line` out and set it at the port")
 
 
 def _addresses_once(draft: SiteDraft) -> Iterator[Fault]:

@@ -1,13 +1,15 @@
 """A Modbus TCP endpoint and the units behind it, through pymodbus's synchronous client.
 
-The client's own retries are off: attempts and patience are the sweep's. Its one timeout is set for each request. After
-a failed transaction the connection is closed, so that no late answer can meet the next request.
+The client carries the exchanges of a conversation. Its own retries are off: attempts and patience are the sweep's. Its
+one timeout is set for each request. After a failed transaction the connection is closed, so that no late answer can
+meet the next request.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+import struct
 import time
 from typing import cast
 
@@ -16,18 +18,24 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
+from device_profiles.framing import modbus_tcp
+from device_profiles.framing.conversation import NO_SECRETS, Conversation, Exchange, MeterSecrets, drive
 from device_profiles.framing.errors import ExceptionReply, FrameError
-from device_profiles.profile import Protocol
-from device_profiles.read_plan import ModbusRead, ReadRequest
+from device_profiles.framing.modbus_pdu import REGISTERS_MAX, ModbusRead
+from device_profiles.profile import Protocol, ReadRequest
+from edge_agent.figures import LineFigures
 from edge_agent.ports import Answer, BusTimeout, PortLost
 from metering.clock import Clock
-from provisioning.site import TcpPort
+from metering.errors import MeterError
+from provisioning.site import LineSettings, TcpPort
 
 CONNECT_TIMEOUT_S = 3.0
 NETWORK_S = 0.5
 """Allowance for the network and a serial line behind the endpoint, on top of a meter's turnaround [s]."""
 SILENT_BEHIND_GATEWAY = (10, 11)
 """Exceptions of a gateway whose meter did not answer (Modbus application protocol 1.1b3, 7)."""
+
+_REGISTERS = [struct.Struct(f">{count}H") for count in range(REGISTERS_MAX + 1)]
 
 # pymodbus logs each silent meter as an error with a dump of frames; the reading's quality says it already.
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
@@ -39,6 +47,7 @@ class TcpBus:
     def __init__(self, port: TcpPort, clock: Clock) -> None:
         self._port = port
         self._clock = clock
+        self.figures = LineFigures()
         self._client = ModbusTcpClient(
             port.host, port=port.port, framer=FramerType.SOCKET, timeout=CONNECT_TIMEOUT_S, retries=0
         )
@@ -57,24 +66,63 @@ class TcpBus:
         """Disconnect."""
         self._client.close()  # type: ignore[no-untyped-call]
 
-    def ask(self, protocol: Protocol, address: str, request: ReadRequest, *, reply_s: float, late_s: float) -> Answer:
-        """Send one read and wait for its answer; see `Bus.ask`."""
-        if protocol is not Protocol.MODBUS_TCP or not isinstance(request, ModbusRead):
+    def ask(
+        self,
+        protocol: Protocol,
+        address: str,
+        request: ReadRequest,
+        *,
+        reply_s: float,
+        late_s: float,
+        line: LineSettings | None = None,
+        secrets: MeterSecrets = NO_SECRETS,
+    ) -> Answer:
+        """Hold the conversation that one read takes; see `Bus.ask`."""
+        if protocol is not Protocol.MODBUS_TCP:
             raise FrameError(f"{self._port.id} speaks Modbus TCP only, not {protocol}")
-        del late_s  # a closed connection has no late answers
-        started_at, started_s = self._clock.now(), time.monotonic()
-        reply = self._read(int(address), request, reply_s + NETWORK_S)
-        turnaround_s = time.monotonic() - started_s
+        conversation = modbus_tcp.converse(address, request, secrets)
+        return self.converse(conversation, reply_s=reply_s, late_s=late_s, line=line)
+
+    def converse(
+        self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None
+    ) -> Answer:
+        """Hold a conversation of Modbus TCP reads to its end; see `Bus.converse`."""
+        del late_s, line  # a closed connection has no late answers, and there is no line to set
+        started_at, began_s = self._clock.now(), time.monotonic()
+        turnarounds_s: list[float] = []
+
+        def carry(exchange: Exchange) -> bytes:
+            asked_s = time.monotonic()
+            reply = self._carry(exchange, reply_s + NETWORK_S)
+            turnarounds_s.append(time.monotonic() - asked_s)
+            return reply
+
+        try:
+            body = drive(conversation, carry)
+        except ExceptionReply:
+            self.figures.refused += 1
+            raise
+        except MeterError as error:
+            self.figures.note_failure(is_silence=isinstance(error, BusTimeout))
+            raise
+        finally:
+            self.figures.busy_s += time.monotonic() - began_s
+        return Answer(body, started_at, self._clock.now(), max(turnarounds_s, default=0.0))
+
+    def _carry(self, exchange: Exchange, timeout_s: float) -> bytes:
+        """Have the client carry out one exchange, and give its outcome as the reply frame."""
+        self.figures.exchanges += 1
+        transaction, address, read = modbus_tcp.parse_request(exchange.request)
+        reply = self._read(int(address), read, timeout_s)
         if isinstance(reply, ExceptionResponse):
             if reply.exception_code in SILENT_BEHIND_GATEWAY:
                 raise BusTimeout(f"the meter behind the gateway at unit {address} did not answer")
-            raise ExceptionReply(reply.exception_code, "Modbus exception")
+            return modbus_tcp.build_exception(address, read, reply.exception_code, transaction)
         registers = cast(list[int], reply.registers)
-        if len(registers) != request.count:
+        if len(registers) != read.count:
             self.close()
-            raise FrameError(f"answer of {len(registers)} registers, asked were {request.count}")
-        body = b"".join(register.to_bytes(2, "big") for register in registers)
-        return Answer(body, started_at, self._clock.now(), turnaround_s)
+            raise FrameError(f"answer of {len(registers)} registers, asked were {read.count}")
+        return modbus_tcp.build_reply(address, read, _REGISTERS[read.count].pack(*registers), transaction)
 
     def _read(self, unit_id: int, request: ModbusRead, timeout_s: float) -> ModbusPDU:
         self.open()

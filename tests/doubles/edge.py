@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from device_profiles.catalogue import Catalogue
-from device_profiles.profile import Protocol
-from device_profiles.read_plan import ReadRequest
+from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets, drive
+from device_profiles.profile import Protocol, ReadRequest
 from device_profiles.simulated_meter import SimulatedMeter
 from edge_agent.ports import Answer, BrokerUnreachable, ChainHead, Entry, OutboxDamaged
 from edge_agent.sweep import AskedMeter
@@ -18,7 +18,7 @@ from metering.envelope import chain_digest, encode
 from metering.identity import GatewayId, MeterId, PortId
 from metering.obis import Obis
 from provisioning.gateway_config import FittedMeter
-from provisioning.site import ALWAYS, Parity, SerialPort, Span, TcpPort
+from provisioning.site import ALWAYS, LineSettings, Parity, SerialPort, Span, TcpPort
 
 GATEWAY = GatewayId("gw-a")
 START = datetime(2026, 6, 30, 16, tzinfo=UTC)
@@ -181,6 +181,7 @@ class ScriptedBus:
         self.opened = 0
         self.open_failures: list[Exception] = []
         self.asked: list[tuple[str, ReadRequest, float]] = []
+        self.told: list[bytes] = []
 
     def open(self) -> bool:
         """Open, or raise the next of `open_failures`."""
@@ -196,7 +197,17 @@ class ScriptedBus:
         """Close."""
         self.is_open = False
 
-    def ask(self, protocol: Protocol, address: str, request: ReadRequest, *, reply_s: float, late_s: float) -> Answer:
+    def ask(
+        self,
+        protocol: Protocol,
+        address: str,
+        request: ReadRequest,
+        *,
+        reply_s: float,
+        late_s: float,
+        line: LineSettings | None = None,
+        secrets: MeterSecrets = NO_SECRETS,
+    ) -> Answer:
         """Answer by the script."""
         assert self.is_open
         assert reply_s <= late_s
@@ -207,6 +218,15 @@ class ScriptedBus:
         if isinstance(turn, Exception):
             raise turn
         return Answer(turn, started_at, self._clock.now(), self._seconds)
+
+    def converse(
+        self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None
+    ) -> Answer:
+        """Take a broadcast; each of its exchanges goes to `told`."""
+        assert self.is_open
+        started_at = self._clock.now()
+        body = drive(conversation, lambda exchange: self.told.append(exchange.request) or b"")
+        return Answer(body, started_at, self._clock.now(), 0.0)
 
 
 class ScriptedBroker:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from device_profiles.framing import codec_of
-from device_profiles.profile import Protocol
-from device_profiles.read_plan import ReadRequest
+from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets, drive
+from device_profiles.profile import Protocol, ReadRequest
 from device_profiles.simulated_meter import RegisterSource, SimulatedMeter
 from edge_agent.ports import Answer, BusTimeout, PortLost
 from metering.clock import Clock
+from provisioning.site import LineSettings
 
 TURNAROUND_MS = (20, 60)
 
@@ -52,21 +53,42 @@ class SimBus:
     def close(self) -> None:
         """Nothing to close."""
 
-    def ask(self, protocol: Protocol, address: str, request: ReadRequest, *, reply_s: float, late_s: float) -> Answer:
+    def ask(
+        self,
+        protocol: Protocol,
+        address: str,
+        request: ReadRequest,
+        *,
+        reply_s: float,
+        late_s: float,
+        line: LineSettings | None = None,
+        secrets: MeterSecrets = NO_SECRETS,
+    ) -> Answer:
         """Ask one meter once."""
-        noise, clock, codec = self._noise, self._clock, codec_of(protocol)
+        noise, clock = self._noise, self._clock
         if noise.strikes(noise.lost):
             raise PortLost("the adapter was pulled")
-        started_at = clock.now()
-        reply = self._meters[protocol, address].answer(codec.build_request(address, request), self._registers)
+        started_at, meter = clock.now(), self._meters[protocol, address]
+        conversation = codec_of(protocol).converse(address, request, secrets)
+        body = drive(conversation, lambda exchange: self._carry(meter, exchange.request, reply_s))
+        return Answer(body, started_at, clock.now(), TURNAROUND_MS[1] / 1000)
+
+    def converse(
+        self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None
+    ) -> Answer:
+        """Nobody listens to broadcasts here."""
+        raise NotImplementedError
+
+    def _carry(self, meter: SimulatedMeter, asked: bytes, reply_s: float) -> bytes:
+        noise, clock = self._noise, self._clock
+        reply = meter.answer(asked, self._registers)
         if reply is None:
             clock.sleep(reply_s)
-            raise BusTimeout(f"meter {address} is silent")
-        turnaround_s = noise.rng.randint(*TURNAROUND_MS) / 1000
-        clock.sleep(turnaround_s)
+            raise BusTimeout(f"meter {meter.address} is silent")
+        clock.sleep(noise.rng.randint(*TURNAROUND_MS) / 1000)
         if noise.strikes(noise.late):
             clock.sleep(noise.late_s)
-        if protocol is not Protocol.MODBUS_TCP and noise.strikes(noise.flipped):
+        if meter.protocol is not Protocol.MODBUS_TCP and noise.strikes(noise.flipped):
             place = noise.rng.randrange(8 * len(reply))
             reply = bytes(octet ^ (1 << place % 8 if at == place // 8 else 0) for at, octet in enumerate(reply))
-        return Answer(codec.parse_reply(address, request, reply), started_at, clock.now(), turnaround_s)
+        return reply
