@@ -60,10 +60,12 @@ class ModbusOptions(LinkOptions):
 
     registers_max  most registers the model answers in one read
     hole_max       most unused registers to read along rather than ask twice
+    forbid         ranges that are never read along, each its first and last register
     """
 
     registers_max: int
     hole_max: int
+    forbid: tuple[tuple[int, int], ...] = ()
 
 
 class ModbusFamily:
@@ -178,7 +180,7 @@ def _own_read(read: ReadRequest) -> ModbusRead:
 def _plan(sources: Iterable[ModbusSource], named: set[ModbusSource], options: ModbusOptions) -> tuple[ModbusRead, ...]:
     blocks: list[ModbusRead] = []
     for source in sorted(sources, key=lambda each: (each.function, each.address, each.end)):
-        joined = _joined(blocks[-1], source, options.hole_max) if blocks else None
+        joined = _joined(blocks[-1], source, options) if blocks else None
         if joined is not None and joined.count <= options.registers_max:
             blocks[-1] = joined
         else:
@@ -186,13 +188,21 @@ def _plan(sources: Iterable[ModbusSource], named: set[ModbusSource], options: Mo
     return tuple(_with_distinct_lengths(blocks, named, options))
 
 
-def _joined(block: ModbusRead, source: ModbusSource, hole_max: int) -> ModbusRead | None:
-    """Stretch `block` over `source`; None when the function differs or the hole is too wide."""
+def _joined(block: ModbusRead, source: ModbusSource, options: ModbusOptions) -> ModbusRead | None:
+    """Stretch `block` over `source`; None when the function differs, the hole is too wide, or must not be read."""
     before, after = block.address - source.end, source.address - block.end
-    if source.function != block.function or max(before, after) > hole_max:
+    if source.function != block.function or max(before, after) > options.hole_max:
+        return None
+    first, end = (source.end, block.address) if before > 0 else (block.end, source.address)
+    if _is_forbidden(first, end, options):
         return None
     address = min(block.address, source.address)
     return ModbusRead(block.function, address, max(block.end, source.end) - address)
+
+
+def _is_forbidden(first: int, end: int, options: ModbusOptions) -> bool:
+    """Say whether registers from `first` to before `end` touch a range that is never read along."""
+    return any(first <= last and begin < end for begin, last in options.forbid)
 
 
 def _with_distinct_lengths(
@@ -204,10 +214,10 @@ def _with_distinct_lengths(
     """
     distinct: list[ModbusRead] = []
     lengths: set[int] = set()
+    known = [source for source in named if not _is_forbidden(source.address, source.end, options)]
+    known.sort(key=lambda each: each.address)
     for block in blocks:
-        neighbours = (
-            _joined(block, source, options.hole_max) for source in sorted(named, key=lambda each: each.address)
-        )
+        neighbours = (_joined(block, source, options) for source in known)
         choices = [block, *(each for each in neighbours if each is not None and each.count <= options.registers_max)]
         fitting = next((each for each in choices if each.count not in lengths), block)
         lengths.add(fitting.count)
