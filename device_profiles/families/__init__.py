@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from device_profiles.families.dlt645 import DLT645
 from device_profiles.families.family import Family
+from device_profiles.families.mbus import MBUS
 from device_profiles.families.modbus import MODBUS
 from device_profiles.profile import Protocol
 from metering.errors import MeteringError
@@ -16,6 +17,7 @@ from metering.errors import MeteringError
 FAMILIES: tuple[Family, ...] = (
     MODBUS,
     DLT645,
+    MBUS,
 )
 _BY_PROTOCOL = {protocol: family for family in FAMILIES for protocol in family.protocols}
 
