@@ -45,14 +45,22 @@ class _Field:
     most: int
 
 
-def decode_group(profile: Profile, protocol: Protocol, group: Group, bodies: Sequence[bytes]) -> tuple[int | None, ...]:
-    """Give the mantissas of `group` in its channel order, from the bodies of `plan_reads` in plan order.
+def decode_group(
+    profile: Profile,
+    protocol: Protocol,
+    group: Group,
+    bodies: Sequence[bytes],
+    reads: tuple[ReadRequest, ...] | None = None,
+) -> tuple[int | None, ...]:
+    """Give the mantissas of `group` in its channel order, from the bodies of `reads` in their order.
+
+    reads   those of `plan_reads` unless given: a gateway may have learnt that a meter wants to be asked otherwise
 
     Raises ProfileMismatch when a body is missing, of the wrong length or out of the register's form or range.
     """
-    reads, fields = _layout(profile, protocol, group)
-    if len(bodies) != reads:
-        raise ProfileMismatch(profile, group.name, f"{len(bodies)} answers for {reads} reads")
+    needed, fields = _layout(profile, protocol, group, reads)
+    if len(bodies) != needed:
+        raise ProfileMismatch(profile, group.name, f"{len(bodies)} answers for {needed} reads")
     return tuple(_mantissa(profile, field, bodies[field.body]) for field in fields)
 
 
@@ -101,10 +109,12 @@ def register_readings(profile: Profile, reading: MeterReading, mark: datetime | 
 
 
 @lru_cache(maxsize=1024)
-def _layout(profile: Profile, protocol: Protocol, group: Group) -> tuple[int, tuple[_Field, ...]]:
+def _layout(
+    profile: Profile, protocol: Protocol, group: Group, reads: tuple[ReadRequest, ...] | None
+) -> tuple[int, tuple[_Field, ...]]:
     """Give the number of reads and the field of each channel; compiled once."""
     family = family_of(protocol)
-    reads = plan_reads(profile, protocol, group)
+    reads = plan_reads(profile, protocol, group) if reads is None else reads
     fields: list[_Field] = []
     for channel in group.channels:
         body = next((at for at, read in enumerate(reads) if family.covers(read, channel)), None)
