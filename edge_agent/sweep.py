@@ -94,9 +94,12 @@ class PortReader:
         self._silent_share = SilentShare()
         self._tolerance = timedelta(seconds=port.tolerance_s)
 
-    def sweep(self, mark: datetime) -> Sweep:
-        """Read every meter fitted at `mark`, as soon after it as the port allows; raises Stopped."""
-        fitted = fitted_at((meter.fitted for meter in self._meters.values()), mark)
+    def sweep(self, mark: datetime, fitted_on: datetime | None = None) -> Sweep:
+        """Read every meter fitted at `mark`, as soon after it as the port allows; raises Stopped.
+
+        fitted_on   read those fitted then instead: for a clock that does not know the day
+        """
+        fitted = fitted_at((meter.fitted for meter in self._meters.values()), fitted_on or mark)
         meters = [self._meters[each.id] for each in fitted]
         while True:
             self._clock.sleep_until(mark)

@@ -90,9 +90,11 @@ class SignatureInvalid(SenderError):
 
 
 class Kind(IntEnum):
-    """What an envelope carries."""
+    """What an envelope carries: what the leaves of its tree are."""
 
     READINGS = 1
+    REPORT = 2
+    """Records about the gateway itself (metering/report.py): anchors of its clock, what became of settings sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,10 @@ class Envelope:
     seq            1, 2, 3 ... within the epoch
     previous_hash  SHA-256 of the previous sealed envelope; of the enrolment bundle, or 32 zero octets, at seq 1
     boot           16 octets naming one boot of the gateway machine
-    sealed_at      gateway clock at sealing; `clock` says how far to trust it
+    sealed_at      gateway clock at sealing; `clock` says how far to trust it. With an unknown clock it counts from the
+                   boot, as do the times of the readings, until an anchor of that boot dates them
     mark           wall-clock quarter hour that the sweep was aligned to, None for an unaligned one
+    records        of a report, as its leaves stand on the wire; () with readings
     """
 
     gateway: GatewayId
@@ -117,6 +121,7 @@ class Envelope:
     mark: datetime | None
     readings: tuple[MeterReading, ...]
     kind: Kind = Kind.READINGS
+    records: tuple[tuple[Any, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +240,10 @@ def seal(envelope: Envelope, signer: Signer) -> bytes:
     seed = hashlib.sha256(signer.sign(place)).digest()[:SALT_OCTETS]
     profiles = sorted({reading.profile_hash for reading in envelope.readings})
     sealed_ms = to_ms(envelope.sealed_at)
-    readings = [_reading_to_wire(reading, profiles, sealed_ms) for reading in envelope.readings]
-    head = _head_to_wire(envelope, profiles, tree_root(seed, [encode(reading) for reading in readings]))
-    return encode([sign1(encode(head), signer), [_WHOLE, seed, readings]])
+    leaves = [_reading_to_wire(reading, profiles, sealed_ms) for reading in envelope.readings]
+    leaves.extend(list(record) for record in envelope.records)
+    head = _head_to_wire(envelope, profiles, len(leaves), tree_root(seed, [encode(leaf) for leaf in leaves]))
+    return encode([sign1(encode(head), signer), [_WHOLE, seed, leaves]])
 
 
 def disclose(octets: bytes, meters: Collection[MeterId]) -> bytes:
@@ -324,7 +330,7 @@ def _parts(octets: bytes) -> tuple[bytes, Sequence[Any]]:
     return expect_bytes(parts[0], None, "signed head"), shown
 
 
-def _head_to_wire(envelope: Envelope, profiles: Sequence[bytes], root: bytes) -> list[Any]:
+def _head_to_wire(envelope: Envelope, profiles: Sequence[bytes], count: int, root: bytes) -> list[Any]:
     return [
         FORMAT,
         int(envelope.kind),
@@ -337,7 +343,7 @@ def _head_to_wire(envelope: Envelope, profiles: Sequence[bytes], root: bytes) ->
         [int(envelope.clock.quality), envelope.clock.error_ms],
         None if envelope.mark is None else int(envelope.mark.timestamp()),
         profiles,
-        len(envelope.readings),
+        count,
         root,
     ]
 
@@ -375,7 +381,7 @@ def read_head(payload: bytes) -> Head:
                 None if clock[1] is None else expect_int(clock[1], "clock error", 0, 2**47),
             ),
             mark=None if fields[9] is None else from_ms(1000 * expect_int(fields[9], "mark", -(2**37), 2**37)),
-            kind=Kind(expect_int(fields[1], "kind", 1, 1)),
+            kind=_kind(fields[1]),
             profiles=tuple(expect_bytes(one, 32, "profile hash") for one in expect_list(fields[10], None, "profiles")),
             count=expect_int(fields[11], "count", 0, READINGS_MAX),
             root=expect_bytes(fields[12], 32, "root"),
@@ -384,11 +390,21 @@ def read_head(payload: bytes) -> Head:
         raise EnvelopeMalformed(str(error)) from error
 
 
+def _kind(content: Any) -> Kind:
+    return Kind(expect_int(content, "kind", Kind.READINGS, Kind.REPORT))
+
+
 def _envelope_of(head: Head, shown: Sequence[Any]) -> Envelope:
-    """Put the head and the shown readings together, once they are proven to hang below its root."""
+    """Put the head and the shown leaves together, once they are proven to hang below its root."""
     sealed_ms = to_ms(head.sealed_at)
+    leaves = _readings(head, shown)
+    readings: tuple[MeterReading, ...] = ()
+    records: tuple[tuple[Any, ...], ...] = ()
     try:
-        readings = tuple(_reading_from_wire(item, head.profiles, sealed_ms) for item in _readings(head, shown))
+        if head.kind is Kind.READINGS:
+            readings = tuple(_reading_from_wire(leaf, head.profiles, sealed_ms) for leaf in leaves)
+        else:
+            records = tuple(tuple(expect_list(leaf, None, "record")) for leaf in leaves)
     except IdentifierInvalid as error:
         raise EnvelopeMalformed(str(error)) from error
     return Envelope(
@@ -402,6 +418,7 @@ def _envelope_of(head: Head, shown: Sequence[Any]) -> Envelope:
         mark=head.mark,
         readings=readings,
         kind=head.kind,
+        records=records,
     )
 
 

@@ -1,4 +1,4 @@
-"""The MQTT topic grammar, both directions: `m/<partition>/<gateway>/up/envelope`, `.../down/receipt`.
+"""The MQTT topic grammar: `m/<partition>/<gateway>/up/envelope`, `.../down/receipt`, `.../down/config`.
 
 The partition is the hash of the gateway id over a fixed number, so that intake workers can share the load by topic
 filter and each gateway's order is kept. Topics tell where a message goes, never who sent it: the signature does.
@@ -32,6 +32,11 @@ def envelope_topic(gateway: GatewayId) -> str:
 def receipt_topic(gateway: GatewayId) -> str:
     """Where a gateway listens for receipts."""
     return f"{ROOT}/{partition_of(gateway)}/{check_identifier(gateway)}/down/receipt"
+
+
+def config_topic(gateway: GatewayId) -> str:
+    """Where a gateway listens for settings that the centre orders."""
+    return f"{ROOT}/{partition_of(gateway)}/{check_identifier(gateway)}/down/config"
 
 
 def intake_filter(partition: int | None = None) -> str:

@@ -400,8 +400,8 @@ class RememberingReader(PortReader):
 
     swept: tuple[Any, ...] = ()
 
-    def sweep(self, mark: datetime) -> Sweep:
+    def sweep(self, mark: datetime, fitted_on: datetime | None = None) -> Sweep:
         """Sweep."""
-        found = super().sweep(mark)
+        found = super().sweep(mark, fitted_on)
         self.swept = found.readings
         return found
