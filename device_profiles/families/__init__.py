@@ -7,6 +7,7 @@ Read `family.py` first, then `dlt645.py`, the smallest.
 
 from __future__ import annotations
 
+from device_profiles.families.cjt188 import CJT188
 from device_profiles.families.dlt645 import DLT645
 from device_profiles.families.family import Family
 from device_profiles.families.mbus import MBUS
@@ -17,6 +18,7 @@ from metering.errors import MeteringError
 FAMILIES: tuple[Family, ...] = (
     MODBUS,
     DLT645,
+    CJT188,
     MBUS,
 )
 _BY_PROTOCOL = {protocol: family for family in FAMILIES for protocol in family.protocols}

@@ -1,36 +1,40 @@
-"""DL/T 645: channels stand in the answers to data identifiers, as BCD numbers side by side, low octet first."""
+"""DL/T 645: channels stand in the answers to data identifiers, low octet first: BCD numbers, moments, bits.
+
+Both editions share sources; identifiers have four octets in 2007 and two in 1997.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from device_profiles.checked_table import CheckedTable
+from device_profiles.families.dlt645_end import Dlt645Cell, Dlt645End
 from device_profiles.families.family import MantissaReader, MeterEnd, Registers
-from device_profiles.families.fixed_layout import (
-    Cell,
-    FixedLayoutEnd,
-    PreparedAnswer,
-    distinct_channels,
-    fixed_reader,
-)
-from device_profiles.forms import BcdForm
-from device_profiles.framing import dlt645
-from device_profiles.framing.dlt645 import Dlt645Read
-from device_profiles.framing.errors import FrameError
-from device_profiles.profile import Channel, Group, Link, Profile, Protocol, ReadRequest, Source
+from device_profiles.families.fixed_layout import Cell, fixed_reader
+from device_profiles.forms import BcdForm, Form
+from device_profiles.framing.dlt645 import CODEC_1997, CODEC_2007, Dlt645Read
+from device_profiles.profile import Channel, ChannelKind, Group, Link, Profile, Protocol, ReadRequest, Source
+from device_profiles.wall_time import BitsForm, LayoutInvalid, WallTimeForm
 
-_BODY_OCTETS_MAX = 196
+_BODY_OCTETS_MAX = 2000
+_CODECS = {Protocol.DLT645_2007: CODEC_2007, Protocol.DLT645_1997: CODEC_1997}
+_FALLBACK_LAYOUT = "YYMMDD"
 
 
 @dataclass(frozen=True, slots=True)
 class Dlt645Source(Source):
-    """Where a channel stands in the answers of a DL/T 645-2007 meter.
+    """Where a channel stands in the answers of a DL/T 645 meter.
 
-    di      data identifier as printed, DI3 first (4 octets)
-    octets  octets of one BCD number
-    index   which number of the answer, from 0
+    di      data identifier as printed, DI3 first (4 octets; 2 in 1997)
+    octets  octets of the number
+    index   which number of the answer, from 0, where all are of one length
     count   numbers in the answer: 1, or more for a block (DI ending in FF)
     signed  whether the top bit is a sign; never so for forward and reverse energy
+    at      where the number begins in an answer of several forms [octets]; None: by `index`
+    length  length of such an answer [octets]; None: by `count`
+    layout  how a moment stands in its octets (`mmhhDDMMYY`); "" for a number
+    bits    whether the octets are bits and no digits
+    also    second identifier whose answer follows the first: a meter's date and time
     """
 
     di: bytes
@@ -38,109 +42,157 @@ class Dlt645Source(Source):
     index: int = 0
     count: int = 1
     signed: bool = False
+    at: int | None = None
+    length: int | None = None
+    layout: str = ""
+    bits: bool = False
+    also: bytes = b""
 
     @property
     def start(self) -> int:
         """Where the number begins in the body [octets]."""
-        return self.index * self.octets
+        return self.index * self.octets if self.at is None else self.at
 
     @property
     def body_octets(self) -> int:
         """Length of the whole body."""
-        return self.count * self.octets
+        return self.count * self.octets if self.length is None else self.length
 
     @property
-    def form(self) -> BcdForm:
+    def form(self) -> Form:
         """How the number is kept."""
-        return BcdForm(octets=self.octets, signed=self.signed)
+        if self.layout:
+            return WallTimeForm(self.layout, is_joined=bool(self.also))
+        return BitsForm(self.octets) if self.bits else BcdForm(octets=self.octets, signed=self.signed)
 
 
 class Dlt645Family:
     """The DL/T 645 family."""
 
     name = "dlt645"
-    protocols = (Protocol.DLT645_2007,)
+    protocols = (Protocol.DLT645_2007, Protocol.DLT645_1997)
 
     def read_source(self, table: CheckedTable) -> Dlt645Source:
         """Read a `dlt645` table."""
-        identifier = table.hexadecimal("di")
+        layout = _layout(table)
         source = Dlt645Source(
-            di=identifier,
-            octets=table.integer("octets", 1, 8),
+            di=table.hexadecimal("di"),
+            octets=len(layout) // 2 if layout else table.integer("octets", 1, 8),
             index=table.integer("index", 0, 63, 0),
             count=table.integer("count", 1, 64, 1),
             signed=table.boolean("signed", False),
+            at=table.integer("at", 0, _BODY_OCTETS_MAX) if "at" in table else None,
+            length=table.integer("length", 1, _BODY_OCTETS_MAX) if "length" in table else None,
+            layout=layout,
+            bits=table.boolean("bits", False),
+            also=table.hexadecimal("also") if "also" in table else b"",
         )
         table.done()
-        if len(identifier) != 4:
-            table.fault("di", "a data identifier has 8 hex digits", "write DI3 DI2 DI1 DI0, as printed")
-        if source.index >= source.count or source.body_octets > _BODY_OCTETS_MAX:
-            table.fault("index", "the answer has no such number", "give index < count, and at most 196 octets in all")
+        _check_source(table, source)
         return source
 
     def read_link_options(self, table: CheckedTable, protocol: Protocol) -> None:
         """DL/T 645 links have no options."""
         del table, protocol
 
-    def mantissa_limit(self, source: Source) -> int:
-        """A number of n octets shows 2 n digits."""
-        limit: int = 10 ** (2 * _own(source).octets)
+    def mantissa_limit(self, source: Source) -> int | None:
+        """A number of n octets shows 2 n digits, or 8 n bits."""
+        own = _own(source)
+        if own.layout:
+            return None
+        limit: int = 256**own.octets if own.bits else 10 ** (2 * own.octets)
         return limit
 
     def check(self, profile: Profile, root: CheckedTable) -> None:
-        """Answers for one identifier must have one length."""
-        lengths: dict[bytes, int] = {}
+        """Answers for one identifier must have one length, identifiers that of the edition, and forms fit kinds."""
+        lengths: dict[tuple[bytes, bytes], int] = {}
+        di_octets = {_CODECS[protocol].dialect.di_octets for protocol in profile.links}
         for group in profile.groups:
             for at, channel in enumerate(group.channels):
+                place = ("groups", group.index, "channels", at)
                 source = _own(channel.source)
-                length = lengths.setdefault(source.di, source.body_octets)
+                length = lengths.setdefault((source.di, source.also), source.body_octets)
                 if length != source.body_octets:
-                    place = ("groups", group.index, "channels", at)
                     root.fault(place, f"{source.di.hex()} was {length} octets above", "make them agree")
+                if {len(source.di)} != di_octets or len(source.also) not in {0, *di_octets}:
+                    problem = "a data identifier has 8 hex digits, of the 1997 edition 4"
+                    root.fault(place, problem, "write it as printed, and give each edition a profile of its own")
+                if (channel.kind is ChannelKind.TIME) is not bool(source.layout):
+                    root.fault(place, "a moment has a layout, and nothing else has", "mend `kind` or `layout`")
+                if (channel.kind is ChannelKind.STATE) is not source.bits:
+                    root.fault(place, "a state is of bits, and nothing else is", "mend `kind` or `bits`")
 
     def plan(self, profile: Profile, link: Link, group: Group) -> tuple[ReadRequest, ...]:
         """Ask each identifier once, in channel order."""
         del profile, link
-        identifiers = dict.fromkeys(_own(channel.source).di for channel in group.channels)
-        return tuple(Dlt645Read(identifier) for identifier in identifiers)
+        sources = [_own(channel.source) for channel in group.channels]
+        return tuple(dict.fromkeys(Dlt645Read(source.di, source.also) for source in sources))
 
     def covers(self, read: ReadRequest, channel: Channel) -> bool:
         """An answer holds every number of its identifier."""
+        source = channel.source
         return (
-            isinstance(channel.source, Dlt645Source) and isinstance(read, Dlt645Read) and read.di == channel.source.di
+            isinstance(source, Dlt645Source)
+            and isinstance(read, Dlt645Read)
+            and (read.di, read.also) == (source.di, source.also)
         )
 
     def reader(self, read: ReadRequest, channel: Channel) -> MantissaReader:
-        """Read the BCD number at its place."""
+        """Read the number at its place."""
         del read
         source = _own(channel.source)
         return fixed_reader(source.form, source.start, source.body_octets)
 
     def simulated(self, profile: Profile, protocol: Protocol, address: str, registers: Registers) -> MeterEnd:
-        """Give the meter's end."""
-        del protocol
-
-        def prepare(frame: bytes) -> PreparedAnswer | None:
-            try:
-                asked, read = dlt645.parse_request(frame)
-            except FrameError:
-                return None
-            return _prepared(profile, address, read) if asked == address else None
-
-        return FixedLayoutEnd(profile, registers, prepare)
+        """Give the meter's end; it freezes, and splits long answers."""
+        cells: dict[bytes, list[Dlt645Cell]] = {}
+        for group in profile.groups:
+            for channel in group.channels:
+                for identifier, cell in _cells_of(channel, is_frozen=group.after_freeze):
+                    if cell not in cells.setdefault(identifier, []):
+                        cells[identifier].append(cell)
+        return Dlt645End(_CODECS[protocol], address, profile.groups[0].channels[0].obis, registers, cells)
 
 
-def _prepared(profile: Profile, address: str, read: Dlt645Read) -> PreparedAnswer:
-    channels = [channel for channel in distinct_channels(profile) if DLT645.covers(read, channel)]
-    sources = [_own(channel.source) for channel in channels]
-    return PreparedAnswer(
-        octets=max((source.body_octets for source in sources), default=0),
-        cells=tuple(
-            Cell.of(channel, source.form, source.start) for channel, source in zip(channels, sources, strict=True)
-        ),
-        framed=lambda body: dlt645.build_reply(address, read, body),
-        refusal=dlt645.build_exception(address, read, dlt645.NO_SUCH_ITEM),
-    )
+def _layout(table: CheckedTable) -> str:
+    """Read how a moment stands in its octets, "" for a number."""
+    layout = table.text("layout", "")
+    try:
+        if layout:
+            WallTimeForm(layout)
+    except LayoutInvalid as error:
+        table.fault("layout", str(error), "write the parts in the order in which they come")
+        return _FALLBACK_LAYOUT
+    return layout
+
+
+def _check_source(table: CheckedTable, source: Dlt645Source) -> None:
+    if len(source.di) not in (2, 4):
+        table.fault("di", "a data identifier has 8 hex digits, of the 1997 edition 4", "write DI3 DI2 DI1 DI0")
+    if (source.at is None) is not (source.length is None):
+        table.fault("at", "an answer of several forms needs `at` and `length`", "give both, or `index` and `count`")
+    if source.at is not None and ("index" in table or "count" in table):
+        table.fault("at", "`at` stands beside `index` or `count`", "give one way to find the number")
+    is_within = source.start + source.octets <= source.body_octets <= _BODY_OCTETS_MAX
+    if source.index >= source.count or not is_within:
+        table.fault("index", "the answer has no such number", f"keep within it, and within {_BODY_OCTETS_MAX} octets")
+    if source.also and "ss" not in source.layout:
+        table.fault("also", "only a date and a time of day are asked together", "give a `layout` with date, then ss")
+    if source.bits and (source.layout or source.signed):
+        table.fault("bits", "bits have no sign and no layout", "leave one out")
+
+
+def _cells_of(channel: Channel, *, is_frozen: bool) -> list[tuple[bytes, Dlt645Cell]]:
+    """Give where a channel stands in the answer to each of its identifiers; a joined one stands in two."""
+    source = _own(channel.source)
+    cell = Cell.of(channel, source.form, source.start)
+    if not source.also:
+        return [(source.di, Dlt645Cell(cell, source.body_octets, 0, is_frozen))]
+    first_octets = source.layout.index("ss") // 2
+    return [
+        (source.di, Dlt645Cell(cell, first_octets, 0, is_frozen)),
+        (source.also, Dlt645Cell(cell, source.body_octets - first_octets, first_octets, is_frozen)),
+    ]
 
 
 def _own(source: Source) -> Dlt645Source:

@@ -11,10 +11,10 @@ import typing
 from datetime import datetime
 from typing import Any
 
-from device_profiles.framing import dlt645, modbus_rtu, modbus_tcp
+from device_profiles.framing import cjt188, dlt645, mbus, modbus_rtu, modbus_tcp
 from device_profiles.framing.conversation import Conversation, MeterSecrets
+from device_profiles.framing.errors import NotInProtocol
 from device_profiles.profile import Protocol
-from metering.errors import MeteringError
 
 ReadT = typing.TypeVar("ReadT", contravariant=True)
 
@@ -39,17 +39,20 @@ class Broadcasts(typing.Protocol):
         """Have every meter copy its registers at this instant, to be read by groups `after_freeze`."""
 
 
-class NotInProtocol(MeteringError):
-    """A protocol has no such command."""
-
-
 _CODECS: dict[Protocol, Codec[Any]] = {
     Protocol.MODBUS_RTU: modbus_rtu,
     Protocol.MODBUS_RTU_OVER_TCP: modbus_rtu,
     Protocol.MODBUS_TCP: modbus_tcp,
-    Protocol.DLT645_2007: dlt645,
+    Protocol.DLT645_2007: dlt645.CODEC_2007,
+    Protocol.DLT645_1997: dlt645.CODEC_1997,
+    Protocol.CJT188_2004: cjt188,
+    Protocol.CJT188_2018: cjt188,
+    Protocol.MBUS: mbus,
 }
-_BROADCASTS: dict[Protocol, Broadcasts] = {}
+_BROADCASTS: dict[Protocol, Broadcasts] = {
+    Protocol.DLT645_2007: dlt645.CODEC_2007,
+    Protocol.DLT645_1997: dlt645.CODEC_1997,
+}
 
 
 def codec_of(protocol: Protocol) -> Codec[Any]:

@@ -31,3 +31,7 @@ class ExceptionReply(MeterError):
 
 class AddressInvalid(MeteringError):
     """A text is not a meter address of its protocol."""
+
+
+class NotInProtocol(MeteringError):
+    """A protocol has no such command."""
