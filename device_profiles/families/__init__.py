@@ -8,6 +8,7 @@ Read `family.py` first, then `dlt645.py`, the smallest.
 from __future__ import annotations
 
 from device_profiles.families.cjt188 import CJT188
+from device_profiles.families.dlms import DLMS
 from device_profiles.families.dlt645 import DLT645
 from device_profiles.families.family import Family
 from device_profiles.families.mbus import MBUS
@@ -20,6 +21,7 @@ FAMILIES: tuple[Family, ...] = (
     DLT645,
     CJT188,
     MBUS,
+    DLMS,
 )
 _BY_PROTOCOL = {protocol: family for family in FAMILIES for protocol in family.protocols}
 
