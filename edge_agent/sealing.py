@@ -39,21 +39,24 @@ class Sealer:
         self._appended = appended
         self._lock = threading.Lock()
 
-    def seal_sweeps(self, mark: datetime | None, sweeps: Sequence[Sweep]) -> None:
+    def seal_sweeps(self, mark: datetime | None, sweeps: Sequence[Sweep], kept_as: datetime | None = None) -> None:
         """Keep one envelope for each sweep that has readings; all are sealed when the slowest port has ended.
 
-        mark   what the sweeps were aligned to, None for unaligned ones
+        mark      what the sweeps were aligned to, None for unaligned ones
+        kept_as   a mark that an unaligned sweep is kept as dearly as; None: it is the first to go when there is no room
         """
         if not sweeps:
             return
         sealed_at = max(sweep.ended_at for sweep in sweeps)
-        self._keep([self._blank(sealed_at, mark, sweep.readings) for sweep in sweeps if sweep.readings])
+        envelopes = [self._blank(sealed_at, mark, sweep.readings) for sweep in sweeps if sweep.readings]
+        self._keep(envelopes, mark or kept_as)
 
     def report(self, records: Sequence[Record]) -> None:
         """Keep what the gateway has to say about itself."""
         if records:
             leaves = tuple(record.to_wire() for record in records)
-            self._keep([replace(self._blank(self._clock.now(), None), kind=Kind.REPORT, records=leaves)])
+            report = replace(self._blank(self._clock.now(), None), kind=Kind.REPORT, records=leaves)
+            self._keep([report], self._outbox.newest_mark())
 
     def _blank(self, sealed_at: datetime, mark: datetime | None, readings: tuple[MeterReading, ...] = ()) -> Envelope:
         one = self._identity
@@ -69,7 +72,8 @@ class Sealer:
             readings=readings,
         )
 
-    def _keep(self, envelopes: Sequence[Envelope]) -> None:
+    def _keep(self, envelopes: Sequence[Envelope], kept_as: datetime | None) -> None:
+        """Chain, seal and commit. In the outbox, what does not know its day stands under the newest that is known."""
         with self._lock:
             head = self._outbox.head(self._identity.epoch)
             seq, previous_hash = head.seq, head.digest
@@ -78,7 +82,8 @@ class Sealer:
                 seq += 1
                 octets = seal(replace(envelope, seq=seq, previous_hash=previous_hash), self._identity.signer)
                 previous_hash = chain_digest(octets)
-                entries.append(Entry(self._identity.epoch, seq, envelope.sealed_at, envelope.mark, octets))
+                sealed_at = max(envelope.sealed_at, kept_as or envelope.sealed_at)
+                entries.append(Entry(self._identity.epoch, seq, sealed_at, kept_as, octets))
             self._outbox.append(entries)
             if entries:
                 self._appended(entries[-1].seq)
