@@ -54,13 +54,13 @@ def decode_group(
 ) -> tuple[int | None, ...]:
     """Give the mantissas of `group` in its channel order, from the bodies of `reads` in their order.
 
-    reads   those of `plan_reads` unless given: a gateway may have learnt that a meter wants to be asked otherwise
+    reads   what was asked; None for the plan of the profile's own link
 
     Raises ProfileMismatch when a body is missing, of the wrong length or out of the register's form or range.
     """
-    needed, fields = _layout(profile, protocol, group, reads)
-    if len(bodies) != needed:
-        raise ProfileMismatch(profile, group.name, f"{len(bodies)} answers for {needed} reads")
+    count, fields = _layout(profile, protocol, group, reads)
+    if len(bodies) != count:
+        raise ProfileMismatch(profile, group.name, f"{len(bodies)} answers for {count} reads")
     return tuple(_mantissa(profile, field, bodies[field.body]) for field in fields)
 
 

@@ -16,27 +16,41 @@ from fractions import Fraction
 
 from metering.errors import MeterError
 
-_STRUCT_CODES = {"u16": "H", "s16": "h", "u32": "I", "s32": "i", "u64": "Q", "s64": "q", "f32": "f", "f64": "d"}
 _EXACT_POWER_MAX = 12
 _SIGN_BIT = 0x80
 
 
 class RegisterType(StrEnum):
-    """Type of a number kept in 16-bit Modbus registers: u unsigned, s signed, f IEEE 754; then its width [bit]."""
+    """Type of a number kept in 16-bit Modbus registers, ending in its width [bit].
+
+    u unsigned, s two's complement, mag sign and magnitude, f IEEE 754, bcd packed decimal digits, m10k registers that
+    count to 9999 each (Schneider's MOD10: the first register is the least significant, so order CDAB)
+    """
 
     U16 = "u16"
     S16 = "s16"
     U32 = "u32"
     S32 = "s32"
+    U48 = "u48"
+    S48 = "s48"
     U64 = "u64"
     S64 = "s64"
+    MAG16 = "mag16"
+    MAG32 = "mag32"
     F32 = "f32"
     F64 = "f64"
+    BCD16 = "bcd16"
+    BCD32 = "bcd32"
+    BCD48 = "bcd48"
+    BCD64 = "bcd64"
+    M10K32 = "m10k32"
+    M10K48 = "m10k48"
+    M10K64 = "m10k64"
 
     @property
     def bits(self) -> int:
         """Width [bit]."""
-        return int(self.value[1:])
+        return int(self.value[-2:])
 
     @property
     def is_float(self) -> bool:
@@ -46,7 +60,18 @@ class RegisterType(StrEnum):
     @property
     def is_signed(self) -> bool:
         """Say whether the number can be negative."""
-        return self.value[0] != "u"
+        return self.value[0] in "sf" or self.value.startswith("mag")
+
+    @property
+    def mantissa_limit(self) -> int | None:
+        """First mantissa the type cannot show; None for floats."""
+        if self.is_float:
+            return None
+        if self.value.startswith("bcd"):
+            return int(10 ** (self.bits // 4))
+        if self.value.startswith("m10k"):
+            return int(10_000 ** (self.bits // 16))
+        return 1 << self.bits - self.is_signed
 
 
 class WordOrder(StrEnum):
@@ -60,6 +85,9 @@ class WordOrder(StrEnum):
 
 class NotReadable(MeterError):
     """Octets, or a mantissa to be written, do not fit the form the profile states."""
+
+
+_FLOAT_CODES = {RegisterType.F32: ">f", RegisterType.F64: ">d"}
 
 
 class Form(typing.Protocol):
@@ -79,27 +107,116 @@ class Form(typing.Protocol):
 class IntegerForm:
     """A two's-complement or unsigned integer in 16-bit registers; the mantissa is the integer."""
 
-    __slots__ = ("_invalid", "_order", "_struct", "octets")
+    __slots__ = ("_invalid", "_order", "_signed", "octets")
 
     def __init__(self, kind: RegisterType, order: WordOrder = WordOrder.ABCD, invalid: tuple[bytes, ...] = ()) -> None:
-        self._struct = struct.Struct(">" + _STRUCT_CODES[kind])
         self._order = order
         self._invalid = frozenset(invalid)
-        self.octets = self._struct.size
+        self._signed = kind.is_signed
+        self.octets = kind.bits // 8
 
     def to_mantissa(self, wire: bytes) -> int | None:
         """Read the integer; None for a pattern the profile declares invalid."""
         if wire in self._invalid:
             return None
-        mantissa: int = self._struct.unpack(_reordered(wire, self._order))[0]
-        return mantissa
+        return int.from_bytes(_reordered(wire, self._order), "big", signed=self._signed)
 
     def to_octets(self, mantissa: int) -> bytes:
         """Write the integer; raises NotReadable when it is too wide."""
         try:
-            return _reordered(self._struct.pack(mantissa), self._order)
-        except struct.error as error:
+            return _reordered(mantissa.to_bytes(self.octets, "big", signed=self._signed), self._order)
+        except OverflowError as error:
             raise NotReadable(f"{mantissa} does not fit {8 * self.octets} bits: {error}") from error
+
+
+class MagnitudeForm:
+    """An integer whose top bit is its sign and nothing else."""
+
+    __slots__ = ("_invalid", "_order", "_sign", "octets")
+
+    def __init__(self, kind: RegisterType, order: WordOrder = WordOrder.ABCD, invalid: tuple[bytes, ...] = ()) -> None:
+        self._order = order
+        self._invalid = frozenset(invalid)
+        self._sign = 1 << kind.bits - 1
+        self.octets = kind.bits // 8
+
+    def to_mantissa(self, wire: bytes) -> int | None:
+        """Read the integer; None for a pattern the profile declares invalid."""
+        if wire in self._invalid:
+            return None
+        number = int.from_bytes(_reordered(wire, self._order), "big")
+        return -(number ^ self._sign) if number & self._sign else number
+
+    def to_octets(self, mantissa: int) -> bytes:
+        """Write sign and magnitude; raises NotReadable when it is too wide."""
+        if abs(mantissa) >= self._sign:
+            raise NotReadable(f"{mantissa} does not fit {8 * self.octets} bits")
+        number = abs(mantissa) | (self._sign if mantissa < 0 else 0)
+        return _reordered(number.to_bytes(self.octets, "big"), self._order)
+
+
+class DigitsForm:
+    """Decimal digits in registers: packed BCD, or m10k, where each register counts to 9999."""
+
+    __slots__ = ("_invalid", "_order", "_packed", "octets")
+
+    def __init__(self, kind: RegisterType, order: WordOrder = WordOrder.ABCD, invalid: tuple[bytes, ...] = ()) -> None:
+        self._order = order
+        self._invalid = frozenset(invalid)
+        self._packed = kind.value.startswith("bcd")
+        self.octets = kind.bits // 8
+
+    def to_mantissa(self, wire: bytes) -> int | None:
+        """Read the digits; None for a declared pattern; raises NotReadable for what is no decimal number."""
+        if wire in self._invalid:
+            return None
+        high_first = _reordered(wire, self._order)
+        if self._packed:
+            digits = high_first.hex()
+            if not digits.isdecimal():
+                raise NotReadable(f"{digits} is not BCD")
+            return int(digits)
+        mantissa = 0
+        for at in range(0, self.octets, 2):
+            register = int.from_bytes(high_first[at : at + 2], "big")
+            if register > 9999:
+                raise NotReadable(f"a register of {register}, where 9999 is the most")
+            mantissa = 10_000 * mantissa + register
+        return mantissa
+
+    def to_octets(self, mantissa: int) -> bytes:
+        """Write the digits; raises NotReadable when there are too few."""
+        count = 2 * self.octets
+        digits = str(mantissa).rjust(count, "0")
+        if mantissa < 0 or len(digits) > count:
+            raise NotReadable(f"{mantissa} does not fit {count} digits")
+        if self._packed:
+            return _reordered(bytes.fromhex(digits), self._order)
+        registers = (int(digits[at : at + 4]).to_bytes(2, "big") for at in range(0, count, 4))
+        return _reordered(b"".join(registers), self._order)
+
+
+class BitsForm:
+    """Some bits of an unsigned integer: `first` to `last`, 0 the least significant."""
+
+    __slots__ = ("_first", "_mask", "_whole", "octets")
+
+    def __init__(self, whole: Form, first: int, last: int) -> None:
+        self._whole = whole
+        self._first = first
+        self._mask = (1 << last - first + 1) - 1
+        self.octets = whole.octets
+
+    def to_mantissa(self, wire: bytes) -> int | None:
+        """Read the bits; None for a pattern the profile declares invalid."""
+        number = self._whole.to_mantissa(wire)
+        return None if number is None else number >> self._first & self._mask
+
+    def to_octets(self, mantissa: int) -> bytes:
+        """Write the bits, all others 0; raises NotReadable when they are too many."""
+        if not 0 <= mantissa <= self._mask:
+            raise NotReadable(f"{mantissa} does not fit bits {self._mask:#x}")
+        return self._whole.to_octets(mantissa << self._first)
 
 
 class FloatForm:
@@ -110,7 +227,7 @@ class FloatForm:
     def __init__(
         self, kind: RegisterType, order: WordOrder = WordOrder.ABCD, invalid: tuple[bytes, ...] = (), *, power: int
     ) -> None:
-        self._struct = struct.Struct(">" + _STRUCT_CODES[kind])
+        self._struct = struct.Struct(_FLOAT_CODES[kind])
         self._order = order
         self._invalid = frozenset(invalid)
         self._power = power
@@ -171,6 +288,15 @@ class BcdForm:
         if mantissa < 0:
             high_first[0] |= _SIGN_BIT
         return bytes(high_first[::-1])
+
+
+def register_form(kind: RegisterType, order: WordOrder, invalid: tuple[bytes, ...]) -> Form:
+    """Give the form of a number in registers that has its mantissa in itself: all but floats."""
+    if kind.value.startswith("mag"):
+        return MagnitudeForm(kind, order, invalid)
+    if kind.value.startswith(("bcd", "m10k")):
+        return DigitsForm(kind, order, invalid)
+    return IntegerForm(kind, order, invalid)
 
 
 def _reordered(wire: bytes, order: WordOrder) -> bytes:

@@ -163,6 +163,10 @@ class Group:
     after_freeze: bool = False
     every_s: int | None = None
 
+    def __hash__(self) -> int:
+        # Plans and decoders are looked up by group at every reading; hashing all channels costs more than decoding.
+        return hash((self.index, self.name))
+
 
 @dataclass(frozen=True, slots=True)
 class SerialSettings:

@@ -8,19 +8,20 @@ from device_profiles.families import FAMILIES, family_of
 from device_profiles.families.family import PlanImpossible
 from device_profiles.framing.dlt645 import Dlt645Read
 from device_profiles.framing.modbus_pdu import REGISTERS_MAX, ModbusRead
-from device_profiles.profile import Channel, Group, Profile, Protocol, ReadRequest
+from device_profiles.profile import Channel, Group, Link, Profile, Protocol, ReadRequest
 
 __all__ = ["REGISTERS_MAX", "Dlt645Read", "ModbusRead", "PlanImpossible", "ReadRequest", "covers", "plan_reads"]
 
 
 @lru_cache(maxsize=1024)
-def plan_reads(profile: Profile, protocol: Protocol, group: Group) -> tuple[ReadRequest, ...]:
+def plan_reads(profile: Profile, protocol: Protocol, group: Group, link: Link | None = None) -> tuple[ReadRequest, ...]:
     """Give the reads for `group`, in the order in which the decoder wants their bodies.
+
+    link   the link with what asking this meter has taught (device_profiles/learning.py); None for the profile's own
 
     Raises NotInProfile when the model does not speak `protocol`, PlanImpossible when an atomic group does not fit.
     """
-    link = profile.link(protocol)
-    reads = family_of(protocol).plan(profile, link, group)
+    reads = family_of(protocol).plan(profile, link or profile.link(protocol), group)
     if group.atomic and len(reads) > 1:
         raise PlanImpossible(f"{profile.id}: group {group.name} is atomic but takes {len(reads)} reads by {protocol}")
     return reads

@@ -32,6 +32,7 @@ class Cell:
     """One channel in an answer: where its octets go and how a true register becomes what the meter shows.
 
     mantissa = register x numerator // denominator, modulo modulus
+    merged     its octets are or-ed in, since other channels have bits in the same place
     """
 
     obis: Obis
@@ -40,12 +41,13 @@ class Cell:
     numerator: int
     denominator: int
     modulus: int | None
+    merged: bool = False
 
     @classmethod
-    def of(cls, channel: Channel, form: Form, start: int) -> Cell:
+    def of(cls, channel: Channel, form: Form, start: int, *, merged: bool = False) -> Cell:
         """Place `channel` at `start`, which may lie before the body or reach beyond it."""
         scale = channel.scale
-        return cls(channel.obis, start, form, scale.numerator, scale.denominator, channel.modulus)
+        return cls(channel.obis, start, form, scale.numerator, scale.denominator, channel.modulus, merged)
 
     def shown(self, register: int) -> bytes:
         """Give the octets that show `register` [base units]."""
@@ -55,12 +57,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class PreparedAnswer:
-    """The prepared answer to one request frame: its length, its cells, and how to frame the body."""
+    """The prepared answer to one request frame: its length, its cells, and how to frame the body.
+
+    constants  octets that never change, each with its start
+    """
 
     octets: int
     cells: tuple[Cell, ...]
     framed: Callable[[bytes], bytes]
     refusal: bytes
+    constants: tuple[tuple[int, bytes], ...] = ()
 
 
 class FixedLayoutEnd:
@@ -87,14 +93,19 @@ class FixedLayoutEnd:
                 self._answers[received] = prepared
         if prepared is None:
             return None
-        if not prepared.cells:
-            return prepared.refusal if self._registers(self._present) is not None else None
+        if not prepared.cells and self._registers(self._present) is None:
+            return None
+        if not prepared.cells and not prepared.constants:
+            return prepared.refusal
         body = bytearray(prepared.octets)
+        for start, octets in prepared.constants:
+            place(body, start, octets)
         for cell in prepared.cells:
             register = self._registers(cell.obis)
             if register is None:
                 return None
-            place(body, cell.start, cell.shown(register))
+            octets = cell.shown(register)
+            place(body, cell.start, merged(body, cell.start, octets) if cell.merged else octets)
         return prepared.framed(bytes(body))
 
 
@@ -107,3 +118,10 @@ def place(body: bytearray, start: int, octets: bytes) -> None:
     """Write `octets` at `start`, leaving off what lies outside the body (a read may cut a register in half)."""
     left, right = max(start, 0), min(start + len(octets), len(body))
     body[left:right] = octets[left - start : right - start]
+
+
+def merged(body: bytearray, start: int, octets: bytes) -> bytes:
+    """Give `octets` with the bits that already stand at `start`."""
+    there = bytes(body[max(start, 0) : max(start + len(octets), 0)])
+    there = there.rjust(len(octets), b"\0") if start < 0 else there.ljust(len(octets), b"\0")
+    return bytes(left | right for left, right in zip(there, octets, strict=True))

@@ -13,6 +13,7 @@ READ_FUNCTIONS = (3, 4)
 EXCEPTION_BIT = 0x80
 ILLEGAL_FUNCTION = 1
 ILLEGAL_ADDRESS = 2
+ILLEGAL_COUNT = 3
 DEVICE_SILENT = 11
 REGISTERS_MAX = 125
 """Most registers of one Modbus read (Modbus application protocol 1.1b3, 6.3)."""

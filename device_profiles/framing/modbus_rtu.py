@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from device_profiles.framing import modbus_pdu
+from device_profiles.framing import modbus_pdu, sunspec
 from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets, one_exchange
 from device_profiles.framing.errors import AddressMismatch, CrcError, FrameError
 from device_profiles.framing.modbus_pdu import ModbusRead, check_address
+from device_profiles.framing.sunspec import SunSpecRead
 
 __all__ = [
     "build_exception",
@@ -58,9 +59,15 @@ def build_request(address: str, read: ModbusRead) -> bytes:
     return with_crc(bytes((int(address),)) + modbus_pdu.build_request(read))
 
 
-def converse(address: str, read: ModbusRead, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
+def converse(address: str, read: ModbusRead | SunSpecRead, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
     """Ask unit `address` for `read`; returns the register octets."""
     del secrets
+    if isinstance(read, SunSpecRead):
+        return sunspec.converse(partial(_ask, address), read)
+    return _ask(address, read)
+
+
+def _ask(address: str, read: ModbusRead) -> Conversation:
     return one_exchange(
         build_request(address, read), partial(octets_expected, read), partial(parse_reply, address, read)
     )
