@@ -11,6 +11,7 @@ from device_profiles.families.cjt188 import CJT188
 from device_profiles.families.dlms import DLMS
 from device_profiles.families.dlt645 import DLT645
 from device_profiles.families.family import Family
+from device_profiles.families.iec62056_21 import IEC62056_21
 from device_profiles.families.mbus import MBUS
 from device_profiles.families.modbus import MODBUS
 from device_profiles.profile import Protocol
@@ -21,6 +22,7 @@ FAMILIES: tuple[Family, ...] = (
     DLT645,
     CJT188,
     MBUS,
+    IEC62056_21,
     DLMS,
 )
 _BY_PROTOCOL = {protocol: family for family in FAMILIES for protocol in family.protocols}

@@ -6,7 +6,7 @@ of octets that is one for some protocol; those with a start mark and a checksum 
 
 from __future__ import annotations
 
-from device_profiles.framing import cjt188, dlt645, mbus_frame, modbus_rtu
+from device_profiles.framing import cjt188, dlt645, iec62056_21, mbus_frame, modbus_rtu
 
 REQUEST_OCTETS_MAX = 212
 """Longest request: a DL/T 645 frame with a full field. Anything older than this is noise."""
@@ -15,6 +15,7 @@ REQUEST_OCTETS_MAX = 212
 REQUEST_ENDS = (
     dlt645.request_end,
     mbus_frame.request_end,
+    iec62056_21.request_end,
     cjt188.request_end,
     modbus_rtu.request_end,
 )
