@@ -12,14 +12,22 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from edge_agent.ports import Outbox
 from edge_agent.schedule import next_mark
 from edge_agent.sealing import Identity, Sealer
-from edge_agent.sweep import PortReader, Sweep
+from edge_agent.sweep import Sweep
 from metering.clock import Clock
 
 log = logging.getLogger(__name__)
+
+
+class Reader(Protocol):
+    """What reads one port."""
+
+    def sweep(self, mark: datetime, fitted_on: datetime | None = None) -> Sweep:
+        """Read every meter of the port; see `PortReader.sweep`."""
 
 
 class PollCycle:
@@ -33,7 +41,7 @@ class PollCycle:
         self,
         *,
         identity: Identity,
-        readers: Sequence[PortReader],
+        readers: Sequence[Reader],
         outbox: Outbox,
         clock: Clock,
         every: timedelta,
@@ -58,9 +66,21 @@ class PollCycle:
         mark = next_mark(self._clock.now(), self._polled, self._every)
         if self._polled is not None and mark > self._polled + self._every:
             log.warning("marks-missed", extra={"after": self._polled.isoformat(), "before": mark.isoformat()})
+        self._work_until(mark)
         self.poll(mark)
         self._polled = mark
         return mark
+
+    def _work_until(self, mark: datetime) -> None:
+        """Read in the meantime what the ports have on their agendas; each batch is sealed alone, without a mark."""
+        busy = [reader for reader in self._readers if reader.agenda is not None]
+        if len(busy) == 1:
+            busy[0].work_until(mark, self._keep)
+        elif busy:
+            list(self._executor.map(lambda reader: reader.work_until(mark, self._keep), busy))
+
+    def _keep(self, sweep: Sweep) -> None:
+        self.sealer.seal_sweeps(None, [sweep])
 
     def poll(self, mark: datetime) -> None:
         """Read every port at `mark`, and return when the readings are safe."""

@@ -1,67 +1,45 @@
 """One sweep of one port: every meter that is fitted at a mark is asked once, in the order of the configuration.
 
+Only silent meters come last, so that waiting for them moves nobody else away from the mark. Where the port says so and
+meters can, they are told to freeze their registers first, and what they froze is read: then the times of a reading are
+those of the command, not of the reading-out.
+
 A port that vanishes is waited for, and the whole sweep is repeated from its mark on: half a sweep is no picture of one
 instant. What a sweep taught about the meters' turnaround is kept only when the sweep is whole, so a repetition asks
 exactly as the first attempt did. What is behind a port that had to be opened may be new as well: it is told the mark
-before it is asked. See docs/adr/0017.
+before it is asked. See docs/adr/0017 and 0073.
+
+In the time that the marks leave, a port reads what its agenda holds: other groups, each with a rhythm of its own.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from device_profiles.catalogue import Catalogue
-from device_profiles.decode import decode_group
-from device_profiles.framing import codec_of
-from device_profiles.framing.errors import ExceptionReply
-from device_profiles.profile import Group, Profile
-from device_profiles.read_plan import ReadRequest, plan_reads
-from edge_agent.patience import Patience, SilentShare
-from edge_agent.ports import Answer, Bus, BusTimeout, PortLost, Stopped
+from device_profiles.framing import broadcasts_of
+from edge_agent.agenda import Agenda, Job
+from edge_agent.asking import AskedMeter, Asker, Outcome
+from edge_agent.freeze import frozen_twin, is_of
+from edge_agent.learnt import AS_WRITTEN, Lessons, NoLessons
+from edge_agent.patience import SilentShare
+from edge_agent.ports import Answer, Bus, PortLost, Stopped
 from edge_agent.schedule import fitted_at
 from metering.clock import Clock
-from metering.errors import MeterError
 from metering.identity import MeterId, PortId
+from metering.interval import SiteCalendar
 from metering.reading import MeterReading, ReadQuality
-from provisioning.gateway_config import FittedMeter
-from provisioning.site import Port
+from provisioning.site import Port, SerialPort, StreamPort
+
+__all__ = ["AskedMeter", "PortReader", "Sweep"]
 
 log = logging.getLogger(__name__)
 
 REOPEN_S = 0.2
 """Pause between attempts to open a port that vanished [s]."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskedMeter:
-    """A meter with all that asking it takes: what to read, how to decode it, how long to wait."""
-
-    fitted: FittedMeter
-    profile: Profile
-    group: Group
-    reads: tuple[ReadRequest, ...]
-    patience: Patience
-
-    @classmethod
-    def prepare(
-        cls, fitted: FittedMeter, catalogue: Catalogue, group_name: str, reply_stretch: float = 1.0
-    ) -> AskedMeter:
-        """Plan the reads of `fitted`; raises ProfileUnknown, NotInProfile or AddressInvalid.
-
-        reply_stretch   factor on the profile's longest turnaround; where it is not 1, no shorter timeout is learnt
-        """
-        profile = catalogue.by_id(fitted.profile)
-        group = profile.group(group_name)
-        codec_of(fitted.protocol).check_address(fitted.address)
-        reads = plan_reads(profile, fitted.protocol, group)
-        reply_s_max = reply_stretch * profile.link(fitted.protocol).reply_ms_max / 1000
-        patience = Patience(reply_s_max) if reply_stretch == 1 else Patience(reply_s_max, reply_s_max)
-        return cls(fitted, profile, group, reads, patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,26 +51,51 @@ class Sweep:
     ended_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """A reading and what it taught: the turnaround of each answer [s], and the port's time lost if none came [s]."""
-
-    reading: MeterReading
-    turnarounds_s: tuple[float, ...] = ()
-    silent_s: float | None = None
-
-
 class PortReader:
-    """The meters of one port, and the only user of its bus."""
+    """The meters of one port, and the only user of its bus.
 
-    def __init__(self, port: Port, bus: Bus, clock: Clock, meters: Iterable[AskedMeter], stop: threading.Event) -> None:
+    lessons      where it is kept how single meters want to be asked
+    silent_last  ask silent meters after all others; a played clock wants one order always
+    agenda       what to read between marks
+    calendar     of the meters' own clocks, None where nobody said it: then no freeze is believed
+    """
+
+    def __init__(
+        self,
+        port: Port,
+        bus: Bus,
+        clock: Clock,
+        meters: Iterable[AskedMeter],
+        stop: threading.Event,
+        *,
+        lessons: Lessons | None = None,
+        silent_last: bool = True,
+        agenda: Agenda | None = None,
+        calendar: SiteCalendar | None = None,
+    ) -> None:
         self._port = port
-        self._bus = bus
+        self.bus = bus
         self._clock = clock
-        self._meters = {meter.fitted.id: meter for meter in meters}
+        self._lessons = lessons or NoLessons()
+        self._meters = {meter.fitted.id: self._prepared(meter) for meter in meters}
         self._stop = stop
         self._silent_share = SilentShare()
+        self._asker = Asker(bus, clock, self._silent_share, self._open)
         self._tolerance = timedelta(seconds=port.tolerance_s)
+        self._silent_last = silent_last
+        self._calendar = calendar if _freezes(port) else None
+        self._unfrozen: set[MeterId] = set()
+        self.agenda = agenda
+
+    @property
+    def port(self) -> Port:
+        """The port that is read."""
+        return self._port
+
+    @property
+    def meters(self) -> tuple[AskedMeter, ...]:
+        """The meters as they are asked now, whatever their span."""
+        return tuple(self._meters.values())
 
     def sweep(self, mark: datetime, fitted_on: datetime | None = None) -> Sweep:
         """Read every meter fitted at `mark`, as soon after it as the port allows; raises Stopped.
@@ -107,104 +110,130 @@ class PortReader:
                 return self._sweep_once(meters, mark)
             except PortLost as error:
                 log.warning("port-lost", extra={"port": self._port.id, "reason": str(error)})
-                self._bus.close()
+                self.bus.close()
             if self._clock.now() - mark > self._tolerance:
                 return self._unanswered(meters)
             if self._stop.wait(REOPEN_S):
                 raise Stopped("told to stop")
 
+    def work_until(self, until: datetime, keep: Callable[[Sweep], None]) -> None:
+        """Read what the agenda holds until no more of it fits before `until`; raises Stopped.
+
+        keep   told what was read, as soon as nothing more is due at the moment
+        """
+        agenda = self.agenda
+        while agenda is not None:
+            readings: list[MeterReading] = []
+            is_lost = self._work_off(agenda, until, readings)
+            if readings:
+                keep(Sweep(self._port.id, tuple(readings), self._clock.now()))
+            due = agenda.next_due()
+            if is_lost or due is None or due >= until:
+                return
+            self._clock.sleep_until(due)
+
     def close(self) -> None:
         """Close the port."""
-        self._bus.close()
+        self.bus.close()
+
+    def _prepared(self, meter: AskedMeter) -> AskedMeter:
+        """Have a meter asked as it taught, and the line set for its bits."""
+        limits = self._lessons.of(meter.key)
+        serial = meter.profile.link(meter.fitted.protocol).serial
+        if serial is not None and serial.data_bits != 8 and isinstance(self._port, SerialPort):
+            line = replace(meter.fitted.line or self._port.line, databits=serial.data_bits)
+            meter = replace(meter, fitted=replace(meter.fitted, line=line))
+        return meter if limits == AS_WRITTEN else meter.within(limits)
 
     def _sweep_once(self, meters: Sequence[AskedMeter], mark: datetime) -> Sweep:
         if meters:
             self._open(mark)
-        outcomes = [self._read(meter, mark) for meter in meters]
-        for meter, outcome in zip(meters, outcomes, strict=True):
-            self._learn(meter, outcome)
-        return Sweep(self._port.id, tuple(outcome.reading for outcome in outcomes), self._clock.now())
+        told = self._tell_to_freeze(meters, mark) if self._calendar is not None else {}
+        outcomes: dict[MeterId, Outcome] = {}
+        for meter in sorted(meters, key=lambda each: self._silent_last and each.patience.is_silent):
+            outcomes[meter.fitted.id] = self._read(meter, mark, told.get(meter.fitted.id))
+        for meter in meters:
+            self._learn(meter, outcomes[meter.fitted.id])
+        readings = tuple(outcomes[meter.fitted.id].reading for meter in meters)
+        return Sweep(self._port.id, readings, self._clock.now())
 
     def _open(self, mark: datetime) -> None:
         """Have the port open. Played time: a world that came up after the mark was told does not know it yet."""
-        if self._bus.open():
+        if self.bus.open():
             self._clock.sleep_until(mark)
 
     def _unanswered(self, meters: Sequence[AskedMeter]) -> Sweep:
         now = self._clock.now()
-        readings = tuple(_reading(meter, now, now, ReadQuality.NO_ANSWER) for meter in meters)
+        readings = tuple(meter.reading(now, now, ReadQuality.NO_ANSWER) for meter in meters)
         return Sweep(self._port.id, readings, now)
 
-    def _read(self, meter: AskedMeter, mark: datetime) -> _Outcome:
-        began_at, began_s = self._clock.now(), time.monotonic()
-        if not self._may_ask(meter, began_at):
-            return _Outcome(_reading(meter, began_at, began_at, ReadQuality.NO_ANSWER))
-        answers: list[Answer] = []
-        try:
-            for request in meter.reads:
-                answers.append(self._ask(meter, request, mark, has_answered=bool(answers)))
-            bodies = [answer.body for answer in answers]
-            mantissas = decode_group(meter.profile, meter.fitted.protocol, meter.group, bodies)
-        except MeterError as error:
-            quality = _quality_of(error)
-            log.info("meter-failed", extra={"meter": meter.fitted.id, "quality": quality.name, "reason": str(error)})
-            reading = _reading(meter, began_at, self._clock.now(), quality)
-            lost_s = time.monotonic() - began_s if quality is ReadQuality.NO_ANSWER and not answers else None
-            return _Outcome(reading, tuple(answer.turnaround_s for answer in answers), lost_s)
-        started_at, ended_at = answers[0].started_at, answers[-1].ended_at
-        quality = ReadQuality.MEASURED if ended_at - mark <= self._tolerance else ReadQuality.LATE
-        reading = _reading(meter, started_at, ended_at, quality, mantissas)
-        return _Outcome(reading, tuple(answer.turnaround_s for answer in answers))
+    def _tell_to_freeze(self, meters: Sequence[AskedMeter], mark: datetime) -> dict[MeterId, Answer]:
+        """Broadcast a freeze to each kind of meter that is read by it; gives when each was told."""
+        told: dict[object, Answer] = {}
+        by_meter: dict[MeterId, Answer] = {}
+        for meter in meters:
+            commands = broadcasts_of(meter.fitted.protocol)
+            if commands is None or meter.fitted.id in self._unfrozen or frozen_twin(meter.profile, meter.group) is None:
+                continue
+            way = (meter.fitted.protocol, meter.fitted.line)
+            if way not in told:
+                self._open(mark)
+                told[way] = self.bus.converse(commands.freeze(), reply_s=0.0, late_s=0.0, line=meter.fitted.line)
+            by_meter[meter.fitted.id] = told[way]
+        return by_meter
 
-    def _may_ask(self, meter: AskedMeter, now: datetime) -> bool:
-        """Say whether a meter may be asked: always, but for a silent one between probes or beyond their share."""
-        patience = meter.patience
-        return not patience.is_silent or (patience.is_due(now) and self._silent_share.allows(now))
+    def _read(self, meter: AskedMeter, mark: datetime, told: Answer | None) -> Outcome:
+        twin = frozen_twin(meter.profile, meter.group) if told is not None else None
+        if told is None or twin is None or meter.patience.is_silent or self._calendar is None:
+            return self._asker.read(meter, mark, self._tolerance)
+        frozen = self._asker.read(meter.for_group(twin), mark, None)
+        reading = frozen.reading
+        if reading.quality is ReadQuality.MEASURED and is_of(told.started_at, twin, reading.mantissas, self._calendar):
+            reading = replace(reading, started_at=told.started_at, ended_at=told.ended_at)
+            return replace(frozen, reading=reading)
+        if reading.quality is ReadQuality.NO_ANSWER:
+            return replace(frozen, reading=replace(reading, group=meter.group.index))
+        log.warning("freeze-not-taken", extra={"meter": meter.fitted.id, "quality": reading.quality.name})
+        if reading.quality is ReadQuality.REFUSED:
+            self._unfrozen.add(meter.fitted.id)
+        return self._asker.read(meter, mark, self._tolerance)
 
-    def _ask(self, meter: AskedMeter, request: ReadRequest, mark: datetime, *, has_answered: bool) -> Answer:
-        """Ask as often as the meter's patience allows; raises what the last attempt raised."""
-        failure: MeterError | None = None
-        late_s = meter.patience.reply_s_max
-        for reply_s in meter.patience.timeouts_s(has_answered=has_answered):
-            self._open(mark)
-            try:
-                return self._bus.ask(
-                    meter.fitted.protocol, meter.fitted.address, request, reply_s=reply_s, late_s=late_s
-                )
-            except ExceptionReply:
-                raise
-            except MeterError as error:
-                failure = error
-        raise failure or BusTimeout("no attempt was made")
-
-    def _learn(self, meter: AskedMeter, outcome: _Outcome) -> None:
+    def _learn(self, meter: AskedMeter, outcome: Outcome) -> None:
         for turnaround_s in outcome.turnarounds_s:
             meter.patience.answered(turnaround_s)
         if outcome.silent_s is not None:
             if meter.patience.is_silent:
                 self._silent_share.spend(outcome.silent_s)
             meter.patience.stayed_silent(outcome.reading.ended_at)
+        if outcome.limits is not None:
+            log.warning("meter-taught", extra={"meter": meter.fitted.id, "limits": str(outcome.limits)})
+            self._lessons.keep(meter.key, outcome.limits)
+            self._meters[meter.fitted.id] = meter.within(outcome.limits)
+
+    def _work_off(self, agenda: Agenda, until: datetime, readings: list[MeterReading]) -> bool:
+        """Read what is due now and fits before `until`, into `readings`; say whether the port vanished meanwhile."""
+        while (job := agenda.take(self._clock.now(), until)) is not None:
+            if self._stop.is_set():
+                raise Stopped("told to stop")
+            try:
+                readings += self._do(job)
+            except PortLost as error:
+                log.warning("port-lost", extra={"port": self._port.id, "reason": str(error)})
+                self.bus.close()
+                return True
+        return False
+
+    def _do(self, job: Job) -> list[MeterReading]:
+        now = self._clock.now()
+        meter = self._meters[job.meter]
+        if now not in meter.fitted.span or meter.patience.is_silent:
+            return []
+        asked = meter.for_group(meter.profile.group(job.group))
+        self._open(now)
+        outcome = self._asker.read(asked, now, None)
+        self._learn(meter, outcome)
+        return [outcome.reading]
 
 
-def _reading(
-    meter: AskedMeter,
-    started_at: datetime,
-    ended_at: datetime,
-    quality: ReadQuality,
-    mantissas: tuple[int | None, ...] = (),
-) -> MeterReading:
-    return MeterReading(
-        meter=MeterId(meter.fitted.id),
-        profile_hash=meter.profile.hash,
-        group=meter.group.index,
-        started_at=started_at,
-        ended_at=ended_at,
-        quality=quality,
-        mantissas=mantissas,
-    )
-
-
-def _quality_of(error: MeterError) -> ReadQuality:
-    if isinstance(error, BusTimeout):
-        return ReadQuality.NO_ANSWER
-    return ReadQuality.REFUSED if isinstance(error, ExceptionReply) else ReadQuality.INVALID
+def _freezes(port: Port) -> bool:
+    return isinstance(port, SerialPort | StreamPort) and bool(port.freeze)
