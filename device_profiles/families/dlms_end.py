@@ -209,24 +209,22 @@ class _Application:
             self._challenges += 1
             self._theirs = request.authentication
             self._ours = hashlib.sha256(b"simulated %d" % self._challenges).digest()[:16]
-        asked = Initiate.from_wire(self._opened(request.user_information, acse.GLO_INITIATE_REQUEST))
+        asked = Initiate.from_wire(self._opened(request.user_information))
         self._block_octets = min(self._pdu_octets, asked.pdu_octets_max or self._pdu_octets)
         self._is_open = not is_gmac
         agreed = Initiate(asked.conformance & _AGREED, self._pdu_octets).to_response()
         return AssociationResponse(
             result=acse.ACCEPTED,
             diagnostic=acse.AUTHENTICATION_REQUIRED if is_gmac else 0,
-            user_information=self._protected(agreed, acse.GLO_INITIATE_RESPONSE),
+            user_information=self._protected(agreed),
             authentication=self._ours,
             title=METER_TITLE if is_gmac else b"",
             is_ciphered=options.is_ciphered,
         ).to_wire()
 
     def _served(self, apdu: bytes) -> bytes:
-        plain_tag = xdlms.PLAIN.get(apdu[0])
-        if (plain_tag is not None) is not self._options.is_ciphered:
-            return _NOT_ALLOWED
-        request = self._opened(apdu, apdu[0])
+        security = self._security if self._options.is_ciphered else None
+        request = apdu if security is None else security.open_apdu(apdu)
         reader = AxdrReader(request)
         tag, form, invoke = reader.take(3)
         if tag == xdlms.ACTION_REQUEST:
@@ -235,7 +233,11 @@ class _Application:
             response = self._got(reader, form, invoke)
         else:
             response = None
-        return _NOT_ALLOWED if response is None else self._protected(response, xdlms.CIPHERED[response[0]])
+        if response is None:
+            return _NOT_ALLOWED
+        if security is None:
+            return response
+        return security.protect_apdu(response, is_general=apdu[0] == xdlms.GENERAL_CIPHERED)
 
     def _answer_challenge(self, reader: AxdrReader, invoke: int) -> bytes | None:
         called = (reader.unsigned(2), Obis.from_wire(reader.take(6)), reader.octet())
@@ -272,19 +274,19 @@ class _Application:
         head = bytes((xdlms.GET_RESPONSE, xdlms.NEXT_OR_BLOCK, invoke, number == len(self._long)))
         return head + number.to_bytes(4) + b"\0" + length_to_wire(len(octets)) + octets
 
-    def _opened(self, octets: bytes, tag: int) -> bytes:
+    def _opened(self, initiate: bytes) -> bytes:
         if self._security is None or not self._options.is_ciphered:
-            return octets
-        reader = AxdrReader(octets)
-        if reader.octet() != tag:
+            return initiate
+        reader = AxdrReader(initiate)
+        if reader.octet() != acse.GLO_INITIATE_REQUEST:
             raise NotAuthentic("not protected")
         return self._security.open(reader.string())
 
-    def _protected(self, octets: bytes, tag: int) -> bytes:
+    def _protected(self, initiate: bytes) -> bytes:
         if self._security is None or not self._options.is_ciphered:
-            return octets
-        protected = self._security.protect(octets)
-        return bytes((tag,)) + length_to_wire(len(protected)) + protected
+            return initiate
+        protected = self._security.protect(initiate)
+        return bytes((acse.GLO_INITIATE_RESPONSE,)) + length_to_wire(len(protected)) + protected
 
     def _next_count(self) -> int:
         self._counter += 1

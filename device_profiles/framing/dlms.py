@@ -249,18 +249,10 @@ class _Association:
         """Send a request and give its answer, both protected where the association is."""
         if self._security is None or not self._options.is_ciphered:
             return (yield from self._transport.transfer(apdu))
-        protected = self._security.protect(apdu)
-        tag = bytes((xdlms.CIPHERED[apdu[0]],))
-        answer = yield from self._transport.transfer(tag + length_to_wire(len(protected)) + protected)
+        answer = yield from self._transport.transfer(self._security.protect_apdu(apdu))
         if answer[:1] == bytes((xdlms.EXCEPTION_RESPONSE,)):
             return answer
-        reader = AxdrReader(answer)
-        plain = xdlms.PLAIN.get(reader.octet())
-        opened = self._security.open(reader.string()) if plain is not None else b""
-        reader.require_end()
-        if opened[:1] != bytes((plain or 0,)):
-            raise NotAuthentic("an answer that is not protected")
-        return opened
+        return self._security.open_apdu(answer)
 
     def _request(self, shown: bytes) -> AssociationRequest:
         is_gmac = self._options.mechanism is Mechanism.GMAC

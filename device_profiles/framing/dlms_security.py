@@ -19,7 +19,9 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import GCM
 
+from device_profiles.framing.axdr import AxdrReader, length_to_wire
 from device_profiles.framing.errors import FrameError
+from device_profiles.framing.xdlms import CIPHERED, GENERAL_CIPHERED, PLAIN
 from metering.errors import MeterError
 
 AUTHENTICATED = 0x10
@@ -93,6 +95,32 @@ class GmacSecurity:
             raise NotAuthentic(f"security control {control:#04x}: an APDU must be authenticated by suite 0")
         self._counter_heard = counter
         return content
+
+    def open_apdu(self, octets: bytes) -> bytes:
+        """Open a whole protected APDU: one for a service, or the general one behind its sender's title.
+
+        Raises NotAuthentic also when the APDU within is not of the kind that the tag outside says.
+        """
+        reader = AxdrReader(octets)
+        tag = reader.octet()
+        if tag == GENERAL_CIPHERED and reader.string() == self._peer_title:
+            content = self.open(reader.string())
+            is_right = content[:1] != octets[:1]
+        else:
+            content = self.open(reader.string()) if tag in PLAIN else b""
+            is_right = content[:1] == bytes((PLAIN.get(tag, 0),))
+        reader.require_end()
+        if not is_right:
+            raise NotAuthentic("an APDU that is not protected, or holds another than it says")
+        return content
+
+    def protect_apdu(self, apdu: bytes, *, is_general: bool = False) -> bytes:
+        """Protect a whole APDU under the tag of its service, or under the general one."""
+        protected = self.protect(apdu)
+        head = bytes((CIPHERED[apdu[0]],))
+        if is_general:
+            head = bytes((GENERAL_CIPHERED, TITLE_OCTETS)) + self.title
+        return head + length_to_wire(len(protected)) + protected
 
     def answer_to(self, challenge: bytes) -> bytes:
         """Give f(challenge): security control, counter and tag over the challenge (17 octets)."""

@@ -21,6 +21,8 @@ DATA_NOTIFICATION = 0x0F
 CIPHERED = {GET_REQUEST: 0xC8, GET_RESPONSE: 0xCC, ACTION_REQUEST: 0xCB, ACTION_RESPONSE: 0xCF}
 """Tags of the same APDUs protected by a global key."""
 PLAIN = {ciphered: plain for plain, ciphered in CIPHERED.items()}
+GENERAL_CIPHERED = 0xDB
+"""Any APDU protected by a global key, behind the sender's system title."""
 
 NORMAL = 1
 NEXT_OR_BLOCK = 2
