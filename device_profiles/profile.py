@@ -87,6 +87,17 @@ class Evidence(StrEnum):
     REGISTERS = "registers"
     DOCUMENTS = "documents"
 
+    def told(self, language: str) -> str:
+        """Say it in `language`, zh or en."""
+        return _EVIDENCE_TOLD[self][language]
+
+
+_EVIDENCE_TOLD = {
+    Evidence.CAPTURES: {"zh": "报文实测", "en": "frame-tested"},
+    Evidence.REGISTERS: {"zh": "仅寄存器表", "en": "register map only"},
+    Evidence.DOCUMENTS: {"zh": "依据说明书", "en": "from manual"},
+}
+
 
 class Source:
     """Where a channel stands in what its meter answers; each family (device_profiles/families) has its own."""
@@ -212,6 +223,21 @@ class Dispute:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A register that tells this model from others, or one meter of the model from another; for commissioning.
+
+    expected   least and most mantissa that a meter of this model shows; None for a serial number
+    score      how much a match says, 1 to 100: a frequency within bounds little, a model number everything
+    is_serial  whether the register is the meter's serial number
+    """
+
+    source: Source
+    expected: tuple[int, int] | None
+    score: int
+    is_serial: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Vector:
     """A conversation with what its answers must decode to; kept in the profile, outside its hash.
 
@@ -259,6 +285,7 @@ class Profile:
     evidence: Evidence = Evidence.DOCUMENTS
     sources: tuple[DocumentSource, ...] = ()
     disputes: tuple[Dispute, ...] = ()
+    probes: tuple[Probe, ...] = ()
 
     def group(self, name: str) -> Group:
         """Find a channel group (`billing`, `status` ...); raises NotInProfile."""

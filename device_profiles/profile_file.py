@@ -8,39 +8,31 @@ as sure as one from a file. The decisions behind the schema are in docs/adr/0011
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from device_profiles.checked_table import CheckedTable, Faults
 from device_profiles.families import FAMILIES, family_of
-from device_profiles.families.family import Family, PlanImpossible
-from device_profiles.framing import codec_of
-from device_profiles.framing.errors import AddressInvalid
+from device_profiles.families.family import PlanImpossible
 from device_profiles.profile import (
-    MANTISSA_LIMIT,
-    Channel,
-    ChannelKind,
     Dispute,
     DocumentSource,
     Evidence,
-    Group,
     Link,
     Profile,
     Protocol,
     SerialSettings,
     Side,
-    Vector,
 )
+from device_profiles.profile_channels import read_group, read_probe
+from device_profiles.profile_vectors import read_vector
 from device_profiles.read_plan import plan_reads
 from metering.envelope import EnvelopeMalformed, decode_canonical, digest_of, encode
-from metering.errors import DocumentError, MeteringError
+from metering.errors import DocumentError
 from metering.identity import IdentifierInvalid, check_identifier
-from metering.obis import ENERGY_IMPORT, Obis
-from metering.quantity import Shown, Unit
+from metering.obis import Obis
 from metering.toml_source import TomlSource
 
 SCHEMA = 1
 _VECTORS = "vectors"
-_UNITS_OF_KIND = {ChannelKind.STATE: Unit.ONE, ChannelKind.TIME: Unit.S}
 _BILLING = "billing"
 _MEDIA = ("electricity", "water", "gas", "heat")
 
@@ -77,14 +69,15 @@ def _profile(root: CheckedTable, canonical: bytes) -> Profile:
         names=_names(root.table("names")),
         side=Side(root.choice("side", tuple(Side))),
         links=links,
-        groups=tuple(_group(entry, index, family) for index, entry in enumerate(root.tables("groups"))),
+        groups=tuple(read_group(entry, index, family) for index, entry in enumerate(root.tables("groups"))),
         canonical=canonical,
         hash=digest_of(canonical),
-        vectors=tuple(_vector(entry) for entry in root.tables(_VECTORS, at_least=0)),
+        vectors=tuple(read_vector(entry) for entry in root.tables(_VECTORS, at_least=0)),
         medium=root.choice("medium", _MEDIA),
         evidence=Evidence(root.choice("evidence", tuple(Evidence))),
         sources=tuple(_document(entry) for entry in root.tables("sources")),
         disputes=tuple(_dispute(entry) for entry in root.tables("disputes", at_least=0)),
+        probes=tuple(read_probe(entry, family) for entry in root.tables("identify", at_least=0)),
     )
     root.done()
     _check_groups(root, profile)
@@ -165,89 +158,6 @@ def _serial(table: CheckedTable) -> SerialSettings:
     )
 
 
-def _group(table: CheckedTable, index: int, family: Family | None) -> Group:
-    group = Group(
-        index=index,
-        name=table.text("name"),
-        atomic=table.boolean("atomic", False),
-        after_freeze=table.boolean("after_freeze", False),
-        every_s=table.integer("every_s", 1, 86_400) if "every_s" in table else None,
-        channels=tuple(_channel(entry, family) for entry in table.tables("channels")),
-    )
-    table.done()
-    return group
-
-
-def _channel(table: CheckedTable, links_family: Family | None) -> Channel:
-    obis, unit = _obis(table), _unit(table)
-    exponent = table.integer("exponent", -9, 9)
-    kind = ChannelKind(table.choice("kind", tuple(ChannelKind)))
-    modulus = table.integer("modulus", 2, MANTISSA_LIMIT) if "modulus" in table else None
-    plausible = _plausible(table) if "plausible" in table else None
-    family = _family_in(table, links_family)
-    channel = Channel(obis, unit, exponent, kind, modulus, family.read_source(table.table(family.name)), plausible)
-    table.done()
-    _check_channel(table, channel, family)
-    return channel
-
-
-def _family_in(table: CheckedTable, links_family: Family | None) -> Family:
-    """Find the family whose source table the channel has: that of the links, if all is well."""
-    if links_family is not None and links_family.name in table:
-        return links_family
-    other = next((family for family in FAMILIES if family.name in table), None)
-    if other is None or links_family is None:
-        return other or links_family or FAMILIES[0]
-    mend = f"give a `{links_family.name}` table to match them"
-    table.fault("", "the source is not of the links' protocol", mend)
-    return other
-
-
-def _obis(table: CheckedTable) -> Obis:
-    try:
-        return Obis.parse(table.text("obis"))
-    except MeteringError as error:
-        table.fault("obis", str(error), "write it like 1-0:1.8.0")
-        return ENERGY_IMPORT
-
-
-def _unit(table: CheckedTable) -> Unit:
-    try:
-        return Unit.from_symbol(table.text("unit"))
-    except MeteringError as error:
-        table.fault("unit", str(error), "use one of the known units")
-        return Unit.ONE
-
-
-def _plausible(table: CheckedTable) -> tuple[int, int] | None:
-    bounds = table.integers("plausible", -MANTISSA_LIMIT, MANTISSA_LIMIT - 1)
-    if len(bounds) != 2 or bounds[0] > bounds[1]:
-        table.fault("plausible", f"{bounds} are no bounds", "write [least, most] as mantissas, both included")
-        return None
-    return bounds[0], bounds[1]
-
-
-def _check_channel(table: CheckedTable, channel: Channel, family: Family) -> None:
-    """Counters must be exact in base units and able to show what their modulus says; nothing else rolls over."""
-    if channel.kind is not ChannelKind.COUNTER:
-        if channel.modulus is not None:
-            table.fault("modulus", f"a {channel.kind} does not roll over", "leave it out, or make it a counter")
-        unit = _UNITS_OF_KIND.get(channel.kind)
-        if unit is not None and (channel.unit, channel.exponent) != (unit, 0):
-            mend = f'write unit = "{unit.symbol}" and exponent = 0'
-            table.fault("unit", f"a {channel.kind} is a whole number of {unit.symbol}", mend)
-        return
-    if channel.plausible is not None:
-        table.fault("plausible", "a counter is bounded by its modulus", "leave it out")
-    try:
-        Shown(1, channel.exponent, channel.unit).to_base()
-    except MeteringError as error:
-        table.fault("exponent", str(error), "a counter must be whole in base units: choose a coarser exponent")
-    most = family.mantissa_limit(channel.source)
-    if channel.modulus is not None and most is not None and channel.modulus > most:
-        table.fault("modulus", f"the register can show only mantissas below {most}", "mend the modulus or the type")
-
-
 def _check_groups(root: CheckedTable, profile: Profile) -> None:
     names = [group.name for group in profile.groups]
     if names[:1] != [_BILLING]:
@@ -276,54 +186,6 @@ def _check_plans(root: CheckedTable, profile: Profile) -> None:
                 plan_reads(profile, protocol, group)
             except PlanImpossible as error:
                 root.fault(("groups", group.index), str(error), "set atomic = false, or raise hole_max")
-
-
-def _vector(table: CheckedTable) -> Vector:
-    protocol = Protocol(table.choice("protocol", tuple(Protocol)))
-    address = table.text("address")
-    try:
-        codec_of(protocol).check_address(address)
-    except AddressInvalid as error:
-        table.fault("address", str(error), "mend it")
-    vector = Vector(
-        protocol=protocol,
-        address=address,
-        exchanges=tuple(_exchanges(table)),
-        expected=tuple(_expected(table.table("expected"))),
-        derived=table.boolean("derived"),
-        origin=table.text("origin"),
-    )
-    table.done()
-    return vector
-
-
-def _exchanges(table: CheckedTable) -> list[tuple[bytes, bytes]]:
-    """Read the one exchange of a vector, or several as [[vectors.exchanges]]."""
-    if "exchanges" not in table:
-        return [(table.hexadecimal("request"), table.hexadecimal("reply"))]
-    exchanges: list[tuple[bytes, bytes]] = []
-    for entry in table.tables("exchanges"):
-        exchanges.append((entry.hexadecimal("request"), entry.hexadecimal("reply")))
-        entry.done()
-    return exchanges
-
-
-def _expected(table: CheckedTable) -> list[tuple[Obis, int | None]]:
-    expected: list[tuple[Obis, int | None]] = []
-    for key in table.all_keys():
-        mantissa = _mantissa_or_none(table, key)
-        try:
-            expected.append((Obis.parse(key), mantissa))
-        except MeteringError as error:
-            table.fault(key, str(error), "write it like 1-0:1.8.0")
-    return expected
-
-
-def _mantissa_or_none(table: CheckedTable, key: str) -> int | None:
-    content: Any = table.raw(key)
-    if content == "none":
-        return None
-    return table.integer(key, -MANTISSA_LIMIT, MANTISSA_LIMIT - 1)
 
 
 __all__ = ["DocumentError", "profile_from_canonical", "profile_from_toml", "read_profile"]

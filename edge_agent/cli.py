@@ -17,6 +17,7 @@ from device_profiles.catalogue import Catalogue
 from device_profiles.decode import register_readings
 from edge_agent.adapters.sqlite_outbox import EpochExtent, read_extents
 from edge_agent.app import OUTBOX_FILE, Gateway, port_readers, sole_use_of
+from edge_agent.commands import profile
 from edge_agent.log_lines import start_logging
 from edge_agent.ports import OutboxDamaged
 from metering.clock import SystemClock
@@ -56,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--group", help="another channel group of the profiles, such as status")
     probe.add_argument("--json", action="store_true", help="print JSON")
     probe.set_defaults(run=_probe)
+    profile.register(commands)
     return parser
 
 
