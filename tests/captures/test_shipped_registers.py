@@ -9,7 +9,7 @@ import pytest
 from device_profiles.catalogue import Catalogue
 from device_profiles.families.dlt645 import Dlt645Source
 from device_profiles.families.modbus import ModbusSource
-from device_profiles.profile import Channel, Side
+from device_profiles.profile import Channel
 
 PUBLISHED = {
     (profile_id, int(rev)): profile_hash
