@@ -2,15 +2,14 @@
 
 A source names a record by quantity, function, storage, tariff, subunit and qualifiers, whatever its unit and width, or
 by its header (DIF to VIFEs) to the octet. Unit and power of ten come from the record and are brought to the channel's
-exactly: a count that does not fit is NotReadable, never rounded, unless the meter sends a float or the channel is a
-gauge. Two records that fit are NotReadable as well; `nth` says which is meant. A counter whose record is missing is
-NotReadable, anything else has no value then.
+exactly: a counter whose counts are no whole mantissas is NotReadable, at whatever number it stands. Floats and gauges
+are rounded once to the channel's exponent. Two records that fit are NotReadable as well; `nth` says which is meant.
+A counter whose record is missing is NotReadable, anything else has no value then.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import lru_cache
 
 from device_profiles.checked_table import CheckedTable
@@ -130,14 +129,11 @@ def _mantissa(record: MbusRecord, channel: Channel) -> int | None:
     size = count_size(record.measure, channel)
     if size is None:
         raise NotReadable(f"the meter counts {record.measure.base or 'in no unit'}, the profile {channel.unit.symbol}")
-    mantissa: Fraction = number * size
-    if mantissa.denominator == 1:
-        return mantissa.numerator
-    if record.field != FIELD_FLOAT and channel.kind is ChannelKind.COUNTER:
-        raise NotReadable(
-            f"the meter's count of {number} is not a whole mantissa at 10^{channel.exponent} {channel.unit.symbol}"
-        )
-    return round(mantissa)
+    if record.field == FIELD_FLOAT or channel.kind is not ChannelKind.COUNTER:
+        return round(number * size)
+    if size.denominator != 1:
+        raise NotReadable(f"one count of the meter is {size} x 10^{channel.exponent} {channel.unit.symbol}")
+    return int(number * size)
 
 
 def _options(link: Link) -> MbusOptions:
