@@ -113,7 +113,7 @@ class OrderedSettings:
         return self._shelf
 
     def arrived(self, octets: bytes) -> bool:
-        """Take what came from the broker; say whether the gateway has to start anew with it."""
+        """Take what came from the broker; say whether the gateway has to start anew with it. There may be a report."""
         try:
             order = open_order(octets, self._centre)
         except SenderError as error:
@@ -126,7 +126,7 @@ class OrderedSettings:
                 RemoteSettings.from_text(order.settings).applied_to(self._base)
             except MeteringError as error:
                 self._write(_reported(replace(self._shelf, seen=order.version), order, Outcome.REFUSED, str(error)))
-                return True  # its report goes out at the start
+                return False
             self._write(replace(self._shelf, seen=order.version, trial=octets, starts=0))
         log.warning("settings-on-trial", extra={"version": order.version})
         return True
@@ -135,15 +135,19 @@ class OrderedSettings:
         """Say what to start with; every call counts as a start of what is on trial."""
         with self._lock:
             shelf = self._shelf
-            if shelf.trial is not None:
-                order = open_order(shelf.trial, self._centre)
-                if shelf.starts >= STARTS_MAX:
-                    self._write(_rolled_back(shelf, order, f"the gateway ended {shelf.starts} times while trying them"))
-                    return self._proven()
-                self._write(replace(shelf, starts=shelf.starts + 1))
+            if shelf.trial is None:
+                return self._proven()
+            order = open_order(shelf.trial, self._centre)
+            if shelf.starts >= STARTS_MAX:
+                self._write(_rolled_back(shelf, order, f"the gateway ended {shelf.starts} times while trying them"))
+                return self._proven()
+            self._write(replace(shelf, starts=shelf.starts + 1))
+            try:
                 settings = RemoteSettings.from_text(order.settings)
                 return Begin(settings.applied_to(self._base), order, settings.trial_s)
-            return self._proven()
+            except MeteringError as error:
+                self._write(_rolled_back(self._shelf, order, str(error)))
+                return self._proven()
 
     def keep(self, order: SettingsOrder) -> None:
         """The order on trial proved itself: it is in force."""

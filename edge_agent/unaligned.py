@@ -84,6 +84,7 @@ class UnalignedCycle:
             self._due = now
         else:
             self._due += self._every
+        self._clock.sleep_until(self._due)
         self.poll(self._due)
         return self._due
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from edge_agent.agenda import Agenda
 from edge_agent.sweep import PortReader, Sweep
 from metering.identity import MeterId, PortId
 from metering.reading import MeterReading, ReadQuality
@@ -35,7 +36,10 @@ class PortVitals:
 
 
 class Vitals:
-    """Collects from all threads; what it gives is a copy. `monotonic` counts seconds."""
+    """Collects from all threads; what it gives is a copy. `monotonic` counts seconds.
+
+    listeners   given each sweep, in the thread of its port
+    """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -44,6 +48,7 @@ class Vitals:
         self._meters: dict[MeterId, MeterReading] = {}
         self._receipt: Receipt | None = None
         self._receipt_at: float | None = None
+        self.listeners: list[Callable[[Sweep], None]] = []
         self.began_at = monotonic()
         self._beat_at = self.began_at
 
@@ -63,6 +68,7 @@ class Vitals:
 
     def swept(self, mark: datetime, sweep: Sweep, seconds: float) -> None:
         """A port was read."""
+        self.beat()
         answered = sum(reading.quality in ANSWERED for reading in sweep.readings)
         with self._lock:
             before = self._ports.get(sweep.port, PortVitals())
@@ -80,6 +86,14 @@ class Vitals:
                 silent=len(sweep.readings) - answered,
                 by_quality=by_quality,
             )
+        for listener in self.listeners:
+            listener(sweep)
+
+    def read_between(self, sweep: Sweep) -> None:
+        """Something was read between marks; what it says of meters' clocks is heard by `listeners`."""
+        self.beat()
+        for listener in self.listeners:
+            listener(sweep)
 
     def receipted(self, receipt: Receipt) -> None:
         """A receipt of the centre was believed."""
@@ -118,6 +132,20 @@ class WatchedReader:
         seconds = max(0.0, (found.ended_at - mark).total_seconds())
         self._vitals.swept(mark, found, seconds)
         return found
+
+    @property
+    def agenda(self) -> Agenda | None:
+        """What is read between marks."""
+        return self._reader.agenda
+
+    def work_until(self, until: datetime, keep: Callable[[Sweep], None]) -> None:
+        """Read what is on the agenda, and note it."""
+
+        def note(found: Sweep) -> None:
+            keep(found)
+            self._vitals.read_between(found)
+
+        self._reader.work_until(until, note)
 
     def close(self) -> None:
         """Close the port."""

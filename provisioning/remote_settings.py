@@ -48,6 +48,8 @@ class RemoteSettings:
     def __post_init__(self) -> None:
         if not TRIAL_S[0] <= self.trial_s <= TRIAL_S[1]:
             raise SiteInvalid(f"trial_s {self.trial_s}: choose {TRIAL_S[0]} to {TRIAL_S[1]} s")
+        if not self.meters:
+            raise SiteInvalid("settings without a meter: a gateway that has nothing to read is taken away instead")
 
     def applied_to(self, config: GatewayConfig) -> GatewayConfig:
         """Give `config` with these settings in it; raises SiteInvalid where they do not fit it."""

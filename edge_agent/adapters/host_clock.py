@@ -100,6 +100,7 @@ class HostClock:
         self._since_boot_ms = since_boot_ms
         self._beat = beat
         self._lock = threading.Lock()
+        self.boot = keeper.boot
         self.timing: Timing
         self.settle()
 
