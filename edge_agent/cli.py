@@ -15,9 +15,10 @@ from typing import Any
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.decode import register_readings
+from edge_agent import plan_command
 from edge_agent.adapters.sqlite_outbox import EpochExtent, read_extents
-from edge_agent.app import OUTBOX_FILE, Gateway, port_readers, sole_use_of
-from edge_agent.commands import profile
+from edge_agent.app import OUTBOX_FILE, port_readers, run_with_orders, sole_use_of
+from edge_agent.commands import doctor, profile, status
 from edge_agent.log_lines import start_logging
 from edge_agent.ports import OutboxDamaged
 from metering.clock import SystemClock
@@ -57,7 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     probe.add_argument("--group", help="another channel group of the profiles, such as status")
     probe.add_argument("--json", action="store_true", help="print JSON")
     probe.set_defaults(run=_probe)
+    plan = commands.add_parser("plan", help="say whether all that is to be read fits the lines, before it is wired")
+    plan_command.add_arguments(plan)
+    plan.set_defaults(run=_plan, verbose=False)
     profile.register(commands)
+    status.register(commands, common)
+    doctor.register(commands, common)
     return parser
 
 
@@ -67,7 +73,7 @@ def _run(args: argparse.Namespace) -> int:
         signal.signal(number, lambda *_: stop.set())
     config = GatewayConfig.read(args.config)
     with sole_use_of(config.state_dir):
-        Gateway(config, Catalogue.load(*args.profiles), stop).run()
+        run_with_orders(config, Catalogue.load(*args.profiles), stop)
     return 0
 
 
@@ -99,6 +105,12 @@ def _to_document(extent: EpochExtent) -> dict[str, Any]:
         "tombstones": extent.evicted,
         "head": head.digest.hex(),
     }
+
+
+def _plan(args: argparse.Namespace) -> int:
+    plans = plan_command.plan(args, SystemClock().now())
+    print(json.dumps(plan_command.document(plans)) if args.json else plan_command.told(plans, args.lang))
+    return plan_command.exit_code(plans)
 
 
 def _probe(args: argparse.Namespace) -> int:
