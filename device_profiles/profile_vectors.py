@@ -14,6 +14,7 @@ from device_profiles.decode import decode_answer
 from device_profiles.framing import NotInProtocol, codec_of, dlt645, modbus_rtu, modbus_tcp
 from device_profiles.framing.conversation import Exchange, drive
 from device_profiles.framing.errors import AddressInvalid, FrameError
+from device_profiles.framing.published_secrets import PublishedSecrets
 from device_profiles.profile import MANTISSA_LIMIT, Profile, Protocol, ReadRequest, Vector
 from device_profiles.read_plan import plan_reads
 from metering.errors import MeterError, MeteringError
@@ -106,7 +107,7 @@ def _replayed(vector: Vector, read: ReadRequest) -> bytes:
             raise _AskedOtherwise("another request")
         return reply
 
-    body = drive(codec_of(vector.protocol).converse(vector.address, read), carry)
+    body = drive(codec_of(vector.protocol).converse(vector.address, read, PublishedSecrets()), carry)
     if next(left, None) is not None:
         raise VectorDiffers("the vector goes on after the conversation has ended")
     return body

@@ -17,6 +17,7 @@ from device_profiles.families import family_of
 from device_profiles.framing import codec_of
 from device_profiles.framing.conversation import Exchange, drive
 from device_profiles.framing.errors import FrameError
+from device_profiles.framing.published_secrets import PublishedSecrets
 from device_profiles.profile import Profile, Protocol, ReadRequest
 from edge_agent.arbiter import gap_s_of
 from metering.errors import MeteringError
@@ -76,7 +77,7 @@ def rehearse(profile: Profile, protocol: Protocol, address: str, reads: Iterable
 
     try:
         for read in reads:
-            drive(codec_of(protocol).converse(address, read), carry)
+            drive(codec_of(protocol).converse(address, read, PublishedSecrets()), carry)
     except MeteringError as error:
         raise NotRehearsed(f"{profile.id} by {protocol}: {error}") from error
     return exchanges

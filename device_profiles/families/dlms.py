@@ -24,7 +24,17 @@ from device_profiles.framing.axdr import NULL, AxdrError, Data, DataTag
 from device_profiles.framing.cosem import CLOCK, ScalerUnit, column_of, moment_from_octets, profile_rows
 from device_profiles.framing.dlms import DlmsOptions, DlmsRead, body_elements
 from device_profiles.framing.xdlms import Attribute, NewestEntries
-from device_profiles.profile import Channel, ChannelKind, Group, Link, LinkOptions, Profile, Protocol, ReadRequest, Source
+from device_profiles.profile import (
+    Channel,
+    ChannelKind,
+    Group,
+    Link,
+    LinkOptions,
+    Profile,
+    Protocol,
+    ReadRequest,
+    Source,
+)
 from metering.errors import MeteringError
 from metering.obis import ENERGY_IMPORT, Obis
 
@@ -45,11 +55,13 @@ class DlmsSource(Source):
     attribute  what is read: an attribute, or the buffer of a profile with the entries that are wanted
     column     within a profile: the attribute that its newest row shows; None outside profiles
     follows    whether any scaler of the same quantity is taken, rather than the profile's alone
+    optional   whether some meters of the model have it not; it has no value there
     """
 
     attribute: Attribute
     column: Attribute | None = None
     follows: bool = False
+    optional: bool = False
 
     @property
     def shown(self) -> Attribute:
@@ -92,8 +104,8 @@ class DlmsFamily:
             newest = NewestEntries(is_newest_first=table.boolean("newest_first", False))
             attribute = Attribute(attribute.interface, attribute.obis, attribute.number, newest)
         scaling = table.choice("scaling", ("profile", "meter"), "profile")
+        source = DlmsSource(attribute, column, scaling == "meter", table.boolean("optional", False))
         table.done()
-        source = DlmsSource(attribute, column, follows=scaling == "meter")
         if source.follows and source.scaler is None:
             table.fault("scaling", f"{source.shown} has no scaler in the meter", "leave `scaling` out")
         return source
@@ -126,8 +138,10 @@ class DlmsFamily:
     def plan(self, profile: Profile, link: Link, group: Group) -> tuple[ReadRequest, ...]:
         """Get everything in one association, each attribute once."""
         del profile
-        needed = dict.fromkeys(each for channel in group.channels for each in _own(channel.source).needs)
-        return (DlmsRead(tuple(needed), options_of(link)),)
+        sources = [_own(channel.source) for channel in group.channels]
+        needed = dict.fromkeys(each for source in sources for each in source.needs)
+        required = {each for source in sources if not source.optional for each in source.needs}
+        return (DlmsRead(tuple(needed), options_of(link), frozenset(needed) - required),)
 
     def covers(self, read: ReadRequest, channel: Channel) -> bool:
         """Say whether everything that the channel needs is read."""
@@ -186,6 +200,8 @@ def _shown(source: DlmsSource, places: dict[Attribute, int], elements: tuple[Dat
         return read
     captured = elements[places[source.of_profile(CAPTURE_OBJECTS)]]
     period = elements[places[source.of_profile(CAPTURE_PERIOD)]]
+    if NULL in (captured, read):
+        return None
     rows = profile_rows(captured, read, period.number)
     if len(rows) > 1:
         raise NotReadable(f"{len(rows)} rows where the newest was asked")

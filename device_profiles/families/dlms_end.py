@@ -1,7 +1,7 @@
 """The meter's end of DLMS/COSEM for simulation: link, association, objects, long answers, security; any profile.
 
-It associates as the profile's link says and refuses everything else. Secrets are those of the standard's own examples,
-published since long: a simulated meter guards nothing, and a gateway that is tried on it must know them.
+It associates as the profile's link says and refuses everything else. Its secrets are published ones, since it guards
+nothing and whoever is tried on it must know them.
 """
 
 from __future__ import annotations
@@ -31,15 +31,13 @@ from device_profiles.framing.dlms_wrapper import check_port, unwrapped, wrapped
 from device_profiles.framing.errors import ExceptionReply, FrameError
 from device_profiles.framing.hdlc import HdlcAddress
 from device_profiles.framing.hdlc_link import HdlcServer, LinkLimits
+from device_profiles.framing.published_secrets import AUTHENTICATION, ENCRYPTION, METER_TITLE, PASSWORD
 from device_profiles.framing.xdlms import Attribute, EntryRange
 from device_profiles.profile import Channel, ChannelKind
 from metering.errors import MeteringError
 from metering.obis import Obis
 
-PASSWORD = b"00000000"
-KEYS = GmacKeys(bytes(range(16)), bytes(range(0xD0, 0xE0)))
-METER_TITLE = bytes.fromhex("4d4d4d0000bc614e")
-CLIENT_TITLE = bytes.fromhex("4d4d4d0000000001")
+KEYS = GmacKeys(ENCRYPTION, AUTHENTICATION)
 PDU_OCTETS = 512
 """Longest APDU of a simulated meter, about that of small real ones."""
 _AGREED = acse.READING | Conformance.ACTION
@@ -255,9 +253,7 @@ class _Application:
         attributes = [Attribute.read(reader) for _ in range(count)]
         reader.require_end()
         found = [self._objects.result(attribute) for attribute in attributes]
-        whole = b"".join(
-            bytes((1, each)) if isinstance(each, int) else b"\0" + each.to_wire() for each in found
-        )
+        whole = b"".join(bytes((1, each)) if isinstance(each, int) else b"\0" + each.to_wire() for each in found)
         if form == xdlms.WITH_LIST:
             whole = bytes((count,)) + whole
         if len(whole) + 3 <= self._block_octets or (form == xdlms.NORMAL and isinstance(found[0], int)):

@@ -137,7 +137,9 @@ def profile_rows(captured: Data, buffer: Data, period_s: int) -> tuple[tuple[Dat
 
     A cell of null-data means "as in the row before"; in the clock's column it means "one period later".
     """
-    clocks = [at for at, each in enumerate(captured.elements) if each.elements and each.elements[0].number == _CLOCK_CLASS]
+    clocks = [
+        at for at, each in enumerate(captured.elements) if each.elements and each.elements[0].number == _CLOCK_CLASS
+    ]
     rows: list[tuple[Data, ...]] = []
     for row in buffer.elements:
         cells = row.elements

@@ -3,8 +3,8 @@
 Theory of operation. A read is a list of attributes. The conversation sets up the link, associates at the lowest level,
 by password (LLS) or by GMAC challenges (HLS 5), gets every attribute, several in a request where the meter knows lists,
 puts long answers together from their blocks, and releases. The body it returns is the data of the attributes one
-behind the other in A-XDR, which ends by itself. An attribute that the meter refuses ends the read; the association is
-released first. Over the wrapper invoke numbers count requests, so a late answer is noticed; over HDLC frames have
+behind the other in A-XDR, which ends by itself. An attribute that the meter refuses ends the read, unless the
+profile says that not every meter of the model has it: then it has no value. The association is released first. Over the wrapper invoke numbers count requests, so a late answer is noticed; over HDLC frames have
 numbers, and requests all have number 1, as meters are used to. Where the profile asks for ciphering, every APDU is
 encrypted and authenticated, and an answer that is not is refused.
 
@@ -32,7 +32,7 @@ from device_profiles.framing.acse import (
     Initiate,
     Mechanism,
 )
-from device_profiles.framing.axdr import AxdrReader, Data, DataTag, array, length_to_wire, octet_string
+from device_profiles.framing.axdr import NULL, AxdrReader, Data, DataTag, array, length_to_wire, octet_string
 from device_profiles.framing.conversation import NO_SECRETS, Conversation, Exchange, MeterSecrets
 from device_profiles.framing.dlms_security import GmacKeys, GmacSecurity, NotAuthentic
 from device_profiles.framing.dlms_wrapper import WrapperClient, check_port
@@ -77,10 +77,11 @@ class DlmsOptions(LinkOptions):
 
 @dataclass(frozen=True, slots=True)
 class DlmsRead(ReadRequest):
-    """Read `attributes`, in this order, in one association."""
+    """Read `attributes`, in this order, in one association. Those that are `optional` may be unknown to the meter."""
 
     attributes: tuple[Attribute, ...]
     options: DlmsOptions = DlmsOptions()
+    optional: frozenset[Attribute] = frozenset()
 
 
 class Transport(Protocol):
@@ -101,9 +102,7 @@ class Transport(Protocol):
 class DlmsCodec:
     """DLMS/COSEM over one kind of link; see `Codec`."""
 
-    def __init__(
-        self, check: Callable[[str], object], transport: Callable[[str, DlmsOptions], Transport]
-    ) -> None:
+    def __init__(self, check: Callable[[str], object], transport: Callable[[str, DlmsOptions], Transport]) -> None:
         self._check = check
         self._transport = transport
 
@@ -119,7 +118,7 @@ class DlmsCodec:
         yield from transport.connect()
         try:
             yield from association.open()
-            found = yield from association.attributes(read.attributes)
+            found = yield from association.attributes(read)
         except ExceptionReply:
             yield from transport.release()
             raise
@@ -146,6 +145,12 @@ def body_elements(body: bytes) -> tuple[Data, ...]:
     while reader.rest:
         elements.append(reader.data())
     return tuple(elements)
+
+
+def _required(attribute: Attribute, result: Result) -> Data:
+    if isinstance(result, int):
+        raise xdlms.refusal(result, str(attribute))
+    return result
 
 
 class _Association:
@@ -179,15 +184,18 @@ class _Association:
         if self._security is not None:
             yield from self._challenge(self._security, shown, response.authentication)
 
-    def attributes(self, attributes: tuple[Attribute, ...]) -> Steps[list[Data]]:
-        """Get every attribute, in order."""
+    def attributes(self, read: DlmsRead) -> Steps[list[Data]]:
+        """Get every attribute, in order; raises ExceptionReply for one that the meter must have."""
         found: list[Data] = []
-        for batch in self._batches(attributes):
+        for batch in self._batches(read.attributes):
             selection = batch[0].selection
             if isinstance(selection, NewestEntries):
-                found.append((yield from self._newest(batch[0], selection)))
+                results: tuple[Result, ...] = ((yield from self._newest(batch[0], selection)),)
             else:
-                found.extend((yield from self._get(batch)))
+                results = yield from self._get(batch)
+            for attribute, result in zip(batch, results, strict=True):
+                is_lacked = attribute in read.optional and result in xdlms.LACKED
+                found.append(NULL if is_lacked else _required(attribute, result))
         return found
 
     def _batches(self, attributes: tuple[Attribute, ...]) -> Iterator[tuple[Attribute, ...]]:
@@ -207,28 +215,26 @@ class _Association:
         if batch:
             yield tuple(batch)
 
-    def _newest(self, attribute: Attribute, selection: NewestEntries) -> Steps[Data]:
+    def _newest(self, attribute: Attribute, selection: NewestEntries) -> Steps[Result]:
         """Get the newest entries of a profile: how many there are, then those."""
-        entries = yield from self._get((Attribute(attribute.interface, attribute.obis, _ENTRIES_IN_USE),))
-        if not entries[0].is_integer:
-            raise FrameError(f"{attribute.obis} has {entries[0].tag.name} entries")
-        chosen = selection.among(entries[0].number)
+        entries = (yield from self._get((Attribute(attribute.interface, attribute.obis, _ENTRIES_IN_USE),)))[0]
+        if isinstance(entries, int):
+            return entries
+        if not entries.is_integer:
+            raise FrameError(f"{attribute.obis} has {entries.tag.name} entries")
+        chosen = selection.among(entries.number)
         if chosen is None:
             return array()
-        rows = yield from self._get((replace(attribute, selection=chosen),))
-        return rows[0]
+        return (yield from self._get((replace(attribute, selection=chosen),)))[0]
 
-    def _get(self, attributes: tuple[Attribute, ...]) -> Steps[tuple[Data, ...]]:
-        """Get some attributes by one request; raises ExceptionReply for the first that is refused."""
+    def _get(self, attributes: tuple[Attribute, ...]) -> Steps[tuple[Result, ...]]:
+        """Get some attributes by one request."""
         invoke = self._next_invoke()
         answer = yield from self._call(xdlms.get_request(invoke, attributes))
         parsed = xdlms.parse_get_response(answer, invoke, len(attributes))
         if isinstance(parsed, Block):
-            parsed = yield from self._blocks(parsed, invoke, len(attributes))
-        for attribute, result in zip(attributes, parsed, strict=True):
-            if isinstance(result, int):
-                raise xdlms.refusal(result, str(attribute))
-        return tuple(result for result in parsed if isinstance(result, Data))
+            return (yield from self._blocks(parsed, invoke, len(attributes)))
+        return parsed
 
     def _blocks(self, block: Block, invoke: int, count: int) -> Steps[tuple[Result, ...]]:
         """Ask for the blocks that follow the first, and read them as one answer."""

@@ -30,7 +30,9 @@ WITH_LIST = 3
 INVOKE = 0xC0
 """Confirmed, high priority; the low 4 bits count requests."""
 OBJECT_UNDEFINED = 4
-OTHER_REASON = 250
+OBJECT_UNAVAILABLE = 11
+LACKED = (OBJECT_UNDEFINED, OBJECT_UNAVAILABLE)
+"""Results of an object that this meter does not have."""
 _BY_RANGE = 1
 _BY_ENTRY = 2
 _CLOCK = (8, Obis.parse("0-0:1.0.0"), 2)

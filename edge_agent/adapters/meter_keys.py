@@ -86,7 +86,9 @@ class FileSecrets:
                 if self._next >= self._ceiling:
                     self._reserve()
             except (OSError, ValueError) as error:
-                raise SecretMissing(f"{self._path}: no counter can be given that was surely never used: {error}") from error
+                raise SecretMissing(
+                    f"{self._path}: no counter can be given that was surely never used: {error}"
+                ) from error
             self._next += 1
             return self._next - 1
 
