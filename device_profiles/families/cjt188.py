@@ -1,7 +1,8 @@
 """CJ/T 188: water, heat and gas meters. Numbers are BCD, low octet first, most with a unit octet that the meter chose.
 
-The unit in the answer wins over the profile's: it is converted exactly, or the number is refused. An unknown unit is
-never guessed. Where each number and its unit octet stand is the profile's, for makers lay answers out differently.
+The unit in the answer wins over the profile's: it is converted exactly, or the number is refused. A counter that rolls
+over is refused in any unit but the profile's, since its modulus would be another. An unknown unit is never guessed.
+Where each number and its unit octet stand is the profile's, for makers lay answers out differently.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from device_profiles.families.family import MantissaReader, MeterEnd, Registers
 from device_profiles.families.fixed_layout import Cell, FixedLayoutEnd, PreparedAnswer, fixed_reader
 from device_profiles.forms import BcdForm, Form, IntegerForm, NotReadable, RegisterType, WordOrder
 from device_profiles.framing import cjt188
-from device_profiles.framing.cjt188 import Cjt188Read, Cjt188ReadAddress
+from device_profiles.framing.cjt188 import Cjt188Read, Cjt188ReadAddress, Cjt188Request
 from device_profiles.framing.cjt188_frame import ANY_METER
 from device_profiles.framing.errors import FrameError
 from device_profiles.profile import (
@@ -186,7 +187,7 @@ class Cjt188Family:
                 return None
             code = body[unit_at]
             if code not in steps:
-                steps[code] = _steps(channel, source, code)
+                steps[code] = _steps_as_sent(channel, source, code)
             return _converted(channel, number, steps[code], code)
 
         return converted
@@ -202,12 +203,12 @@ class Cjt188Family:
 
         def prepare(frame: bytes) -> PreparedAnswer | None:
             try:
-                asked, read, serial = cjt188.parse_request(frame)
+                asked, read = cjt188.parse_request(frame)
             except FrameError:
                 return None
             if asked not in (address, ANY_METER):
                 return None
-            return _prepared(address, options, cells, read, serial)
+            return _prepared(address, options, cells, read)
 
         return FixedLayoutEnd(profile, registers, prepare)
 
@@ -234,21 +235,20 @@ def _prepared(
     address: str,
     options: Cjt188Options,
     cells: dict[bytes, dict[Source, tuple[Cell, ...]]],
-    read: Cjt188Read | Cjt188ReadAddress,
-    serial: int,
+    read: Cjt188Request,
 ) -> PreparedAnswer:
     """Lay out the answer to one request; what the model does not have is refused."""
     typed = replace(read, meter_type=options.meter_type)
     if isinstance(typed, Cjt188ReadAddress):
-        told = cjt188.build_reply(address, typed, serial, b"")
+        told = cjt188.build_reply(address, typed, b"")
         return PreparedAnswer(octets=0, cells=(), framed=bytes, refusal=told)
     asked = next((each for each in (typed.di, typed.di[::-1]) if each in cells), None)
     found = cells[asked] if asked is not None else {}
     return PreparedAnswer(
         octets=max((_own(source).length for source in found), default=0),
         cells=tuple(cell for parts in found.values() for cell in parts),
-        framed=lambda body: cjt188.build_reply(address, typed, serial, body),
-        refusal=cjt188.build_exception(address, typed, serial, _STATUS_OF_REFUSAL),
+        framed=lambda body: cjt188.build_reply(address, typed, body),
+        refusal=cjt188.build_exception(address, typed, _STATUS_OF_REFUSAL),
     )
 
 
@@ -261,6 +261,14 @@ def _cells_of(channel: Channel, source: Cjt188Source) -> tuple[Cell, ...]:
     modulus = None if channel.modulus is None else int(channel.modulus * steps)
     number = Cell(channel.obis, source.at, source.form, scale.numerator, scale.denominator, modulus)
     return number, Cell(channel.obis, source.unit_at, _UnitOctet(source.unit), 0, 1, None)
+
+
+def _steps_as_sent(channel: Channel, source: Cjt188Source, code: int) -> Fraction:
+    """Give the steps for a unit octet that came; raises NotReadable where the register would roll over elsewhere."""
+    if channel.modulus is not None and code != source.unit:
+        problem = f"the meter counts in {unit_told(code)}, this profile in {unit_told(source.unit)}"
+        raise NotReadable(f"{problem}; it would roll over elsewhere: take the profile of that unit")
+    return _steps(channel, source, code)
 
 
 def _steps(channel: Channel, source: Cjt188Source, code: int) -> Fraction:

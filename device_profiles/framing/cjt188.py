@@ -9,11 +9,12 @@ seven address octets alone. Source: CJ/T 188-2004, 6 and 7.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from device_profiles.framing.cjt188_frame import (
     ANY_METER,
+    ANY_TYPE,
     FROM_METER,
     REFUSED,
     WAKE_UP,
@@ -43,6 +44,7 @@ __all__ = [
     "Cjt188Frame",
     "Cjt188Read",
     "Cjt188ReadAddress",
+    "Cjt188Request",
     "build_exception",
     "build_reply",
     "build_request",
@@ -77,28 +79,34 @@ class Cjt188Read(ReadRequest):
 
 @dataclass(frozen=True, slots=True)
 class Cjt188ReadAddress(ReadRequest):
-    """Ask whoever is on the line for its address; of use only where one meter is on the line."""
+    """Ask whoever is on the line for its address; of use only where one meter is on the line.
 
-    meter_type: int = 0xAA
+    meter_type  type octet of the request; AA for any
+    serial      number to send; None to draw the next one
+    """
+
+    meter_type: int = ANY_TYPE
+    serial: int | None = None
 
 
-def build_request(address: str, read: Cjt188Read | Cjt188ReadAddress, serial: int) -> bytes:
-    """Give the frame, with wake-up, that asks meter `address` for `read` as request number `serial`."""
+Cjt188Request = Cjt188Read | Cjt188ReadAddress
+
+
+def build_request(address: str, read: Cjt188Request) -> bytes:
+    """Give the frame, with wake-up, that asks meter `address` for `read`; its number is 0 unless `read` has one."""
     if isinstance(read, Cjt188ReadAddress):
         control, identifier = READ_ADDRESS, ADDRESS_ITEM
     else:
         control, identifier = READ, read.di[::-1] if read.is_low_first else read.di
-    return WAKE_UP + Cjt188Frame(read.meter_type, address, control, identifier + bytes((serial,))).to_wire()
+    return WAKE_UP + Cjt188Frame(read.meter_type, address, control, identifier + bytes((read.serial or 0,))).to_wire()
 
 
-def converse(address: str, read: Cjt188Read | Cjt188ReadAddress, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
+def converse(address: str, read: Cjt188Request, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
     """Ask meter `address` for `read`; returns what follows identifier and number, or the address as printed."""
     del secrets
-    given = read.serial if isinstance(read, Cjt188Read) else None
-    serial = next(_serials) & 0xFF if given is None else given
-    return one_exchange(
-        build_request(address, read, serial), octets_until_answer, partial(parse_reply, address, read, serial)
-    )
+    if read.serial is None:
+        read = replace(read, serial=next(_serials) & 0xFF)
+    return one_exchange(build_request(address, read), octets_until_answer, partial(parse_reply, address, read))
 
 
 def octets_expected(read: ReadRequest | None, received: bytes) -> int:
@@ -107,7 +115,7 @@ def octets_expected(read: ReadRequest | None, received: bytes) -> int:
     return octets_until_answer(received)
 
 
-def parse_reply(address: str, read: Cjt188Read | Cjt188ReadAddress, serial: int, frame: bytes) -> bytes:
+def parse_reply(address: str, read: Cjt188Request, frame: bytes) -> bytes:
     """Give the octets after identifier and number, or the address as printed; raises FrameError or ExceptionReply."""
     answer = answer_of(address, frame)
     is_address = isinstance(read, Cjt188ReadAddress)
@@ -120,8 +128,8 @@ def parse_reply(address: str, read: Cjt188Read | Cjt188ReadAddress, serial: int,
     got, content = answer.field[:2], answer.field[_HEAD_OCTETS:]
     if len(answer.field) < _HEAD_OCTETS or got not in (identifier, identifier[::-1]):
         raise AnswerMismatch(f"answer for {got.hex()}, asked was {identifier.hex()}")
-    if isinstance(read, Cjt188Read) and read.repeats_serial and answer.field[2] != serial:
-        raise AnswerMismatch(f"answer to request {answer.field[2]}, asked was {serial}")
+    if isinstance(read, Cjt188Read) and read.repeats_serial and answer.field[2] != (read.serial or 0):
+        raise AnswerMismatch(f"answer to request {answer.field[2]}, asked was {read.serial or 0}")
     if not is_address:
         return content
     if content or answer.address == ANY_METER:
@@ -129,33 +137,33 @@ def parse_reply(address: str, read: Cjt188Read | Cjt188ReadAddress, serial: int,
     return bytes.fromhex(answer.address)
 
 
-def parse_request(frame: bytes) -> tuple[str, Cjt188Read | Cjt188ReadAddress, int]:
-    """Give address, content and number of the one request in `frame`, for the meter's end; raises FrameError."""
+def parse_request(frame: bytes) -> tuple[str, Cjt188Request]:
+    """Give address and content of the one request in `frame`, for the meter's end; raises FrameError."""
     found, _ = scan(frame)
     if len(found) != 1 or len(found[0].field) != _HEAD_OCTETS:
         raise FrameError(f"not one CJ/T 188 request that we answer: {frame.hex()}")
     asked = found[0]
     identifier, serial = asked.field[:2], asked.field[2]
     if asked.control == READ_ADDRESS and ADDRESS_ITEM in (identifier, identifier[::-1]):
-        return asked.address, Cjt188ReadAddress(asked.meter_type), serial
+        return asked.address, Cjt188ReadAddress(asked.meter_type, serial)
     if asked.control != READ:
         raise FrameError(f"control {asked.control:#04x} is no CJ/T 188 read")
-    return asked.address, Cjt188Read(identifier, asked.meter_type), serial
+    return asked.address, Cjt188Read(identifier, asked.meter_type, serial=serial)
 
 
-def build_reply(address: str, read: Cjt188Read | Cjt188ReadAddress, serial: int, body: bytes) -> bytes:
-    """Give the frame, with wake-up, in which meter `address` answers request number `serial`."""
+def build_reply(address: str, read: Cjt188Request, body: bytes) -> bytes:
+    """Give the frame, with wake-up, in which meter `address` answers `read`, its identifier in the same order."""
     if isinstance(read, Cjt188ReadAddress):
         control, identifier = READ_ADDRESS, ADDRESS_ITEM
     else:
         control, identifier = READ, read.di
-    field = identifier + bytes((serial,)) + body
+    field = identifier + bytes((read.serial or 0,)) + body
     return WAKE_UP + Cjt188Frame(read.meter_type, address, control | FROM_METER, field).to_wire()
 
 
-def build_exception(address: str, read: Cjt188Read, serial: int, status: int) -> bytes:
+def build_exception(address: str, read: Cjt188Read, status: int) -> bytes:
     """Give the frame in which meter `address` refuses a read; `status` is its status word, first octet low."""
-    field = bytes((serial,)) + status.to_bytes(2, "little")
+    field = bytes((read.serial or 0,)) + status.to_bytes(2, "little")
     return WAKE_UP + Cjt188Frame(read.meter_type, address, READ | FROM_METER | REFUSED, field).to_wire()
 
 

@@ -193,7 +193,7 @@ class Dlt645Codec:
             return content[: len(content) - len(tail)], goes_on
 
         request = WAKE_UP + Dlt645Frame(address, function, field).to_wire()
-        received = yield Exchange(request, octets_until_answer, check=parse)
+        received = yield Exchange(request, octets_until_answer, check=lambda octets: parse(octets)[0])
         return parse(received)
 
     def _content(self, answer: Dlt645Frame, function: int, head: bytes) -> tuple[bytes, bool]:
