@@ -1,0 +1,130 @@
+"""From the configuration to what reads the ports: a bus for each kind of port, its meters, its agenda, its warnings."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from device_profiles.catalogue import Catalogue
+from device_profiles.framing.conversation import NO_SECRETS, MeterSecrets
+from edge_agent.adapters.serial_bus import SerialBus
+from edge_agent.adapters.stream_bus import StreamBus
+from edge_agent.adapters.tcp_bus import TcpBus
+from edge_agent.adapters.usb_latency import latency_hint
+from edge_agent.agenda import Agenda, Rhythm
+from edge_agent.capacity import NotRehearsed
+from edge_agent.learnt import Lessons
+from edge_agent.port_plan import Verdict, load_of, plan_port
+from edge_agent.ports import Bus
+from edge_agent.sweep import AskedMeter, PortReader
+from metering.clock import Clock
+from metering.interval import SiteCalendar
+from provisioning.gateway_config import ClockKind, FittedMeter, GatewayConfig
+from provisioning.site import Port, SerialPort, TcpPort
+
+log = logging.getLogger(__name__)
+
+PLAYED_REPLY_STRETCH = 16.0
+"""In played time the meters are programs that share this host: a busy moment of it must not look like a dead meter."""
+
+
+def bus_of(port: Port, clock: Clock) -> Bus:
+    """Build the bus of a port; opens nothing."""
+    if isinstance(port, SerialPort):
+        return SerialBus(port, clock)
+    return TcpBus(port, clock) if isinstance(port, TcpPort) else StreamBus(port, clock)
+
+
+def readers_of(
+    config: GatewayConfig,
+    catalogue: Catalogue,
+    stop: threading.Event,
+    clock_for: Callable[[], Clock],
+    *,
+    lessons: Lessons | None = None,
+    secrets_of: Callable[[FittedMeter], MeterSecrets] | None = None,
+) -> list[PortReader]:
+    """Build a reader for each port; raises what a meter's profile or address is wrong with.
+
+    clock_for    gives the clock of one port's thread
+    secrets_of   gives what a meter's protocol needs and no profile holds
+    """
+    is_played = config.clock.kind is ClockKind.PLAYED
+    zone = config.time.zone if config.time is not None else None
+    readers: list[PortReader] = []
+    for port in config.ports:
+        clock = clock_for()
+        meters = asked_meters(config, catalogue, port, secrets_of)
+        _warn(config, catalogue, port, clock)
+        readers.append(
+            PortReader(
+                port,
+                bus_of(port, clock),
+                clock,
+                meters,
+                stop,
+                lessons=lessons,
+                silent_last=not is_played,
+                agenda=_agenda(config, port, meters, clock),
+                calendar=None if zone is None else SiteCalendar(zone),
+            )
+        )
+    return readers
+
+
+def asked_meters(
+    config: GatewayConfig,
+    catalogue: Catalogue,
+    port: Port,
+    secrets_of: Callable[[FittedMeter], MeterSecrets] | None = None,
+) -> list[AskedMeter]:
+    """Prepare every meter of a port, whatever its span."""
+    stretch = PLAYED_REPLY_STRETCH if config.clock.kind is ClockKind.PLAYED else 1.0
+    return [
+        AskedMeter.prepare(
+            fitted, catalogue, config.group, stretch, NO_SECRETS if secrets_of is None else secrets_of(fitted)
+        )
+        for fitted in config.meters_on(port.id)
+    ]
+
+
+def _agenda(config: GatewayConfig, port: Port, meters: Iterable[AskedMeter], clock: Clock) -> Agenda | None:
+    """Give what the port reads between marks; None where nothing is ordered."""
+    rhythms = [
+        Rhythm(meter.fitted.id, interval.group, interval.every_s, _cost_s(port, meter, interval.group))
+        for interval in config.intervals or ()
+        for meter in meters
+        if interval.group != config.group and any(each.name == interval.group for each in meter.profile.groups)
+    ]
+    return Agenda(rhythms, clock.now()) if rhythms else None
+
+
+def _cost_s(port: Port, meter: AskedMeter, group: str) -> float:
+    """Give what a read may cost the line [s]: as reckoned, or the profile's patience where that is not known."""
+    try:
+        return load_of(port, meter.fitted, meter.profile, group).longest_s
+    except NotRehearsed:
+        return meter.patience.reply_s_max
+
+
+def _warn(config: GatewayConfig, catalogue: Catalogue, port: Port, clock: Clock) -> None:
+    """Tell the log of a line that cannot carry what it has to, and of an adapter that makes it slow."""
+    if config.clock.kind is ClockKind.PLAYED:
+        return
+    plan = plan_port(
+        port,
+        config.meters_on(port.id),
+        catalogue,
+        group=config.group,
+        every_s=config.every_s,
+        intervals=config.intervals or (),
+        at=clock.now(),
+    )
+    if plan.verdict in (Verdict.TOO_MUCH, Verdict.LATE):
+        log.warning(
+            "port-overloaded", extra={"port": port.id, "verdict": plan.verdict, "sweep_s": round(plan.sweep_s, 1)}
+        )
+    hint = latency_hint(port.device) if isinstance(port, SerialPort) else None
+    if hint is not None:
+        log.warning("slow-adapter", extra={"port": port.id, "reason": hint})
