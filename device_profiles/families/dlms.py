@@ -218,8 +218,8 @@ def _mantissa(channel: Channel, source: DlmsSource, shown: Data, scaler: ScalerU
     step = Fraction(1) if scaler is None else scaler.in_unit(channel.unit, channel.exponent)
     if step != 1 and not source.follows:
         raise NotReadable(
-            f"the meter counts in steps of {step} x 10^{channel.exponent} {channel.unit.symbol}: it is another model, or"
-            " is set otherwise than the profile says"
+            f"the meter counts in steps of {step} x 10^{channel.exponent} {channel.unit.symbol}: it is another model,"
+            " or is set otherwise than the profile says"
         )
     if shown.tag in _FLOATS:
         return _rounded(channel, shown, step)

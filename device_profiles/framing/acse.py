@@ -1,7 +1,8 @@
 """Opening and closing a DLMS association: AARQ, AARE, RLRQ, RLRE in BER (IEC 62056-5-3, 7 and 9). Sans I/O.
 
 The client proposes what services it will use and how it shows who it is; the meter answers whether it agrees, the
-services both know, the longest APDU it takes, and under HLS its own challenge. Elements nobody asks for are stepped over.
+services both know, the longest APDU it takes, and under HLS its own challenge. Elements nobody asks for are stepped
+over.
 """
 
 from __future__ import annotations

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 from device_profiles.forms import NotReadable
 from device_profiles.framing.axdr import NULL, Data, DataTag, integer, structure
 from device_profiles.framing.xdlms import Attribute
-from metering.quantity import Unit
 from metering.obis import Obis
+from metering.quantity import Unit
 
 CLOCK_OCTETS = 12
 _NOT_SAID_YEAR = 0xFFFF
 _NOT_SAID = 0xFF
 _INVALID_CLOCK = 0x01
-_EPOCH = date(1970, 1, 1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+"""Beginning of the count. Both sides of a difference are a meter's wall clock, which knows no zone."""
 _CLOCK_CLASS = 8
 
 _UNITS: dict[int, tuple[Unit, Fraction]] = {
@@ -69,7 +70,7 @@ class ScalerUnit:
         return structure(integer(DataTag.INTEGER, self.scaler), integer(DataTag.ENUM, self.unit))
 
     def in_unit(self, unit: Unit, exponent: int) -> Fraction:
-        """Give how many 10^`exponent` of `unit` one step of the register is; raises NotReadable for another quantity."""
+        """Give how many 10^`exponent` of `unit` one step is; raises NotReadable for another quantity."""
         known = _UNITS.get(self.unit)
         if known is None:
             raise NotReadable(f"the meter counts in unit {self.unit}, which is not known here")
@@ -106,16 +107,17 @@ def moment_from_octets(octets: bytes) -> int | None:
     if second == _NOT_SAID:
         second = 0
     try:
-        shown = datetime(year, month, day, hour, minute, second)
+        shown = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return None
-    return (shown.date() - _EPOCH).days * 86_400 + hour * 3600 + minute * 60 + second
+    moment = (shown - _EPOCH) // timedelta(seconds=1)
+    return moment if moment >= 0 else None
 
 
 def moment_to_octets(moment: int) -> bytes:
     """Write seconds from 1970-01-01T00:00 as a COSEM date-time that says nothing of zone and state."""
     try:
-        shown = datetime(1970, 1, 1) + timedelta(seconds=moment)
+        shown = _EPOCH + timedelta(seconds=moment)
     except OverflowError as error:
         raise NotReadable(f"{moment} s is no moment: {error}") from error
     date_octets = shown.year.to_bytes(2) + bytes((shown.month, shown.day, shown.isoweekday()))
@@ -123,7 +125,7 @@ def moment_to_octets(moment: int) -> bytes:
 
 
 def column_of(captured: Data, attribute: Attribute) -> int:
-    """Find `attribute` among the capture objects of a profile; raises NotReadable when the meter does not capture it."""
+    """Find `attribute` among the capture objects of a profile; raises NotReadable when it is not captured."""
     named = (attribute.interface, attribute.obis.to_wire(), attribute.number)
     for at, each in enumerate(captured.elements):
         parts = each.elements
@@ -137,9 +139,8 @@ def profile_rows(captured: Data, buffer: Data, period_s: int) -> tuple[tuple[Dat
 
     A cell of null-data means "as in the row before"; in the clock's column it means "one period later".
     """
-    clocks = [
-        at for at, each in enumerate(captured.elements) if each.elements and each.elements[0].number == _CLOCK_CLASS
-    ]
+    interfaces = [each.elements[0].number if each.elements else 0 for each in captured.elements]
+    clocks = [at for at, interface in enumerate(interfaces) if interface == _CLOCK_CLASS]
     rows: list[tuple[Data, ...]] = []
     for row in buffer.elements:
         cells = row.elements

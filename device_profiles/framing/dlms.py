@@ -3,10 +3,11 @@
 Theory of operation. A read is a list of attributes. The conversation sets up the link, associates at the lowest level,
 by password (LLS) or by GMAC challenges (HLS 5), gets every attribute, several in a request where the meter knows lists,
 puts long answers together from their blocks, and releases. The body it returns is the data of the attributes one
-behind the other in A-XDR, which ends by itself. An attribute that the meter refuses ends the read, unless the
-profile says that not every meter of the model has it: then it has no value. The association is released first. Over the wrapper invoke numbers count requests, so a late answer is noticed; over HDLC frames have
-numbers, and requests all have number 1, as meters are used to. Where the profile asks for ciphering, every APDU is
-encrypted and authenticated, and an answer that is not is refused.
+behind the other in A-XDR, which ends by itself. An attribute that the meter refuses ends the read, and the association
+is released first; one that not every meter of the model has is null-data where it is lacking. Over the wrapper invoke
+numbers count requests, so a late answer is noticed; over HDLC frames have numbers, and requests all have number 1, as
+meters are used to. Where the profile asks for ciphering, every APDU is encrypted and authenticated, and an answer that
+is not is refused.
 
 Secrets come from the gateway's key folder: `password`; `encryption`, `authentication` and our system `title`. The
 client's challenge is drawn from a key and a count that is never given twice, so it is fresh and nobody can foresee it.

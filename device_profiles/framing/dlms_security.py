@@ -59,9 +59,7 @@ class GmacSecurity:
 
     def __init__(self, keys: GmacKeys, title: bytes, next_counter: Callable[[], int]) -> None:
         if len(title) != TITLE_OCTETS:
-            raise SecretUnfit(
-                f"a system title has {TITLE_OCTETS} octets, three of them letters: mend it in the key folder"
-            )
+            raise SecretUnfit(f"a system title has {TITLE_OCTETS} octets: mend it in the key folder")
         self._keys = keys
         self.title = title
         self._next_counter = next_counter

@@ -79,8 +79,8 @@ class HdlcAddress:
         chosen = octets or shortest
         if match is None or chosen < shortest or max(logical, physical or 0) > _LONG_MAX or not logical:
             raise AddressInvalid(
-                f"{text!r} is not an HDLC address{f' of {octets} octets' * bool(octets)}: write logical/physical device,"
-                f" like 1/17, or the logical device alone; up to {_SHORT_MAX}, or {_LONG_MAX} in 4 octets"
+                f"{text!r} is not an HDLC address{f' of {octets} octets' * bool(octets)}: write logical/physical"
+                f" device, like 1/17, or the logical device alone; up to {_SHORT_MAX}, or {_LONG_MAX} in 4 octets"
             )
         return cls(logical, None if chosen == 1 else physical or 0, chosen)
 

@@ -15,24 +15,25 @@ CLIENT_TITLE = bytes.fromhex("4d4d4d0000000001")
 METER_TITLE = bytes.fromhex("4d4d4d0000bc614e")
 
 
+_SECRETS = {
+    "password": PASSWORD,
+    "encryption": ENCRYPTION,
+    "authentication": AUTHENTICATION,
+    "title": CLIENT_TITLE,
+}
+
+
 class PublishedSecrets:
     """The secrets of a simulated meter, for one conversation."""
-
-    _SECRETS = {
-        "password": PASSWORD,
-        "encryption": ENCRYPTION,
-        "authentication": AUTHENTICATION,
-        "title": CLIENT_TITLE,
-    }
 
     def __init__(self) -> None:
         self._count = 0
 
     def secret(self, name: str) -> bytes:
         """Give a secret; raises SecretMissing for one that no standard's example has."""
-        if name not in self._SECRETS:
+        if name not in _SECRETS:
             raise SecretMissing(f"no example has a {name}")
-        return self._SECRETS[name]
+        return _SECRETS[name]
 
     def next_count(self) -> int:
         """Give 1, 2, 3 ..."""

@@ -9,8 +9,8 @@
     count_from = 5000                                      # where another reader with these keys has left off
 
 Theory of operation of the counter. Two messages under one key and counter would give the key away, so a counter must
-never come twice, not even after a power cut. The file `<state>/counts/<meter id>` holds a ceiling; counters below it may
-have been used. Before the first counter of a block is given, the ceiling is raised by a block and synced; a start goes
+never come twice, not even after a power cut. The file `<state>/counts/<meter id>` holds a ceiling; counters below it
+may have been used. Before the first counter of a block is given, the ceiling is raised by a block and synced; a start goes
 on at the ceiling. Where the ceiling cannot be written, no counter is given.
 """
 
@@ -86,9 +86,7 @@ class FileSecrets:
                 if self._next >= self._ceiling:
                     self._reserve()
             except (OSError, ValueError) as error:
-                raise SecretMissing(
-                    f"{self._path}: no counter can be given that was surely never used: {error}"
-                ) from error
+                raise SecretMissing(f"{self._path}: no counter that was surely never used: {error}") from error
             self._next += 1
             return self._next - 1
 
