@@ -14,6 +14,7 @@ from device_profiles.families.family import Family
 from device_profiles.families.iec62056_21 import IEC62056_21
 from device_profiles.families.mbus import MBUS
 from device_profiles.families.modbus import MODBUS
+from device_profiles.families.pulse import PULSE
 from device_profiles.profile import Protocol
 from metering.errors import MeteringError
 
@@ -24,6 +25,7 @@ FAMILIES: tuple[Family, ...] = (
     MBUS,
     IEC62056_21,
     DLMS,
+    PULSE,
 )
 _BY_PROTOCOL = {protocol: family for family in FAMILIES for protocol in family.protocols}
 
