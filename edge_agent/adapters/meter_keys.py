@@ -10,8 +10,8 @@
 
 Theory of operation of the counter. Two messages under one key and counter would give the key away, so a counter must
 never come twice, not even after a power cut. The file `<state>/counts/<meter id>` holds a ceiling; counters below it
-may have been used. Before the first counter of a block is given, the ceiling is raised by a block and synced; a start goes
-on at the ceiling. Where the ceiling cannot be written, no counter is given.
+may have been used. Before the first counter of a block is given, the ceiling is raised by a block and synced; a start
+goes on at the ceiling. Where the ceiling cannot be written, no counter is given.
 """
 
 from __future__ import annotations
