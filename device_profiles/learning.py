@@ -15,6 +15,7 @@ from device_profiles.families.modbus_source import own
 from device_profiles.framing.errors import ExceptionReply, FrameError
 from device_profiles.framing.modbus_pdu import ILLEGAL_ADDRESS, ILLEGAL_COUNT, ModbusRead
 from device_profiles.profile import Link, Profile, ReadRequest
+from device_profiles.read_plan import PlanImpossible, plan_reads
 from metering.errors import MeterError
 
 
@@ -46,16 +47,32 @@ def learn(profile: Profile, link: Link, learned: Learned, read: ReadRequest, fai
     link   the profile's link without what was learnt
 
     An illegal address in a block that bridges holes: those holes are left out from now on. An illegal count, or an
-    answer that is well begun but shorter than asked for: fewer registers at once.
+    answer that is not whole: fewer registers at once. Nothing is learnt that would tear an atomic group apart.
     """
     if not isinstance(read, ModbusRead):
         return None
-    if isinstance(failure, ExceptionReply):
-        if failure.code == ILLEGAL_ADDRESS:
-            holes = tuple(hole for hole in holes_in(profile, read) if hole not in learned.unbridged)
-            return replace(learned, unbridged=learned.unbridged + holes) if holes else None
-        return _shorter(profile, link, learned, read) if failure.code == ILLEGAL_COUNT else None
-    return _shorter(profile, link, learned, read) if isinstance(failure, FrameError) else None
+    more = _learnt(profile, link, learned, read, failure)
+    return more if more is not None and _can_plan(profile, more.applied(link)) else None
+
+
+def _learnt(profile: Profile, link: Link, learned: Learned, read: ModbusRead, failure: MeterError) -> Learned | None:
+    if isinstance(failure, ExceptionReply) and failure.code == ILLEGAL_ADDRESS:
+        holes = tuple(hole for hole in holes_in(profile, read) if hole not in learned.unbridged)
+        return replace(learned, unbridged=learned.unbridged + holes) if holes else None
+    if isinstance(failure, FrameError) or (isinstance(failure, ExceptionReply) and failure.code == ILLEGAL_COUNT):
+        fewer = [count for count in options_of(link).shorter if count < read.count]
+        return replace(learned, registers_max=fewer[0] if fewer else read.count // 2) if read.count > 1 else None
+    return None
+
+
+def _can_plan(profile: Profile, link: Link) -> bool:
+    """Say whether every group can still be read: channels whole, and atomic groups in one read."""
+    try:
+        for group in profile.groups:
+            plan_reads(profile, link.protocol, group, link)
+    except PlanImpossible:
+        return False
+    return True
 
 
 def holes_in(profile: Profile, read: ModbusRead) -> tuple[tuple[int, int, int], ...]:
@@ -77,11 +94,3 @@ def holes_in(profile: Profile, read: ModbusRead) -> tuple[tuple[int, int, int], 
         else:
             holes.append((read.function, address, address))
     return tuple(holes)
-
-
-def _shorter(profile: Profile, link: Link, learned: Learned, read: ModbusRead) -> Learned | None:
-    """Take the next smaller number of registers that the profile names, or half of what was asked for."""
-    fewer = [count for count in options_of(link).shorter if count < read.count]
-    registers_max = fewer[0] if fewer else read.count // 2
-    longest = max(own(channel.source).end - own(channel.source).first for g in profile.groups for channel in g.channels)
-    return replace(learned, registers_max=registers_max) if registers_max >= longest else None

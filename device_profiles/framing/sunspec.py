@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from device_profiles.framing.conversation import Conversation
 from device_profiles.framing.errors import ExceptionReply, FrameError
-from device_profiles.framing.modbus_pdu import ModbusRead
+from device_profiles.framing.modbus_pdu import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, ModbusRead
 from device_profiles.profile import ReadRequest
 
 MARK = b"SunS"
@@ -78,6 +78,8 @@ def _first_model(ask: Ask, read: SunSpecRead) -> typing.Generator[typing.Any, by
         try:
             octets = yield from ask(ModbusRead(read.function, base, 2 + HEADER_REGISTERS))
         except ExceptionReply as error:
+            if error.code not in (ILLEGAL_FUNCTION, ILLEGAL_ADDRESS):
+                raise  # a busy device has not said that the map is not there
             refusal = error
             continue
         if octets.startswith(MARK):
