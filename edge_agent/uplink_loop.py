@@ -7,15 +7,27 @@ import queue
 import random
 import threading
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from edge_agent.ports import Broker, BrokerEvent, BrokerUnreachable, Connected, Lost, Outbox, ReceiptArrived
-from edge_agent.uplink import Connect, GiveUp, Send, Uplink, Wait
-from metering.envelope import Verifier, chain_digest
+from edge_agent.ports import (
+    Broker,
+    BrokerEvent,
+    BrokerUnreachable,
+    ConfigArrived,
+    Connected,
+    Entry,
+    Lost,
+    Outbox,
+    ReceiptArrived,
+)
+from edge_agent.uplink import LIVE_MAX, Connect, GiveUp, Link, Send, Uplink, Wait
+from metering.envelope import EnvelopeMalformed, Verifier, chain_digest
 from metering.errors import SenderError
 from metering.identity import GatewayId
 from metering.receipt import Receipt, open_receipt
+from metering.tombstone import parse_tombstone
 
 log = logging.getLogger(__name__)
 
@@ -40,27 +52,47 @@ Event = BrokerEvent | Appended | Stop
 
 
 class UplinkLoop:
-    """Empties the outbox towards the centre, oldest epoch first.
+    """Empties the outbox towards the centre, oldest epoch first; what is read meanwhile goes out at once.
 
-    epoch   the gateway's own epoch; batches of earlier ones go out before
+    epoch       the gateway's own epoch; batches of earlier ones go out before
+    on_config   given the octets of each configuration that arrives, unproven
+    on_receipt  given each receipt that is believed, and when it was heard [s, monotonic]
     """
 
-    def __init__(self, *, gateway: GatewayId, epoch: int, outbox: Outbox, centre: Verifier) -> None:
+    def __init__(
+        self,
+        *,
+        gateway: GatewayId,
+        epoch: int,
+        outbox: Outbox,
+        centre: Verifier,
+        on_config: Callable[[bytes], None] = lambda _: None,
+        on_receipt: Callable[[Receipt, float], None] = lambda _, __: None,
+    ) -> None:
         self._gateway = gateway
         self._epoch = epoch
         self._outbox = outbox
         self._centre = centre
+        self._on_config = on_config
+        self._on_receipt = on_receipt
         self._stopping = threading.Event()
         self._inbox: queue.Queue[Event] = queue.Queue(INBOX_MAX)
         self._heard_server_at: dict[int, datetime] = {}
         self._passed: set[int] = set()
         self._refused: set[tuple[int, str]] = set()
+        self._ahead_seq = outbox.head(epoch).seq
+        self._diverged: dict[int, int] = {}
         self._lane = self._next_lane()
         self._uplink = Uplink(
             receipted_seq=outbox.receipted(self._lane),
             newest_seq=outbox.head(self._lane).seq,
-            jitter=lambda: random.uniform(0.5, 1.0),
+            jitter=random.random,
         )
+
+    @property
+    def link(self) -> Link:
+        """State of the session with the broker."""
+        return self._uplink.link
 
     def deliver(self, event: Event) -> None:
         """Hand over an event from any thread, without waiting; a full inbox drops it."""
@@ -87,14 +119,15 @@ class UplinkLoop:
         if self._lane != self._epoch and self._uplink.is_done:
             self._passed.add(self._lane)
             self._change_lane()
+        self._send_ahead(broker)
         match self._uplink.next_step(time.monotonic()):
             case Connect():
                 self._connect(broker)
             case GiveUp():
                 broker.close()
                 self._lose("the broker does not answer")
-            case Send(after_seq, limit):
-                self._send(broker, after_seq, limit)
+            case Send(after_seq, limit, live):
+                self._send(broker, after_seq, limit, live)
             case Wait(seconds):
                 self._receive(seconds)
 
@@ -120,6 +153,8 @@ class UplinkLoop:
                 self._lose(reason)
             case ReceiptArrived(octets):
                 self._receipt(octets)
+            case ConfigArrived(octets):
+                self._on_config(octets)
             case Appended(epoch, seq):
                 if epoch == self._lane:
                     self._uplink.appended(seq)
@@ -128,22 +163,42 @@ class UplinkLoop:
         log.warning("uplink-lost", extra={"reason": reason})
         self._uplink.lost(time.monotonic())
 
-    def _send(self, broker: Broker, after_seq: int, limit: int) -> None:
-        """Publish the next batches; what is no longer in the outbox, or only as a tombstone, is a hole."""
+    def _send(self, broker: Broker, after_seq: int, limit: int, live: bool) -> None:
+        """Publish the next batches and tombstones; what is no longer in the outbox at all is a hole."""
         entries = self._outbox.after(self._lane, after_seq, limit)
-        present = [entry for entry in entries if not entry.evicted]
-        gone_seq = entries[-1].seq if entries else self._uplink.newest_seq
-        first_seq = present[0].seq if present else gone_seq + 1
-        if first_seq > after_seq + 1:
+        first_seq = _first_seq(entries[0], after_seq) if entries else self._uplink.newest_seq + 1
+        if first_seq > after_seq + 1 and not live:
             log.error("uplink-hole", extra={"epoch": self._lane, "first_seq": after_seq + 1, "last_seq": first_seq - 1})
             self._uplink.evicted(first_seq - 1)
-        for entry in present:
+        if self._publish(broker, entries):
+            for entry in entries:
+                self._uplink.sent_live(entry.seq) if live else self._uplink.sent(entry.seq, time.monotonic())
+            if live and not entries:
+                self._uplink.sent_live(self._uplink.newest_seq)
+
+    def _send_ahead(self, broker: Broker) -> None:
+        """While an earlier epoch is sent, what this one appends goes out at once."""
+        if self._lane == self._epoch or self._uplink.link is not Link.ONLINE:
+            return
+        if self._outbox.head(self._epoch).seq > self._ahead_seq:
+            entries = self._outbox.after(self._epoch, self._ahead_seq, LIVE_MAX)
+            if self._publish(broker, entries):
+                self._ahead_seq = entries[-1].seq if entries else self._outbox.head(self._epoch).seq
+
+    def _publish(self, broker: Broker, entries: Sequence[Entry]) -> bool:
+        """Hand entries over; False if the session ended."""
+        for entry in entries:
+            if entry.evicted:
+                first_seq = _first_seq(entry, entry.seq - 1)
+                log.warning("batches-lost", extra={"epoch": entry.epoch, "first_seq": first_seq, "last_seq": entry.seq})
+                if entry.epoch == self._lane:
+                    self._uplink.told(first_seq)
             try:
                 broker.publish(entry.octets)
             except BrokerUnreachable as error:
-                return self._lose(str(error))
-            self._uplink.sent(entry.seq, time.monotonic())
-        return None
+                self._lose(str(error))
+                return False
+        return True
 
     def _receipt(self, octets: bytes) -> None:
         """Believe a receipt only if the centre signed it, for this gateway, about the chain that stands here."""
@@ -155,8 +210,10 @@ class UplinkLoop:
         if receipt.gateway != self._gateway or receipt.epoch > self._epoch:
             return
         if not self._fits_chain(receipt):
-            log.error("chain-diverged", extra={"epoch": receipt.epoch, "seq": receipt.contiguous_seq})
+            self._diverge(receipt)
             return
+        self._diverged.pop(receipt.epoch, None)
+        self._on_receipt(receipt, time.monotonic())
         self._recall_if_less(receipt)
         if receipt.epoch != self._lane:
             return
@@ -167,6 +224,14 @@ class UplinkLoop:
         self._uplink.receipted(receipt.contiguous_seq, (seq for seq, _ in receipt.refused), time.monotonic())
         if self._uplink.is_done:
             self._change_lane()
+
+    def _diverge(self, receipt: Receipt) -> None:
+        """The centre has a chain of this epoch that is not ours: each batch goes out once, for its quarantine."""
+        if self._diverged.get(receipt.epoch) != receipt.contiguous_seq:
+            log.error("chain-diverged", extra={"epoch": receipt.epoch, "seq": receipt.contiguous_seq})
+        self._diverged[receipt.epoch] = receipt.contiguous_seq
+        if receipt.epoch == self._lane:
+            self._uplink.diverged()
 
     def _recall_if_less(self, receipt: Receipt) -> None:
         """A newer receipt that covers less than an older one: the centre was restored, and needs the rest again."""
@@ -189,9 +254,9 @@ class UplinkLoop:
         if receipt.contiguous_seq == 0:
             return True
         found = self._outbox.after(receipt.epoch, receipt.contiguous_seq - 1, 1)
-        if not found or found[0].seq != receipt.contiguous_seq or found[0].evicted:
+        if not found or found[0].seq != receipt.contiguous_seq:
             return receipt.contiguous_seq <= self._outbox.head(receipt.epoch).seq
-        return chain_digest(found[0].octets) == receipt.head_hash
+        return _digest_at(found[0]) in (receipt.head_hash, None)
 
     def _next_lane(self) -> int:
         """Give the oldest epoch that has something to send; what was passed behind a hole has nothing any more."""
@@ -202,3 +267,21 @@ class UplinkLoop:
         if lane != self._lane:
             self._lane = lane
             self._uplink.begin(receipted_seq=self._outbox.receipted(lane), newest_seq=self._outbox.head(lane).seq)
+
+
+def _first_seq(entry: Entry, after_seq: int) -> int:
+    """Give the first seq that an entry stands for; a tombstone of old form says nothing of it."""
+    if not entry.evicted:
+        return entry.seq
+    try:
+        return parse_tombstone(entry.octets).first_seq
+    except EnvelopeMalformed:
+        return after_seq + 1
+
+
+def _digest_at(entry: Entry) -> bytes | None:
+    """Give the digest that the successor of an entry names; None where it cannot be read."""
+    try:
+        return parse_tombstone(entry.octets).last_digest if entry.evicted else chain_digest(entry.octets)
+    except EnvelopeMalformed:
+        return None

@@ -7,21 +7,26 @@ once a broker refuses 5. Certificates are read anew for each session, so that a 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from edge_agent.ports import BrokerEvent, BrokerUnreachable, Connected, Lost, ReceiptArrived
-from edge_agent.uplink import WINDOW
+from edge_agent.ports import BrokerEvent, BrokerUnreachable, ConfigArrived, Connected, Lost, ReceiptArrived
+from edge_agent.uplink import WINDOW_MAX
 from metering.identity import GatewayId
-from metering.topics import envelope_topic, receipt_topic
+from metering.topics import config_topic, envelope_topic, receipt_topic
 from provisioning.broker_tls import BrokerTlsInvalid
 from provisioning.gateway_config import BrokerConfig
 
+log = logging.getLogger(__name__)
+
 KEEPALIVE_S = 20
 CONNECT_TIMEOUT_S = 5.0
+IN_FLIGHT_MAX = 64
+"""Messages without PUBACK; MQTT 5 brokers may ask for fewer, and close the session when there are more."""
 QOS = 1
 
 
@@ -34,9 +39,11 @@ class MqttBroker:
         self._deliver = deliver
         self._envelope_topic = envelope_topic(gateway)
         self._receipt_topic = receipt_topic(gateway)
+        self._config_topic = config_topic(gateway)
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client: mqtt.Client | None = None
         self._refusal: str | None = None
+        self._receipt_ask: int | None = None
 
     def connect(self) -> None:
         """Begin a new session; Connected or Lost follows. Raises BrokerUnreachable when nobody listens."""
@@ -75,8 +82,8 @@ class MqttBroker:
             clean_session=None if self._protocol is MQTTProtocolVersion.MQTTv5 else True,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(WINDOW)
-        client.max_queued_messages_set(2 * WINDOW)
+        client.max_inflight_messages_set(IN_FLIGHT_MAX)
+        client.max_queued_messages_set(4 * WINDOW_MAX)
         if self._config.user is not None:
             client.username_pw_set(self._config.user, self._config.password)
         if self._config.tls is not None:
@@ -87,23 +94,32 @@ class MqttBroker:
         client.on_disconnect = self._on_disconnect
         return client
 
-    def _on_connect(self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+    def _on_connect(self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, properties: Any) -> None:
         if not reason.is_failure:
-            client.subscribe(self._receipt_topic, qos=QOS)
+            asked = getattr(properties, "ReceiveMaximum", None)
+            if asked is not None:
+                client.max_inflight_messages_set(min(asked, IN_FLIGHT_MAX))
+            _, self._receipt_ask = client.subscribe(self._receipt_topic, qos=QOS)
+            client.subscribe(self._config_topic, qos=QOS)
             return
         self._refusal = f"refused: {reason}"
         if reason == "Unsupported protocol version":
             self._refusal = "the broker has no MQTT 5; 3.1.1 is next"
             self._protocol = MQTTProtocolVersion.MQTTv311
 
-    def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: Any, _properties: Any) -> None:
-        if any(reason.is_failure for reason in reasons):
+    def _on_subscribe(self, _client: mqtt.Client, _userdata: Any, mid: int, reasons: Any, _properties: Any) -> None:
+        if mid != self._receipt_ask:
+            # A broker that knows nothing of configurations yet is none the worse for receipts.
+            if any(reason.is_failure for reason in reasons):
+                log.warning("may-not-listen", extra={"topic": self._config_topic, "reason": str(reasons[0])})
+        elif any(reason.is_failure for reason in reasons):
             self._deliver(Lost(f"may not listen on {self._receipt_topic}: {reasons[0]}"))
         else:
             self._deliver(Connected())
 
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self._deliver(ReceiptArrived(bytes(message.payload)))
+        arrived = ConfigArrived if message.topic == self._config_topic else ReceiptArrived
+        self._deliver(arrived(bytes(message.payload)))
 
     def _on_disconnect(self, _client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         self._deliver(Lost(self._refusal or str(reason)))

@@ -3,8 +3,11 @@
 Theory of operation. The row key is epoch x 2^40 + seq, so the table itself is the order and needs no index. `chain`
 keeps the head of each epoch, so the next batch joins on even when every row was freed. Receipts are noted in memory and
 written with the next sweep's commit: losing one costs a repeated send, and a card sees one sync per sweep. Receipted
-batches stay 30 days of their own clock's time, so that a restored centre can ask again; when the file is full, the
-oldest receipted go first, then the oldest unreceipted, which leave a signed tombstone. See docs/adr/0016.
+batches stay 30 days of their own clock's time, so that a restored centre can ask again.
+
+When the file is full, the oldest receipted go first. Then unreceipted ones, each rank oldest first: those without a
+mark (status), those off the full hour, the rest: registers are cumulative, so hours keep every energy exact while the
+curve within them is estimated. What goes leaves a signed tombstone; neighbours are joined. See docs/adr/0016 and 0078.
 
 apsw brings its own SQLite: releases before 3.51.3 can corrupt a WAL that is reset while another connection reads.
 """
@@ -21,9 +24,9 @@ from typing import Any
 import apsw
 
 from edge_agent.ports import ChainHead, Entry, OutboxDamaged
-from edge_agent.tombstone import Tombstone, parse_tombstone
-from metering.envelope import EnvelopeMalformed, chain_digest, from_ms, to_ms
+from metering.envelope import EnvelopeMalformed, chain_digest, from_ms, head_of, read_head, to_ms
 from metering.identity import GatewayId
+from metering.tombstone import LossCause, Tombstone, parse_tombstone
 
 SQLITE_MIN = (3, 51, 3)
 KEPT = timedelta(days=30)
@@ -62,7 +65,19 @@ _AFTER = """
 SELECT position, sealed_ms, mark_ms, evicted, octets FROM entry WHERE position > ? AND position <= ?
 ORDER BY position LIMIT ?
 """
-_OLDEST = "SELECT position, sealed_ms, mark_ms, evicted, octets FROM entry ORDER BY position LIMIT ?"
+_BEFORE = """
+SELECT position, sealed_ms, mark_ms, evicted, octets FROM entry WHERE position < ? AND position > ?
+ORDER BY position DESC LIMIT 1
+"""
+_RANKS = ("mark_ms IS NULL", "mark_ms % 3600000 <> 0", "TRUE")
+"""What is given up first when nothing receipted is left; each rank oldest first."""
+_VICTIMS = tuple(
+    f"""
+SELECT position, sealed_ms, mark_ms, evicted, octets FROM entry WHERE position > ? AND NOT evicted AND {rank}
+ORDER BY position LIMIT 1
+"""
+    for rank in _RANKS
+)
 _EXTENTS = """
 SELECT epoch, seq, digest, chain.mark_ms, receipted_seq,
     COUNT(position), COALESCE(SUM(LENGTH(octets)), 0), COALESCE(SUM(evicted), 0)
@@ -76,6 +91,7 @@ class SqliteOutbox:
 
     seal_tombstone  signs what is left of evicted batches
     octets_max      bound of the stored batches [octets]
+    connect         opens the file
     """
 
     def __init__(
@@ -84,12 +100,14 @@ class SqliteOutbox:
         gateway: GatewayId,
         seal_tombstone: Callable[[Tombstone], bytes],
         octets_max: int = OCTETS_MAX,
+        connect: Callable[[Path], apsw.Connection] = lambda path: apsw.Connection(str(path)),
     ) -> None:
         self._gateway = gateway
         self._seal_tombstone = seal_tombstone
         self._octets_max = octets_max
         self._lock = threading.Lock()
-        self._connection = _open(path)
+        self._connection = _open(path, connect)
+        self._searched = [0] * len(_RANKS)
         self._heads: dict[int, ChainHead] = {}
         self._receipted: dict[int, int] = {}
         self._load_chains()
@@ -111,7 +129,8 @@ class SqliteOutbox:
         for entry in entries:
             if entry.epoch != head.epoch or entry.seq != head.seq + 1 or entry.seq > _SEQ_MAX:
                 raise OutboxDamaged(f"batch {entry.epoch}/{entry.seq} does not follow {head.epoch}/{head.seq}")
-            head = ChainHead(entry.epoch, entry.seq, chain_digest(entry.octets), entry.mark)
+            # What has no mark (status, reports) must not bring old marks back.
+            head = ChainHead(entry.epoch, entry.seq, chain_digest(entry.octets), entry.mark or head.mark)
         with self._lock:
             try:
                 with self._connection:
@@ -121,6 +140,7 @@ class SqliteOutbox:
                     self._save_chains({**self._heads, head.epoch: head})
             except apsw.Error as error:
                 self._octets = self._count_octets()
+                self._searched = [0] * len(_RANKS)
                 raise OutboxDamaged(f"the outbox cannot be written: {error}") from error
             self._heads[head.epoch] = head
             self._octets += sum(len(entry.octets) for entry in entries)
@@ -143,10 +163,20 @@ class SqliteOutbox:
             self._receipted[epoch] = max(self.receipted(epoch), min(seq, self.head(epoch).seq))
 
     def recall(self, epoch: int, seq: int) -> None:
-        """Note, and write at once, that the centre holds no more than up to `seq`: what follows waits again."""
+        """Note, and write at once, that the centre holds no more than up to `seq`: what follows waits again.
+
+        What is no longer kept above it is told by a tombstone.
+        """
         with self._lock:
             self._receipted[epoch] = min(self.receipted(epoch), seq)
-            self._save_chains(self._heads)
+            self._searched = [0] * len(_RANKS)
+            try:
+                with self._connection:
+                    self._tell_missing(epoch, self.receipted(epoch))
+                    self._save_chains(self._heads)
+            except apsw.Error as error:
+                self._octets = self._count_octets()
+                raise OutboxDamaged(f"the outbox cannot be written: {error}") from error
 
     def unfinished_epochs(self) -> list[int]:
         """List the epochs that hold batches without receipt, oldest first."""
@@ -183,45 +213,98 @@ class SqliteOutbox:
     def _count_octets(self) -> int:
         return int(self._connection.execute("SELECT COALESCE(SUM(LENGTH(octets)), 0) FROM entry").get)
 
-    def _oldest(self, limit: int) -> list[Entry]:
-        return [_from_row(row) for row in self._connection.execute(_OLDEST, (limit,)).fetchall()]
-
-    def _is_receipted(self, entry: Entry) -> bool:
-        return entry.seq <= self.receipted(entry.epoch)
+    def _oldest_receipted(self) -> Entry | None:
+        """Give the oldest entry that a receipt covers; an epoch with nothing receipted stands in nobody's way."""
+        for epoch in sorted(self._heads):
+            row = self._connection.execute(
+                _AFTER, (_position(epoch, 0), _position(epoch, self.receipted(epoch)), 1)
+            ).get
+            if row is not None:
+                return _from_row(row)
+        return None
 
     def _free_expired(self, now: datetime) -> None:
-        """Free receipted batches sealed more than 30 days before the newest; the table begins with the oldest."""
+        """Free receipted batches sealed more than 30 days before the newest."""
         for _ in range(FREED_PER_COMMIT_MAX):
-            oldest = self._oldest(1)
-            if not oldest or not self._is_receipted(oldest[0]) or now - oldest[0].sealed_at <= KEPT:
+            oldest = self._oldest_receipted()
+            if oldest is None or now - oldest.sealed_at <= KEPT:
                 break
-            self._delete(oldest[0])
+            self._delete(oldest)
 
     def _make_room(self, octets: int) -> None:
-        """Free the oldest until `octets` more fit: receipted ones, then unreceipted ones into one tombstone."""
+        """Free entries until `octets` more fit: receipted ones, then unreceipted ones into tombstones."""
         while self._octets + octets > self._octets_max:
-            oldest = self._oldest(2)
-            if not oldest:
+            receipted = self._oldest_receipted()
+            if receipted is not None:
+                self._delete(receipted)
+                continue
+            victim = self._victim()
+            if victim is None:
                 return
-            if self._is_receipted(oldest[0]):
-                self._delete(oldest[0])
-            elif not oldest[0].evicted:
-                self._bury(oldest[0], oldest[0].seq)
-            elif len(oldest) == 2 and oldest[1].epoch == oldest[0].epoch:
-                self._delete(oldest[0])
-                self._bury(oldest[1], parse_tombstone(oldest[0].octets).first_seq)
-            else:
-                return
+            self._bury(victim)
 
-    def _bury(self, entry: Entry, first_seq: int) -> None:
-        """Put in place of `entry` a tombstone for `first_seq` to its seq."""
+    def _victim(self) -> Entry | None:
+        """Give the unreceipted batch that is worth least; each rank is searched on from where its last one was."""
+        for rank, query in enumerate(_VICTIMS):
+            row = self._connection.execute(query, (self._searched[rank],)).get
+            if row is not None:
+                entry = _from_row(row)
+                self._searched[rank] = _position(entry.epoch, entry.seq)
+                return entry
+            newest = max(self._heads.values(), key=lambda head: head.epoch, default=None)
+            self._searched[rank] = 0 if newest is None else _position(newest.epoch, newest.seq)
+        return None
+
+    def _bury(self, entry: Entry) -> None:
+        """Put a tombstone in place of `entry`, joined with those right before and behind it."""
+        stone = Tombstone(
+            gateway=self._gateway,
+            epoch=entry.epoch,
+            first_seq=entry.seq,
+            last_seq=entry.seq,
+            last_digest=chain_digest(entry.octets),
+            previous_hash=_previous_hash(entry),
+            first_mark=entry.mark,
+            last_mark=entry.mark,
+        )
         self._delete(entry)
-        stone = Tombstone(self._gateway, entry.epoch, first_seq, entry.seq, chain_digest(entry.octets))
+        position, last = _position(entry.epoch, entry.seq), entry
+        before = self._connection.execute(_BEFORE, (position, _position(entry.epoch, 0))).get
+        if before is not None and (found := _from_row(before)).evicted and found.seq == stone.first_seq - 1:
+            stone = parse_tombstone(found.octets).joined(stone)
+            self._delete(found)
+        behind = self._connection.execute(_AFTER, (position, _position(entry.epoch, _SEQ_MAX), 1)).get
+        if behind is not None and (found := _from_row(behind)).evicted:
+            later = parse_tombstone(found.octets)
+            if later.first_seq == stone.last_seq + 1:
+                stone, last = stone.joined(later), found
+                self._delete(found)
+        self._insert_stone(stone, last.sealed_at, last.mark)
+
+    def _tell_missing(self, epoch: int, seq: int) -> None:
+        """Put a tombstone for what is no longer kept right above `seq`."""
+        head = self.head(epoch)
+        row = self._connection.execute(_AFTER, (_position(epoch, seq), _position(epoch, _SEQ_MAX), 1)).get
+        found = None if row is None else _from_row(row)
+        if found is None:
+            if head.seq > seq:
+                self._insert_missing(epoch, seq + 1, head.seq, head.digest, head.mark)
+            return
+        later = parse_tombstone(found.octets) if found.evicted else None
+        first_seq = found.seq if later is None else later.first_seq
+        previous_hash = _previous_hash(found) if later is None else later.previous_hash
+        if first_seq > seq + 1 and previous_hash is not None:
+            self._insert_missing(epoch, seq + 1, first_seq - 1, previous_hash, None)
+
+    def _insert_missing(self, epoch: int, first_seq: int, last_seq: int, digest: bytes, mark: datetime | None) -> None:
+        stone = Tombstone(self._gateway, epoch, first_seq, last_seq, digest, cause=LossCause.KEPT_NO_LONGER)
+        head = self.head(epoch)
+        self._insert_stone(stone, head.mark or from_ms(0), mark)
+
+    def _insert_stone(self, stone: Tombstone, sealed_at: datetime, mark: datetime | None) -> None:
         sealed = self._seal_tombstone(stone)
         self._octets += len(sealed)
-        self._connection.execute(
-            _INSERT, _to_row(Entry(entry.epoch, entry.seq, entry.sealed_at, entry.mark, sealed, True))
-        )
+        self._connection.execute(_INSERT, _to_row(Entry(stone.epoch, stone.last_seq, sealed_at, mark, sealed, True)))
 
     def _delete(self, entry: Entry) -> None:
         self._octets -= len(entry.octets)
@@ -254,12 +337,12 @@ def read_extents(path: Path) -> list[EpochExtent]:
     ]
 
 
-def _open(path: Path) -> apsw.Connection:
+def _open(path: Path, connect: Callable[[Path], apsw.Connection]) -> apsw.Connection:
     version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
     if version < SQLITE_MIN:
         raise OutboxDamaged(f"SQLite {apsw.sqlite_lib_version()} may corrupt the outbox; install apsw 3.51.3 or newer")
     try:
-        connection = apsw.Connection(str(path))
+        connection = connect(path)
         connection.set_busy_timeout(5_000)
         connection.pragma("journal_mode", "wal")
         connection.pragma("synchronous", "full")
@@ -288,6 +371,14 @@ def _to_row(entry: Entry) -> tuple[int, int, int | None, int, bytes]:
         int(entry.evicted),
         entry.octets,
     )
+
+
+def _previous_hash(entry: Entry) -> bytes | None:
+    """Give what a batch names as its predecessor; None where that cannot be read."""
+    try:
+        return read_head(head_of(entry.octets).payload).previous_hash
+    except EnvelopeMalformed:
+        return None
 
 
 def _ends_chain(entry: Entry, digest: bytes) -> bool:

@@ -7,13 +7,13 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_agent.uplink import WINDOW, Connect, GiveUp, Send, Uplink, Wait
+from edge_agent.uplink import LIVE_MAX, WINDOW_MAX, Connect, GiveUp, Send, Uplink, Wait
 
 
 class Weather:
     """Everything between a gateway and its centre, driven by one seed. Time is simulated [s]."""
 
-    def __init__(self, seed: int, batches: int, loss: float) -> None:
+    def __init__(self, seed: int, batches: int, loss: float, behind: int = 0) -> None:
         self.random = random.Random(seed)
         self.loss = loss
         self.now = 0.0
@@ -21,7 +21,7 @@ class Weather:
         self.held: set[int] = set()
         self.sent = 0
         self.most_out = 0
-        self.uplink = Uplink(receipted_seq=0, newest_seq=0, jitter=lambda: self.random.uniform(0.5, 1.0))
+        self.uplink = Uplink(receipted_seq=0, newest_seq=behind, jitter=self.random.random)
 
     @property
     def contiguous_seq(self) -> int:
@@ -65,18 +65,22 @@ class Weather:
     def _send(self, step: Send) -> None:
         last = min(step.after_seq + step.limit, self.uplink.newest_seq)
         assert last > step.after_seq
-        assert last - self.uplink.receipted_seq <= WINDOW
+        assert last - step.after_seq <= (LIVE_MAX if step.live else WINDOW_MAX)
+        assert step.live or last - self.uplink.receipted_seq <= WINDOW_MAX + LIVE_MAX
         for seq in range(step.after_seq + 1, last + 1):
             self.sent += 1
             if self.random.random() > self.loss:
                 self.held.add(seq)
-        self.uplink.sent(last, self.now)
+        if step.live:
+            self.uplink.sent_live(last)
+        else:
+            self.uplink.sent(last, self.now)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 300), st.sampled_from([0.0, 0.05, 0.3, 0.7]))
 def test_everything_is_receipted_in_the_end(seed: int, batches: int, loss: float) -> None:
-    weather = Weather(seed, batches, loss)
+    weather = Weather(seed, batches, loss, behind=seed % (batches + 1))
     weather.run(until_s=200_000.0)
     assert weather.contiguous_seq == batches
     assert weather.uplink.is_done
@@ -85,6 +89,6 @@ def test_everything_is_receipted_in_the_end(seed: int, batches: int, loss: float
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 300))
 def test_on_a_quiet_day_nothing_is_sent_twice(seed: int, batches: int) -> None:
-    weather = Weather(seed, batches, 0.0)
+    weather = Weather(seed, batches, 0.0, behind=seed % (batches + 1))
     weather.run(until_s=10_000.0)
     assert weather.sent == batches

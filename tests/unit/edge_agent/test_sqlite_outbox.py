@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ import apsw
 import pytest
 
 from edge_agent.adapters.sqlite_outbox import KEPT, EpochExtent, SqliteOutbox, read_extents
-from edge_agent.ports import ChainHead, Outbox, OutboxDamaged
-from edge_agent.tombstone import Tombstone, open_tombstone, parse_tombstone, seal_tombstone
-from metering.envelope import chain_digest
+from edge_agent.ports import ChainHead, Entry, Outbox, OutboxDamaged
+from metering.envelope import chain_digest, parse_sealed
+from metering.tombstone import LossCause, Tombstone, open_tombstone, parse_tombstone, seal_tombstone
+from tests.conftest import MARK
+from tests.doubles.chains import Gateway
 from tests.doubles.edge import GATEWAY, QUARTER, START, MemoryOutbox, entry
 
 
@@ -172,6 +175,110 @@ def test_a_full_outbox_leaves_a_signed_tombstone_that_keeps_the_chain(make: Any,
     opened = open_tombstone(stone.octets, gateway_signer.verifier)
     assert (opened.gateway, opened.epoch, opened.first_seq, opened.last_seq) == (GATEWAY, 1, 1, 4)
     assert opened.last_digest == chain_digest(entry(4).octets)
+
+
+def linked(length: int) -> list[Entry]:
+    """A real chain of sweeps, one a quarter hour, the first at a full hour."""
+    return [
+        Entry(1, seq, (mark := MARK + (seq - 1) * QUARTER) + timedelta(seconds=9), mark, arrival.octets)
+        for seq, arrival in enumerate(Gateway().chain(length), start=1)
+    ]
+
+
+def assert_linked(found: Sequence[Entry]) -> None:
+    """Walk the chain across tombstones, as the centre does."""
+    seq, digest = 0, bytes(32)
+    for each in found:
+        if each.evicted:
+            stone = parse_tombstone(each.octets)
+            assert (stone.first_seq, stone.previous_hash) == (seq + 1, digest)
+            digest = stone.last_digest
+        else:
+            envelope = parse_sealed(each.octets).envelope
+            assert (envelope.seq, envelope.previous_hash) == (seq + 1, digest)
+            digest = chain_digest(each.octets)
+        seq = each.seq
+
+
+def test_a_full_outbox_gives_up_quarter_hours_before_full_hours(make: Any) -> None:
+    chain = linked(40)
+    outbox = make(octets_max=sum(len(each.octets) for each in chain[:24]))
+    for each in chain:
+        outbox.append([each])
+    found = outbox.after(1, 0, 100)
+    assert_linked(found)
+    kept = [each.mark for each in found if not each.evicted]
+    assert {mark for mark in (each.mark for each in chain) if mark.minute == 0} <= set(kept)
+    assert kept[-8:] == [each.mark for each in chain[-8:]]
+    first = parse_tombstone(next(each for each in found if each.evicted).octets)
+    assert (first.first_mark, first.last_mark) == (MARK + QUARTER, MARK + 3 * QUARTER)
+
+
+def test_hours_go_last_the_oldest_first_and_tombstones_join(make: Any) -> None:
+    chain = linked(60)
+    outbox = make(octets_max=sum(len(each.octets) for each in chain[:6]))
+    for each in chain:
+        outbox.append([each])
+    found = outbox.after(1, 0, 100)
+    assert_linked(found)
+    assert found[0].evicted
+    hours = [each.mark for each in found if not each.evicted and each.mark is not None and each.mark.minute == 0]
+    assert hours == [each.mark for each in chain if each.mark is not None and each.mark.minute == 0][-len(hours) :]
+    assert len(hours) >= 2
+
+
+def test_what_has_no_mark_goes_before_any_sweep(make: Any) -> None:
+    status = [replace(entry(seq), mark=None) if seq % 2 else entry(seq) for seq in range(1, 11)]
+    outbox = make(octets_max=8 * len(entry(1).octets))
+    for each in status:
+        outbox.append([each])
+    evicted = [each.seq for each in outbox.after(1, 0, 100) if each.evicted]
+    assert evicted == [1, 3, 5]
+
+
+def test_what_has_no_mark_brings_no_old_marks_back(make: Any) -> None:
+    outbox = make()
+    outbox.append([entry(1), replace(entry(2), mark=None)])
+    assert outbox.newest_mark() == entry(1).mark
+    assert make().newest_mark() == entry(1).mark
+
+
+def test_an_earlier_epoch_that_nobody_receipts_keeps_nothing_receipted_from_being_freed(make: Any) -> None:
+    outbox = make(octets_max=6 * len(entry(1).octets))
+    outbox.append([entry(1), entry(2)])
+    outbox.append([entry(seq, epoch=2) for seq in (1, 2, 3)])
+    outbox.acknowledge(2, 3)
+    outbox.append([entry(seq, epoch=2) for seq in (4, 5, 6)])
+    assert [each.seq for each in outbox.after(1, 0, 10)] == [1, 2]
+    assert [each.seq for each in outbox.after(2, 0, 10)] == [3, 4, 5, 6]
+
+
+def test_what_a_restored_centre_asks_for_too_late_is_told_by_a_tombstone(make: Any, gateway_signer: Any) -> None:
+    chain = linked(6)
+    outbox = make()
+    outbox.append(chain[:5])
+    outbox.acknowledge(1, 5)
+    outbox.append([replace(chain[5], sealed_at=chain[3].sealed_at + KEPT + timedelta(seconds=1))])
+    assert outbox.after(1, 0, 10)[0].seq == 5
+    outbox.recall(1, 2)
+    stone, *kept = make().after(1, 2, 10)
+    assert [each.seq for each in kept] == [5, 6]
+    opened = open_tombstone(stone.octets, gateway_signer.verifier)
+    assert (opened.first_seq, opened.last_seq, opened.cause) == (3, 4, LossCause.KEPT_NO_LONGER)
+    assert opened.last_digest == chain_digest(chain[3].octets)
+
+
+def test_a_recall_of_everything_when_nothing_is_kept_is_told_too(make: Any, gateway_signer: Any) -> None:
+    chain = linked(3)
+    outbox = make()
+    outbox.append(chain)
+    outbox.acknowledge(1, 3)
+    outbox.append([entry(1, epoch=2, sealed_at=chain[2].sealed_at + 2 * KEPT)])
+    outbox.recall(1, 0)
+    (stone,) = outbox.after(1, 0, 10)
+    opened = open_tombstone(stone.octets, gateway_signer.verifier)
+    assert (opened.first_seq, opened.last_seq, opened.last_digest) == (1, 3, chain_digest(chain[2].octets))
+    assert outbox.unfinished_epochs() == [1, 2]
 
 
 def test_a_full_outbox_stays_bounded_for_ever(make: Any, path: Path) -> None:

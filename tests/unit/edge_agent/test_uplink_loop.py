@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from edge_agent.ports import Connected, Lost, ReceiptArrived
+from edge_agent.ports import ConfigArrived, Connected, Entry, Lost, ReceiptArrived
+from edge_agent.uplink import Link, Wait
 from edge_agent.uplink_loop import INBOX_MAX, Appended, UplinkLoop
 from metering.envelope import chain_digest
 from metering.identity import GatewayId
 from metering.receipt import Receipt, seal_receipt
+from metering.tombstone import Tombstone, seal_tombstone
 from tests.doubles.edge import GATEWAY, START, MemoryOutbox, ScriptedBroker, entry
 
 
@@ -105,6 +108,43 @@ def test_a_receipt_ahead_of_this_chain_frees_nothing(station: Station, caplog: p
     assert "chain-diverged" in caplog.text
 
 
+def test_a_diverged_chain_is_told_once_and_not_sent_for_ever(
+    station: Station, caplog: pytest.LogCaptureFixture
+) -> None:
+    station.go_online()
+    for _ in range(3):
+        station.receipt(2, head_hash=bytes(range(32)))
+    assert caplog.text.count("chain-diverged") == 1
+    machine = station.loop._uplink
+    for hours in range(1, 4):
+        assert machine.next_step(time.monotonic() + 3600.0 * hours) == Wait(None)
+    assert len(station.broker.published) == 3
+    station.receipt(3)
+    assert station.outbox.receipted(1) == 3
+
+
+def test_receipts_and_configurations_are_handed_on(centre_signer: Any) -> None:
+    receipts: list[Receipt] = []
+    configurations: list[bytes] = []
+    station = Station(centre_signer)
+    station.loop = UplinkLoop(
+        gateway=GATEWAY,
+        epoch=1,
+        outbox=station.outbox,
+        centre=centre_signer.verifier,
+        on_config=configurations.append,
+        on_receipt=lambda receipt, _: receipts.append(receipt),
+    )
+    station.go_online()
+    assert station.loop.link is Link.ONLINE
+    station.receipt(2)
+    station.receipt(2, head_hash=bytes(range(32)))
+    station.loop.deliver(ConfigArrived(b"settings"))
+    station.step()
+    assert [receipt.contiguous_seq for receipt in receipts] == [2]
+    assert configurations == [b"settings"]
+
+
 def test_a_refused_batch_is_told_once(station: Station, caplog: pytest.LogCaptureFixture) -> None:
     station.go_online()
     station.receipt(2, refused=((1, "meter-unbound"),))
@@ -130,6 +170,7 @@ def test_an_old_receipt_that_comes_late_is_no_fall_back(station: Station) -> Non
 def test_batches_of_an_earlier_epoch_go_first(centre_signer: Any) -> None:
     station = Station(centre_signer, epoch=2)
     station.outbox.append([entry(1, epoch=2)])
+    station.loop = UplinkLoop(gateway=GATEWAY, epoch=2, outbox=station.outbox, centre=centre_signer.verifier)
     station.go_online()
     assert len(station.broker.published) == 3
     station.receipt(3)
@@ -137,6 +178,15 @@ def test_batches_of_an_earlier_epoch_go_first(centre_signer: Any) -> None:
     assert station.broker.published[3:] == [entry(1, epoch=2).octets]
     station.receipt(1, epoch=2)
     assert station.outbox.unfinished_epochs() == []
+
+
+def test_what_is_read_now_does_not_wait_for_an_earlier_epoch(centre_signer: Any) -> None:
+    station = Station(centre_signer, epoch=2)
+    station.go_online()
+    station.outbox.append([entry(1, epoch=2)])
+    station.loop.deliver(Appended(2, 1))
+    station.step()
+    assert station.broker.published[3:] == [entry(1, epoch=2).octets]
 
 
 def rekeyed(centre_signer: Any) -> Station:
@@ -206,23 +256,47 @@ def test_a_batch_appended_while_online_goes_out_at_once(station: Station) -> Non
     assert station.broker.published[-1] == entry(4).octets
 
 
-def test_a_tombstone_is_not_sent_and_holds_up_nothing(station: Station, caplog: pytest.LogCaptureFixture) -> None:
-    stone = entry(2, octets=b"tombstone of 1 and 2")
-    station.outbox.entries[0:2] = [type(stone)(1, 2, stone.sealed_at, stone.mark, stone.octets, True)]
+def buried(station: Station, signer: Any, first_seq: int, last_seq: int) -> Entry:
+    """Put a tombstone in place of a run."""
+    lost = station.outbox.entries[last_seq - 1]
+    stone = Tombstone(GATEWAY, 1, first_seq, last_seq, chain_digest(lost.octets))
+    grave = Entry(1, last_seq, lost.sealed_at, lost.mark, seal_tombstone(stone, signer), True)
+    station.outbox.entries[first_seq - 1 : last_seq] = [grave]
+    return grave
+
+
+def test_a_tombstone_is_sent_in_place_of_its_run(
+    station: Station, gateway_signer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    grave = buried(station, gateway_signer, 1, 2)
+    station.go_online()
+    assert station.broker.published == [grave.octets, entry(3).octets]
+    assert "batches-lost" in caplog.text
+    assert "uplink-hole" not in caplog.text
+    station.receipt(2, head_hash=chain_digest(entry(2).octets))
+    assert station.outbox.receipted(1) == 2
+
+
+def test_a_receipt_that_ends_at_a_tombstone_must_name_its_digest(station: Station, gateway_signer: Any) -> None:
+    buried(station, gateway_signer, 1, 2)
+    station.go_online()
+    station.receipt(2, head_hash=bytes(range(32)))
+    assert station.outbox.receipted(1) == 0
+
+
+def test_a_tombstone_alone_in_its_helping_hides_no_batch_behind_it(station: Station, gateway_signer: Any) -> None:
+    grave = buried(station, gateway_signer, 1, 2)
+    station.loop._uplink._window = 3
+    station.go_online()
+    station.step()
+    assert station.broker.published == [grave.octets, entry(3).octets]
+
+
+def test_what_is_gone_without_a_tombstone_holds_up_nothing(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+    del station.outbox.entries[0:2]
     station.go_online()
     assert station.broker.published == [entry(3).octets]
     assert "uplink-hole" in caplog.text
-
-
-def test_a_tombstone_alone_in_its_helping_hides_no_batch_behind_it(
-    station: Station, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("edge_agent.uplink.WINDOW", 1)
-    stone = entry(2, octets=b"tombstone of 1 and 2")
-    station.outbox.entries[0:2] = [type(stone)(1, 2, stone.sealed_at, stone.mark, stone.octets, True)]
-    station.go_online()
-    station.step()
-    assert station.broker.published == [entry(3).octets]
 
 
 def test_a_broker_that_is_away_is_tried_again(station: Station) -> None:
