@@ -28,6 +28,22 @@ class Clones:
 
 
 @dataclass(frozen=True, slots=True)
+class Losses:
+    """What a gateway has told as lost: how many runs, how many a person has acknowledged, batches in all.
+
+    first_mark   earliest mark among them, `last_mark` the latest; None where no run says it
+    """
+
+    gateway: str
+    count: int
+    covered: int
+    batches: int
+    first_mark: datetime | None
+    last_mark: datetime | None
+    raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
     """Messages that came into quarantine for one reason within the last hour, and some gateways that sent them."""
 
@@ -88,6 +104,21 @@ def equivocations(found: Iterable[Clones], sites: Mapping[str, str]) -> Iterator
             place = {"site": sites.get(one.gateway, ""), "epoch": one.epoch, "seq": one.seq}
             detail = {**place, "count": one.count, "raised_at": _iso(one.raised_at)}
             yield Finding(Cause(AlertKind.EQUIVOCATION, Scope.GATEWAY, one.gateway), Severity.CRITICAL, True, detail)
+
+
+def batches_lost(found: Iterable[Losses], sites: Mapping[str, str]) -> Iterator[Finding]:
+    """Gateways that told of batches as lost which nobody has acknowledged; `sites` by gateway."""
+    for one in found:
+        if one.count > one.covered:
+            detail = {
+                "site": sites.get(one.gateway, ""),
+                "count": one.count,
+                "batches": one.batches,
+                "first_mark": None if one.first_mark is None else _iso(one.first_mark),
+                "last_mark": None if one.last_mark is None else _iso(one.last_mark),
+                "raised_at": _iso(one.raised_at),
+            }
+            yield Finding(Cause(AlertKind.BATCHES_LOST, Scope.GATEWAY, one.gateway), Severity.CRITICAL, True, detail)
 
 
 def quarantine_growing(found: Iterable[Refusals], thresholds: Thresholds) -> Iterator[Finding]:

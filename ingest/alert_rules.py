@@ -35,6 +35,7 @@ class AlertKind(StrEnum):
     GATEWAY_SILENT = "gateway-silent"
     CHAIN_GAP = "chain-gap"
     EQUIVOCATION = "equivocation"
+    BATCHES_LOST = "batches-lost"
     CLOCK_OFF = "clock-off"
     QUARANTINE_GROWING = "quarantine-growing"
     SETTLEMENT_STUCK = "settlement-stuck"
@@ -60,8 +61,8 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-HELD = frozenset({AlertKind.EQUIVOCATION})
-"""Kinds that only a person closes, by acknowledging: two contents under one seq do not mend themselves."""
+HELD = frozenset({AlertKind.EQUIVOCATION, AlertKind.BATCHES_LOST})
+"""Kinds that only a person closes, by acknowledging: two contents under one seq, or a loss, do not mend themselves."""
 
 
 @dataclass(frozen=True, slots=True)

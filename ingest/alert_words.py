@@ -17,6 +17,7 @@ KINDS: dict[AlertKind, _Pair] = {
     AlertKind.GATEWAY_SILENT: ("网关无报文", "Gateway silent"),
     AlertKind.CHAIN_GAP: ("报文链有缺口", "Gap in the chain"),
     AlertKind.EQUIVOCATION: ("同序号两份内容", "Equivocation"),
+    AlertKind.BATCHES_LOST: ("报文已丢失", "Batches lost"),
     AlertKind.CLOCK_OFF: ("网关时钟不可信", "Gateway clock off"),
     AlertKind.QUARANTINE_GROWING: ("隔离区增长", "Quarantine growing"),
     AlertKind.SETTLEMENT_STUCK: ("结算停滞", "Settlement stuck"),
@@ -34,6 +35,10 @@ _TEXTS: dict[AlertKind, _Pair] = {
     AlertKind.EQUIVOCATION: (
         "{subject} 的同一序号来过两份不同内容，共 {count} 次，最近在纪元 {epoch} 序号 {seq}：网关可能被复制",
         "{subject} sent two contents under one seq, {count} times, last at epoch {epoch} seq {seq}: it may be cloned",
+    ),
+    AlertKind.BATCHES_LOST: (
+        "{subject} 报告 {batches} 份报文已丢失，整刻从 {first_mark} 到 {last_mark}",
+        "{subject} says that {batches} batches are lost, of marks from {first_mark} to {last_mark}",
     ),
     AlertKind.CLOCK_OFF: ("{subject} 的时钟：{fault}", "Clock of {subject}: {fault}"),
     AlertKind.QUARANTINE_GROWING: (
@@ -81,6 +86,13 @@ _MENDS: dict[AlertKind, _Pair] = {
     AlertKind.EQUIVOCATION: (
         "立即查明哪一台是真的，给它重新注册（新纪元），停用另一台；查清后确认本告警。",
         "Find out which one is genuine, enrol it again (a new epoch), take the other away; then acknowledge this.",
+    ),
+    AlertKind.BATCHES_LOST: (
+        "网关的发件箱已满，或中心恢复后要的报文已超过网关保留期。表底读数是累计的：缺口两端的电量准确，其中的刻由结算估算"
+        "并标明。查明网关为何长期离线，然后确认本告警。",
+        "Its outbox was full, or what a restored centre asked for was older than the gateway keeps. Registers are "
+        "cumulative: the energy over the gap is exact, its slots are estimated and marked. Find out why the gateway "
+        "was cut off for so long, then acknowledge this.",
     ),
     AlertKind.CLOCK_OFF: (
         "查网关的对时（NTP）。读数照收，按序号排列；但整刻的时间不可信。",
@@ -205,9 +217,10 @@ def instant_words(instant: datetime | None, calendar: SiteCalendar) -> str:
 
 def _parts(alert: Alert, language: Language, calendar: SiteCalendar) -> Mapping[str, Any]:
     detail = dict(alert.detail)
-    for name in ("since", "ends_at"):
+    for name in ("since", "ends_at", "first_mark", "last_mark"):
         if name in detail:
-            detail[name] = instant_words(datetime.fromisoformat(detail[name]), calendar)
+            found = detail[name]
+            detail[name] = instant_words(None if found is None else datetime.fromisoformat(found), calendar)
     if "fault" in detail:
         detail["fault"] = _FAULTS[detail["fault"]][_place(language)]
     detail["epochs"] = ", ".join(str(one) for one in detail.get("epochs", ()))

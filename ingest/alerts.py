@@ -82,6 +82,7 @@ def _of_gateways(
     sites = {str(one.gateway): str(one.site) for one in fleet}
     yield from fold(found, sites, {one.cause for one in known}, fresh)
     yield from rules.equivocations(store.clones(connection), sites)
+    yield from rules.batches_lost(store.losses(connection), sites)
 
 
 def _of_store(connection: Connection, now: datetime, wanted: Alerting) -> Iterator[Finding]:

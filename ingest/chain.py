@@ -1,7 +1,9 @@
 """One chain of envelopes while a group is entered: what is new, what fits, how far it is complete. Pure.
 
 A chain counts seq from 1 and each envelope names the digest of the one before. Predecessors may come late; a gap stays
-visible as `contiguous_seq`. A refused envelope keeps its place: the chain runs on across it.
+visible as `contiguous_seq`. A refused envelope keeps its place: the chain runs on across it. It runs on across a run
+that its gateway has told as lost, too, by the digest that the tombstone names; an envelope that turns up in such a run
+after all is taken.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 
-from ingest.ports import ChainAdvance, ChainState, LedgerEntry
+from ingest.ports import ChainAdvance, ChainState, LedgerEntry, Loss
 from ingest.sweeps import Opened
 from ingest.verify import Reason, Rejected
+from metering.tombstone import Tombstone
 
 GENESIS = bytes(32)
 """What the first envelope may name as its predecessor, beside the enrolment bundle."""
@@ -34,6 +37,10 @@ class Chain:
         self._state = state
         self._bundle_hash = bundle_hash
         self._entries = dict(state.entries)
+        self._losses = list(state.losses)
+        self._ends = {loss.last_seq: loss.last_digest for loss in state.losses}
+        if state.contiguous_seq:
+            self._ends[state.contiguous_seq] = state.head_hash
         self._highest_seq = state.highest_seq
         self._newest_mark: datetime | None = None
         self._envelopes = 0
@@ -50,6 +57,10 @@ class Chain:
         held = self._entries.get(head.seq)
         if held is not None:
             problem = f"seq {head.seq} is held with digest {held.digest.hex()}, this one has {sealed.digest.hex()}"
+            return Rejected(Reason.SEQUENCE_REPLAYED, problem, sealed)
+        told = self._ends.get(head.seq, sealed.digest)
+        if told != sealed.digest:
+            problem = f"seq {head.seq} was told as lost with digest {told.hex()}, this one has {sealed.digest.hex()}"
             return Rejected(Reason.SEQUENCE_REPLAYED, problem, sealed)
         if not self._follows(sealed):
             problem = f"seq {head.seq} names {head.previous_hash.hex()}, which is not the digest before it"
@@ -69,6 +80,33 @@ class Chain:
             if head.mark is not None:
                 self._newest_mark = max(head.mark, self._newest_mark or head.mark)
 
+    def is_known_loss(self, stone: Tombstone) -> bool:
+        """Say whether a tombstone tells nothing new: it came before, or nothing of its run is missing."""
+        if stone.last_seq <= self._state.contiguous_seq:
+            return True
+        return any(one.first_seq <= stone.first_seq and stone.last_seq <= one.last_seq for one in self._losses)
+
+    def loss_fault(self, stone: Tombstone) -> Rejected | None:
+        """Say why a tombstone does not fit the chain, or None if it does."""
+        held, after = self._entries.get(stone.last_seq), self._entries.get(stone.last_seq + 1)
+        ends = self._ends.get(stone.last_seq) if held is None else held.digest
+        if ends not in (None, stone.last_digest):
+            problem = f"seq {stone.last_seq} is held with another digest than {stone.last_digest.hex()}, told as lost"
+            return Rejected(Reason.SEQUENCE_REPLAYED, problem)
+        if after is not None and after.previous_hash != stone.last_digest:
+            return Rejected(Reason.CHAIN_BROKEN, f"seq {stone.last_seq + 1} is held and names another digest")
+        before = self._digest_at(stone.first_seq - 1)
+        if None not in (before, stone.previous_hash) and before != stone.previous_hash:
+            problem = f"the run from seq {stone.first_seq} on is told to follow another digest than that before it"
+            return Rejected(Reason.CHAIN_BROKEN, problem)
+        return None
+
+    def lose(self, stone: Tombstone) -> None:
+        """Take a run that is told as lost into the chain."""
+        self._losses.append(Loss(stone.first_seq, stone.last_seq, stone.last_digest))
+        self._ends[stone.last_seq] = stone.last_digest
+        self._highest_seq = max(self._highest_seq, stone.last_seq)
+
     def count_repeat(self) -> None:
         """Note that an envelope came once more."""
         self._repeats += 1
@@ -80,6 +118,10 @@ class Chain:
             entry = self._entries.get(seq + 1)
             if entry is not None:
                 seq, head = seq + 1, entry.digest
+                continue
+            loss = max((one for one in self._losses if one.first_seq <= seq + 1 <= one.last_seq), default=None)
+            if loss is not None:
+                seq, head = loss.last_seq, loss.last_digest
                 continue
             stored = _contiguous(seq, following(seq, STEP))
             if not stored:
@@ -99,8 +141,11 @@ class Chain:
         head = sealed.head
         if head.seq == 1:
             return head.previous_hash in (GENESIS, self._bundle_hash)
-        before = self._entries.get(head.seq - 1)
-        return before is None or before.digest == head.previous_hash
+        return self._digest_at(head.seq - 1) in (None, head.previous_hash)
+
+    def _digest_at(self, seq: int) -> bytes | None:
+        entry = self._entries.get(seq)
+        return self._ends.get(seq) if entry is None else entry.digest
 
 
 def _contiguous(seq: int, stored: Sequence[tuple[int, bytes]]) -> list[tuple[int, bytes]]:

@@ -23,6 +23,7 @@ from ingest.verify import Rejected
 from metering.clock import Clock
 from metering.envelope import NESTING_MAX, EnvelopeMalformed, Signer, parse_sign1, read_head
 from metering.identity import GatewayId
+from metering.tombstone import is_tombstone, read_tombstone
 from metering.topics import envelope_topic
 
 MESSAGES_MAX = 256
@@ -108,8 +109,10 @@ class EnvelopeDoor:
 
 def topic_of(octets: bytes) -> str:
     """Give the topic on which the gateway that a message names would have sent it."""
-    frame = frame_of(octets)
     try:
+        if is_tombstone(octets):
+            return envelope_topic(read_tombstone(parse_sign1(octets)).gateway)
+        frame = frame_of(octets)
         return envelope_topic(NOBODY if frame is None else read_head(parse_sign1(frame.sealed_head).payload).gateway)
     except EnvelopeMalformed:
         return envelope_topic(NOBODY)

@@ -26,6 +26,7 @@ from ingest.ports import (
     GatewayEpoch,
     IntakeGroup,
     IntakeStore,
+    LossEntry,
     Quarantined,
     StoreRefused,
     StoreUnreachable,
@@ -41,6 +42,7 @@ from ingest.verify import (
     Repeated,
     Rosters,
     Signed,
+    Told,
     admit_content,
     check_signature,
     open_signed,
@@ -52,7 +54,7 @@ from metering.envelope import Signer, digest_of
 from metering.receipt import Receipt, seal_receipt
 from metering.topics import receipt_topic
 
-Verdict = Proven | Repeated | Rejected
+Verdict = Proven | Told | Repeated | Rejected
 GROUP_MAX = 256
 """Envelopes per transaction: enough to share one disk flush, few enough to commit within a broker's patience."""
 WAIT_S = 0.5
@@ -64,6 +66,8 @@ ASK_MOST = 500
 """Gateways asked at once, so that a large fleet does not send its backlogs all in one minute."""
 EQUIVOCATION = "equivocation"
 """Alarm: two contents under one seq, as from a cloned gateway."""
+BATCHES_LOST = "batches-lost"
+"""Alarm: a gateway says that batches are gone which never came here."""
 LAG_BOUNDS_S = (0.25, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
 """From live to a day behind [s]."""
 COMMIT_BOUNDS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -76,6 +80,7 @@ class IntakeCounters:
     """What intake has done since it started.
 
     rejected         by reason
+    told_lost        tombstones entered
     lag_s            of accepted envelopes, from sealing to commit, by the clocks of both ends
     commit_s         of groups that are committed, once they are proven
     chains_with_gap  of those that arrived: an envelope is in the books and one before it is not
@@ -85,6 +90,7 @@ class IntakeCounters:
     accepted: int = 0
     readings: int = 0
     repeated: int = 0
+    told_lost: int = 0
     groups: int = 0
     receipts: int = 0
     retries: int = 0
@@ -226,10 +232,11 @@ class Intake:
         )
         rejected = [(arrival, verdict) for arrival, verdict in judged if isinstance(verdict, Rejected)]
         repeated = [verdict for _, verdict in judged if isinstance(verdict, Repeated)]
+        told = [(arrival, verdict) for arrival, verdict in judged if isinstance(verdict, Told)]
         begun_s = time.perf_counter()
         with self._store.group() as group:
             entry = _GroupEntry(group, self._profiles, received_at, self._rosters)
-            entered = entry.enter(proven, rejected, repeated)
+            entered = entry.enter(proven, rejected, repeated, told)
         self._clock_in(entered, received_at, time.perf_counter() - begun_s)
         self._count(entered.counters, len(arrivals))
         self._send(entered.receipts)
@@ -276,6 +283,7 @@ class Intake:
         total.accepted += entered.accepted
         total.readings += entered.readings
         total.repeated += entered.repeated
+        total.told_lost += entered.told_lost
         total.rejected.update(entered.rejected)
         if entered.rejected:  # a line for a group of up to 256, so that nobody can fill the log
             told = ",".join(f"{reason}:{count}" for reason, count in sorted(entered.rejected.items()))
@@ -315,11 +323,12 @@ class _GroupEntry:
         proven: Sequence[tuple[Arrival, Proven]],
         rejected: Sequence[tuple[Arrival, Rejected]],
         repeated: Sequence[Repeated] = (),
+        told: Sequence[tuple[Arrival, Told]] = (),
     ) -> _Entered:
         """Write everything; `proven` must be in order of chain and seq."""
         for arrival, rejection in rejected:
             self._quarantine(arrival, rejection)
-        chains = self._lock([one for _, one in proven], {one.owner for one in repeated})
+        chains = self._lock([one for _, one in proven], {one.owner for one in repeated}, [one for _, one in told])
         for repeat in repeated:
             chains[repeat.owner].count_repeat()
             self._entered.counters.repeated += 1
@@ -337,16 +346,22 @@ class _GroupEntry:
                 self._accept(chain, one.sealed)
             else:
                 self._refuse(chain, arrival, one, fault)
+        for arrival, stone in told:
+            self._take_loss(chains[stone.owner], arrival, stone)
         self._group.enter(self._entries)
         self._group.quarantine(self._quarantined)
         self._advance(chains)
         return self._entered
 
-    def _lock(self, proven: Sequence[Proven], others: Collection[GatewayEpoch]) -> dict[GatewayEpoch, Chain]:
-        bundles = dict.fromkeys(others, b"") | {one.owner: one.key.bundle_hash for one in proven}
+    def _lock(
+        self, proven: Sequence[Proven], others: Collection[GatewayEpoch], told: Sequence[Told]
+    ) -> dict[GatewayEpoch, Chain]:
+        bundles = dict.fromkeys(others, b"") | {one.owner: one.key.bundle_hash for one in (*told, *proven)}
         seqs: dict[GatewayEpoch, set[int]] = {owner: set() for owner in sorted(bundles)}
         for one in proven:
             seqs[one.owner].add(one.sealed.head.seq)
+        for stone in (one.stone for one in told):
+            seqs[GatewayEpoch(stone.gateway, stone.epoch)].update({stone.first_seq, stone.last_seq})
         states = self._group.lock_chains({owner: neighbours(wanted) for owner, wanted in seqs.items()})
         return {owner: Chain(state, bundle_hash=bundles[owner]) for owner, state in states.items()}
 
@@ -356,6 +371,29 @@ class _GroupEntry:
         self._entered.sealed_at.append(sealed.head.sealed_at)
         self._entered.counters.accepted += 1
         self._entered.counters.readings += sealed.head.count
+
+    def _take_loss(self, chain: Chain, arrival: Arrival, told: Told) -> None:
+        """Enter a run that is told as lost; a tombstone that does not fit goes to quarantine and moves nothing."""
+        stone = told.stone
+        fault = chain.loss_fault(stone)
+        if fault is not None:
+            if fault.reason is Reason.SEQUENCE_REPLAYED:
+                detail = {"digest": stone.last_digest.hex(), "detail": fault.detail}
+                self._group.raise_alarm(EQUIVOCATION, told.owner, stone.last_seq, detail, self._received_at)
+            self._quarantine(arrival, fault, (told.owner, stone.first_seq))
+        elif chain.is_known_loss(stone):
+            chain.count_repeat()
+            self._entered.counters.repeated += 1
+        else:
+            chain.lose(stone)
+            self._group.enter_losses([LossEntry(stone, arrival.octets, self._received_at)])
+            detail = {"last_seq": str(stone.last_seq), "cause": str(stone.cause)}
+            self._group.raise_alarm(BATCHES_LOST, told.owner, stone.first_seq, detail, self._received_at)
+            self._entered.counters.told_lost += 1
+            _log.warning(
+                "intake.batches_lost gateway=%s epoch=%s first_seq=%s last_seq=%s cause=%s",
+                *(stone.gateway, stone.epoch, stone.first_seq, stone.last_seq, stone.cause),
+            )
 
     def _refuse(self, chain: Chain, arrival: Arrival, one: Proven, fault: Rejected) -> None:
         """Keep a rightly signed envelope in quarantine; unless its seq is taken, it holds its place in the chain."""
@@ -367,9 +405,10 @@ class _GroupEntry:
             self._entries.append(Entry(one.sealed, self._received_at, refused=fault.reason))
         self._quarantine(arrival, fault)
 
-    def _quarantine(self, arrival: Arrival, fault: Rejected) -> None:
+    def _quarantine(self, arrival: Arrival, fault: Rejected, claim: tuple[GatewayEpoch, int] | None = None) -> None:
         head = None if fault.sealed is None else fault.sealed.head
-        claim = None if head is None else (GatewayEpoch(head.gateway, head.epoch), head.seq)
+        if head is not None:
+            claim = (GatewayEpoch(head.gateway, head.epoch), head.seq)
         self._quarantined.append(
             Quarantined(
                 octets=arrival.octets,
@@ -377,7 +416,7 @@ class _GroupEntry:
                 topic=arrival.topic,
                 reason=fault.reason,
                 detail=fault.detail,
-                proven=head is not None,
+                proven=claim is not None,
                 received_at=self._received_at,
                 claim=claim,
             )

@@ -15,6 +15,7 @@ from ingest.sweeps import Opened
 from metering.envelope import Verifier
 from metering.errors import MeteringError
 from metering.identity import GatewayId, KeyId, MeterId
+from metering.tombstone import Tombstone
 from provisioning.site import Span
 
 
@@ -52,17 +53,29 @@ class LedgerEntry:
     previous_hash: bytes
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Loss:
+    """A run of seqs that their gateway has told as lost, and the digest of the last."""
+
+    first_seq: int
+    last_seq: int
+    last_digest: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class ChainState:
     """One chain as stored; `entries` are the ledger's at the seqs asked for.
 
-    contiguous_seq  every seq from 1 to here is in the ledger; `head_hash` is the digest there (zeros at 0)
+    contiguous_seq  every seq from 1 to here is in the ledger or told as lost; `head_hash` is the digest there (zeros
+                    at 0)
+    losses          runs told as lost that end beyond `contiguous_seq`
     """
 
     contiguous_seq: int
     head_hash: bytes
     highest_seq: int
     entries: Mapping[int, LedgerEntry]
+    losses: tuple[Loss, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +85,15 @@ class Entry:
     sealed: Opened
     received_at: datetime
     refused: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LossEntry:
+    """A tombstone for the books. `octets`: as it came, signed."""
+
+    stone: Tombstone
+    octets: bytes
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +149,9 @@ class IntakeGroup(Protocol):
 
     def enter(self, entries: Sequence[Entry]) -> None:
         """Write ledger rows; for those not refused also octets and readings, and mark their days as unsettled."""
+
+    def enter_losses(self, losses: Sequence[LossEntry]) -> None:
+        """Keep tombstones; the same run twice is one."""
 
     def quarantine(self, refusals: Sequence[Quarantined]) -> None:
         """Keep what could not be accepted; a repeat is counted. Unproven ones are bounded, the oldest go first."""

@@ -18,7 +18,7 @@ from ingest.ports import Arrival, Entry
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresGroup, PostgresIntakeStore
 from ingest.store.quarantine import Kept, find_held, find_kept, forget_kept, list_kept
-from ingest.verify import Proven, Reason, Rejected, admit_content, prove, read_claim
+from ingest.verify import Proven, Reason, Rejected, Told, admit_content, prove, read_claim
 from metering.clock import Clock
 from metering.envelope import Signer
 from metering.errors import BooksError
@@ -80,9 +80,21 @@ class QuarantineDesk:
             if verdict.reason != kept.reason:
                 self._forget(number)
             return Replayed(number, Outcome.REFUSED, verdict.reason, verdict.detail)
+        if isinstance(verdict, Told):
+            return self._enter_loss(kept, arrival, verdict)
         return self._enter_in_place(kept, verdict) or self._enter_as_new(kept, arrival, verdict)
 
-    def _judge(self, arrival: Arrival) -> Proven | Rejected:
+    def _enter_loss(self, kept: Kept, arrival: Arrival, told: Told) -> Replayed:
+        """Enter a tombstone, as if sent again."""
+        counters = self._intake.counters
+        before = counters.told_lost, counters.repeated
+        self._intake.take([arrival], [told])
+        if (counters.told_lost, counters.repeated) == before:
+            return Replayed(kept.number, Outcome.REFUSED, kept.reason, kept.detail)
+        self._forget(kept.number)
+        return Replayed(kept.number, Outcome.ENTERED if counters.told_lost > before[0] else Outcome.ALREADY)
+
+    def _judge(self, arrival: Arrival) -> Proven | Told | Rejected:
         claim = read_claim(arrival.topic, arrival.octets)
         if isinstance(claim, Rejected):
             return claim

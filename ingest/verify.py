@@ -32,6 +32,7 @@ from metering.envelope import (
 from metering.errors import MeteringError
 from metering.identity import GatewayId, KeyId, MeterId
 from metering.reading import MeterReading
+from metering.tombstone import Tombstone, is_tombstone, read_tombstone
 from metering.topics import gateway_of
 from provisioning.site import Span
 
@@ -74,6 +75,7 @@ class Claim:
 
     frame   where its parts lie; None where it is not laid out as a whole envelope
     head    what it says, unproven; None where that cannot be read
+    stone   the tombstone that it is, unproven; None for an envelope
     """
 
     gateway: GatewayId
@@ -81,6 +83,7 @@ class Claim:
     message: Sign1
     frame: Frame | None
     head: Head | None = None
+    stone: Tombstone | None = None
 
     @property
     def place(self) -> Place | None:
@@ -108,6 +111,19 @@ class Repeated:
     """A message that is in the books at its place, octet for octet."""
 
     owner: GatewayEpoch
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A tombstone whose signature held: batches that their gateway says are lost."""
+
+    stone: Tombstone
+    key: GatewayKey
+
+    @property
+    def owner(self) -> GatewayEpoch:
+        """The chain they are missing from."""
+        return self.key.owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +161,9 @@ def read_claim(topic: str, octets: bytes) -> Claim | Rejected:
         return Rejected(Reason.TOO_BIG, f"{len(octets)} octets; at most {ENVELOPE_OCTETS_MAX} are allowed")
     try:
         gateway, frame = gateway_of(topic), frame_of(octets)
+        if is_tombstone(octets):
+            message = parse_sign1(octets)
+            return Claim(gateway, octets, message, None, stone=read_tombstone(message))
         if frame is None:
             return Claim(gateway, octets, head_of(octets), None)
         message = parse_sign1(frame.sealed_head)
@@ -168,13 +187,16 @@ def repeat_of(claim: Claim, digests: Mapping[Place, bytes]) -> Repeated | None:
     return Repeated(place[0]) if place is not None and digests.get(place) == digest_of(claim.octets) else None
 
 
-def check_signature(claim: Claim, keys: Keys) -> Signed | Rejected:
+def check_signature(claim: Claim, keys: Keys) -> Signed | Told | Rejected:
     """Check the signature by the registered keys of this key id and of the topic's gateway."""
     candidates = keys.of(claim)
     if isinstance(candidates, Rejected):
         return candidates
     try:
         payload = claim.message.require(candidates[0].verifier)
+        if claim.stone is not None:
+            key = _key_for(claim, candidates, claim.stone.gateway, claim.stone.epoch)
+            return key if isinstance(key, Rejected) else Told(claim.stone, key)
         return Signed(claim, candidates, claim.head or read_head(payload))
     except SignatureInvalid as error:
         return Rejected(Reason.SIGNATURE_INVALID, str(error))
@@ -189,23 +211,28 @@ def open_signed(signed: Sequence[Signed]) -> list[Proven | Rejected]:
     return [_owned(one, None if one.claim.frame is None else next(sweeps)) for one in signed]
 
 
-def prove(claim: Claim, keys: Iterable[GatewayKey]) -> Proven | Rejected:
+def prove(claim: Claim, keys: Iterable[GatewayKey]) -> Proven | Told | Rejected:
     """Check one claim by itself."""
     signed = check_signature(claim, Keys(keys))
-    return signed if isinstance(signed, Rejected) else open_signed([signed])[0]
+    return open_signed([signed])[0] if isinstance(signed, Signed) else signed
 
 
 def _owned(signed: Signed, sweep: Sweep | None) -> Proven | Rejected:
     claim, sealed = signed.claim, sweep or _readable(signed)
     if isinstance(sealed, Rejected):
         return sealed
-    head = sealed.head
-    if head.gateway != claim.gateway:
-        return Rejected(Reason.TOPIC_MISMATCH, f"signed for {head.gateway}, sent on the topic of {claim.gateway}")
-    owner = GatewayEpoch(head.gateway, head.epoch)
-    for key in signed.keys:
+    key = _key_for(claim, signed.keys, sealed.head.gateway, sealed.head.epoch)
+    return key if isinstance(key, Rejected) else Proven(sealed, key)
+
+
+def _key_for(claim: Claim, keys: Iterable[GatewayKey], gateway: GatewayId, epoch: int) -> GatewayKey | Rejected:
+    """Find the one key that may say what a message says."""
+    if gateway != claim.gateway:
+        return Rejected(Reason.TOPIC_MISMATCH, f"signed for {gateway}, sent on the topic of {claim.gateway}")
+    owner = GatewayEpoch(gateway, epoch)
+    for key in keys:
         if key.owner == owner:
-            return Proven(sealed, key)
+            return key
     problem = f"key {claim.message.key_id.hex()} does not sign for {owner.gateway} in epoch {owner.epoch}"
     return Rejected(Reason.KEY_UNKNOWN, problem)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from ingest.alert_findings import Clones, Refusals
+from ingest.alert_findings import Clones, Losses, Refusals
 from ingest.alert_rules import HELD, REOPENS_WITHIN, Alert, AlertKind, Cause, Changes, Finding, Scope, Severity
 from ingest.store.database import Connection, load_queries
 from metering.errors import BooksError
@@ -138,6 +138,11 @@ def store_changes(connection: Connection, changes: Changes, now: datetime) -> No
 def clones(connection: Connection) -> tuple[Clones, ...]:
     """Count the alarms of equivocation of each gateway."""
     return tuple(Clones(row[0], *row[1:]) for row in connection.execute(load_queries("alerts")["clones"]))
+
+
+def losses(connection: Connection) -> tuple[Losses, ...]:
+    """Count what each gateway has told as lost."""
+    return tuple(Losses(row[0], *row[1:]) for row in connection.execute(load_queries("alerts")["losses"]))
 
 
 def refusals(connection: Connection, now: datetime) -> tuple[Refusals, ...]:

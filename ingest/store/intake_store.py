@@ -22,6 +22,8 @@ from ingest.ports import (
     GatewayKey,
     IntakeGroup,
     LedgerEntry,
+    Loss,
+    LossEntry,
     Quarantined,
     Standing,
     StoreRefused,
@@ -96,10 +98,10 @@ class PostgresGroup:
             return {}
         chains = _columns(seqs)
         self._execute("begin_chains", chains)
-        heads = self._execute("lock_chains", chains)
-        entries = self._entries(seqs)
+        heads = self._execute("lock_chains", chains).fetchall()
+        entries, losses = self._entries(seqs), self._open_losses(chains)
         return {
-            owner: ChainState(contiguous_seq, bytes(head_hash), highest_seq, entries[owner])
+            owner: ChainState(contiguous_seq, bytes(head_hash), highest_seq, entries[owner], losses.get(owner, ()))
             for gateway, epoch, contiguous_seq, head_hash, highest_seq in heads
             for owner in (GatewayEpoch(GatewayId(gateway), epoch),)
         }
@@ -147,6 +149,14 @@ class PostgresGroup:
             columns = {"meters": [meter for meter, _ in days], "days": [day for _, day in days]}
             self._execute("add_unsettled_days", columns)
 
+    def enter_losses(self, losses: Sequence[LossEntry]) -> None:
+        """Keep tombstones; the same run twice is one."""
+        for one in losses:
+            names = ("gateway", "epoch", "first_seq", "last_seq", "last_digest", "first_mark", "last_mark")
+            row = {name: getattr(one.stone, name) for name in names}
+            row |= {"cause": str(one.stone.cause), "received_at": one.received_at, "octets": one.octets}
+            self._execute("enter_loss", row)
+
     def quarantine(self, refusals: Sequence[Quarantined]) -> None:
         """Keep what could not be accepted; a repeat is counted. Unproven ones are bounded, the oldest go first."""
         for refusal in sorted(refusals, key=lambda refusal: (refusal.digest, refusal.reason, refusal.topic)):
@@ -178,6 +188,13 @@ class PostgresGroup:
     def due_resends(self, now: datetime, most: int) -> Sequence[Standing]:
         """Give chains whose gateways are to be told again how far the books go; each is given to one worker."""
         return backup_log.due_requests(self._connection, now, most)
+
+    def _open_losses(self, chains: Mapping[str, Any]) -> dict[GatewayEpoch, tuple[Loss, ...]]:
+        found: dict[GatewayEpoch, tuple[Loss, ...]] = {}
+        for gateway, epoch, first_seq, last_seq, digest in self._execute("open_losses", chains):
+            owner = GatewayEpoch(GatewayId(gateway), epoch)
+            found[owner] = (*found.get(owner, ()), Loss(first_seq, last_seq, bytes(digest)))
+        return found
 
     def _entries(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> dict[GatewayEpoch, dict[int, LedgerEntry]]:
         columns = _places([(owner, seq) for owner, each in seqs.items() for seq in each])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from ingest.ports import Arrival, GatewayEpoch, GatewayKey
 from metering.envelope import Envelope, chain_digest, digest_of, seal
 from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT
+from metering.tombstone import Tombstone, seal_tombstone
 from metering.topics import envelope_topic
 from provisioning.site import ALWAYS, Span
 from tests.conftest import MARK, SeededSigner, build_envelope
@@ -69,6 +71,21 @@ class Gateway:
             arrival = self.sealed(self.envelope(seq, previous_hash))
             previous_hash = chain_digest(arrival.octets)
             yield arrival
+
+    def tombstone(self, chain: Sequence[Arrival], first_seq: int, last_seq: int, **changes: Any) -> Arrival:
+        """What this gateway tells instead of a run of `chain`, which begins at seq 1."""
+        digests = [bytes(32), *(chain_digest(arrival.octets) for arrival in chain)]
+        stone = Tombstone(
+            gateway=self.id,
+            epoch=self.epoch,
+            first_seq=first_seq,
+            last_seq=last_seq,
+            last_digest=digests[last_seq],
+            previous_hash=digests[first_seq - 1],
+            first_mark=MARK + (first_seq - 1) * SLOT,
+            last_mark=MARK + (last_seq - 1) * SLOT,
+        )
+        return Arrival(self.topic, seal_tombstone(replace(stone, **changes), self.signer))
 
     def other(self, seq: int, previous_hash: bytes) -> Arrival:
         """Another content under `seq`, rightly signed: what a clone would send."""

@@ -16,6 +16,8 @@ from ingest.ports import (
     GatewayKey,
     IntakeGroup,
     LedgerEntry,
+    Loss,
+    LossEntry,
     Quarantined,
     Standing,
 )
@@ -36,11 +38,14 @@ class Books:
     quarantine: dict[tuple[bytes, str, str], tuple[Quarantined, int]] = field(default_factory=dict)
     alarms: dict[tuple[str, GatewayEpoch, int], Mapping[str, str]] = field(default_factory=dict)
     unsettled: dict[tuple[MeterId, date], int] = field(default_factory=dict)
+    losses: dict[GatewayEpoch, tuple[LossEntry, ...]] = field(default_factory=dict)
 
     def copy(self) -> Books:
         """The same books, so that writing in one does not show in the other."""
         ledger = {owner: dict(chain) for owner, chain in self.ledger.items()}
-        return Books(ledger, dict(self.heads), dict(self.quarantine), dict(self.alarms), dict(self.unsettled))
+        return Books(
+            ledger, dict(self.heads), dict(self.quarantine), dict(self.alarms), dict(self.unsettled), dict(self.losses)
+        )
 
 
 class MemoryStore:
@@ -117,6 +122,12 @@ class MemoryGroup:
         for place in arrived:
             self._books.unsettled[place] = self._books.unsettled.get(place, 0) + 1
 
+    def enter_losses(self, losses: Sequence[LossEntry]) -> None:
+        """Keep tombstones."""
+        for one in losses:
+            owner = GatewayEpoch(one.stone.gateway, one.stone.epoch)
+            self._books.losses[owner] = (*self._books.losses.get(owner, ()), one)
+
     def quarantine(self, refusals: Sequence[Quarantined]) -> None:
         """Keep refusals, count repeats, drop the oldest unproven ones."""
         kept = self._books.quarantine
@@ -175,7 +186,9 @@ class MemoryGroup:
         }
         if head is None:
             return ChainState(0, bytes(32), 0, entries)
-        return ChainState(head.contiguous_seq, head.head_hash, head.highest_seq, entries)
+        stones = (one.stone for one in self._books.losses.get(owner, ()) if one.stone.last_seq > head.contiguous_seq)
+        losses = tuple(Loss(stone.first_seq, stone.last_seq, stone.last_digest) for stone in stones)
+        return ChainState(head.contiguous_seq, head.head_hash, head.highest_seq, entries, losses)
 
 
 class MemoryConsumer:

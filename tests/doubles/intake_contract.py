@@ -177,6 +177,101 @@ class IntakeContract:
         desk.take(chain[0])
         assert desk.last_receipt().contiguous_seq == 1300
 
+    # What is told as lost.
+
+    def test_a_tombstone_closes_the_gap_and_is_told(self, desk: Desk) -> None:
+        chain = GW.chain(8)
+        desk.take(*chain[:2], *chain[5:])
+        assert desk.last_receipt().contiguous_seq == 2
+        desk.take(GW.tombstone(chain, 3, 5))
+        assert desk.last_receipt() == Receipt(GW.id, 1, 8, chain_digest(chain[-1].octets), NOW)
+        seen = desk.harness.see()
+        assert seen.alarms == [("batches-lost", "gw-a", 1, 3)]
+        assert sorted(seq for _, _, seq in seen.octets) == [1, 2, 6, 7, 8]
+        assert seen.quarantine == []
+        assert desk.intake.counters.told_lost == 1
+
+    def test_a_tombstone_may_come_before_what_is_around_it(self, desk: Desk) -> None:
+        chain = GW.chain(5)
+        desk.take(GW.tombstone(chain, 2, 4))
+        assert desk.last_receipt().contiguous_seq == 0
+        desk.take(chain[4])
+        assert desk.last_receipt().contiguous_seq == 0
+        desk.take(chain[0])
+        assert desk.last_receipt() == Receipt(GW.id, 1, 5, chain_digest(chain[4].octets), NOW)
+
+    def test_a_receipt_may_end_at_a_tombstone(self, desk: Desk) -> None:
+        chain = GW.chain(4)
+        desk.take(chain[0], GW.tombstone(chain, 2, 4))
+        assert desk.last_receipt() == Receipt(GW.id, 1, 4, chain_digest(chain[3].octets), NOW)
+
+    def test_the_envelope_behind_a_tombstone_must_name_its_digest(self, desk: Desk) -> None:
+        chain = GW.chain(4)
+        desk.take(chain[0], GW.tombstone(chain, 2, 3))
+        desk.take(GW.other(4, bytes(range(32))))
+        assert desk.reasons() == {"chain-broken": 1}
+
+    def test_a_tombstone_that_its_successor_does_not_name_is_refused(self, desk: Desk) -> None:
+        chain = GW.chain(4)
+        desk.take(chain[0], chain[3], GW.tombstone(chain, 2, 3, last_digest=bytes(range(32))))
+        assert desk.reasons() == {"chain-broken": 1}
+        assert desk.last_receipt().contiguous_seq == 1
+
+    def test_a_tombstone_that_does_not_follow_what_is_held_is_refused(self, desk: Desk) -> None:
+        chain = GW.chain(4)
+        desk.take(chain[0], GW.tombstone(chain, 2, 3, previous_hash=bytes(range(32))))
+        assert desk.reasons() == {"chain-broken": 1}
+        assert desk.last_receipt().contiguous_seq == 1
+
+    def test_a_tombstone_over_another_content_raises_the_alarm_of_a_clone(self, desk: Desk) -> None:
+        chain = GW.chain(3)
+        desk.take(*chain, GW.tombstone(chain, 2, 3, last_digest=bytes(range(32))))
+        assert desk.reasons() == {"sequence-replayed": 1}
+        assert desk.harness.see().alarms == [("equivocation", "gw-a", 1, 3)]
+
+    def test_an_envelope_that_turns_up_in_a_run_told_as_lost_is_taken(self, desk: Desk) -> None:
+        chain = GW.chain(5)
+        desk.take(chain[0], GW.tombstone(chain, 2, 4), chain[4])
+        desk.take(chain[3], chain[2])
+        assert sorted(seq for _, _, seq in desk.harness.see().octets) == [1, 3, 4, 5]
+        assert desk.last_receipt().contiguous_seq == 5
+
+    def test_another_content_at_the_end_of_a_run_told_as_lost_is_refused(self, desk: Desk) -> None:
+        chain = GW.chain(5)
+        desk.take(chain[0], GW.tombstone(chain, 2, 4))
+        desk.take(GW.other(4, chain_digest(chain[2].octets)))
+        assert desk.reasons() == {"sequence-replayed": 1}
+
+    def test_a_run_that_is_told_again_and_longer_is_one_alarm(self, desk: Desk) -> None:
+        chain = GW.chain(8)
+        desk.take(chain[0], chain[7])
+        for last_seq in (4, 4, 6, 7):
+            desk.take(GW.tombstone(chain, 2, last_seq))
+        assert desk.last_receipt().contiguous_seq == 8
+        assert desk.harness.see().alarms == [("batches-lost", "gw-a", 1, 2)]
+        assert desk.intake.counters.repeated == 1
+
+    def test_a_tombstone_of_batches_that_all_arrived_tells_nothing(self, desk: Desk) -> None:
+        chain = GW.chain(5)
+        desk.take(*chain)
+        desk.take(GW.tombstone(chain, 2, 4))
+        assert desk.harness.see().alarms == []
+        assert desk.last_receipt().contiguous_seq == 5
+
+    def test_a_tombstone_by_another_key_is_refused(self, desk: Desk) -> None:
+        chain = GW.chain(4)
+        stone = OTHER.tombstone(chain, 2, 3, gateway=GW.id)
+        desk.take(chain[0], Arrival(GW.topic, stone.octets), stone)
+        assert desk.reasons() == {"key-unknown": 1, "topic-mismatch": 1}
+        assert desk.last_receipt().contiguous_seq == 1
+
+    def test_a_damaged_tombstone_is_refused(self, desk: Desk) -> None:
+        chain = GW.chain(4)
+        octets = bytearray(GW.tombstone(chain, 2, 3).octets)
+        octets[-1] ^= 1
+        desk.take(Arrival(GW.topic, bytes(octets)), Arrival(GW.topic, b"\xd2\x84"))
+        assert desk.reasons() == {"malformed": 1, "signature-invalid": 1}
+
     def test_a_repeat_is_counted_dropped_and_receipted_again(self, desk: Desk) -> None:
         chain = GW.chain(3)
         desk.take(*chain)

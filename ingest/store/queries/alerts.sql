@@ -90,6 +90,22 @@ SELECT gateway, count(*), coalesce((
 FROM alarms WHERE kind = 'equivocation' AND gateway IS NOT NULL
 GROUP BY gateway ORDER BY gateway;
 
+-- name: losses
+-- Runs that were told again and longer are counted once: they share their first seq, and their seqs are joined.
+SELECT alarms.gateway, count(*), coalesce((
+        SELECT max((detail ->> 'count')::bigint) FROM alerts
+        WHERE kind = 'batches-lost' AND scope = 'gateway' AND subject = alarms.gateway AND acknowledged_at IS NOT NULL
+    ), 0), (
+        SELECT coalesce(sum(upper(run) - lower(run)), 0)::bigint
+        FROM (
+            SELECT unnest(range_agg(int8range(first_seq, last_seq, '[]'))) AS run FROM lost_batches
+            WHERE lost_batches.gateway = alarms.gateway GROUP BY epoch
+        ) AS runs
+    ), (SELECT min(first_mark) FROM lost_batches WHERE lost_batches.gateway = alarms.gateway),
+    (SELECT max(last_mark) FROM lost_batches WHERE lost_batches.gateway = alarms.gateway), max(raised_at)
+FROM alarms WHERE kind = 'batches-lost' AND gateway IS NOT NULL
+GROUP BY alarms.gateway ORDER BY alarms.gateway;
+
 -- name: refusals_since
 SELECT reason, count(*), (array_agg(DISTINCT gateway) FILTER (WHERE gateway IS NOT NULL))[1:20]
 FROM quarantine WHERE first_received_at > %(since)s

@@ -35,6 +35,21 @@ JOIN unnest(%(gateways)s::text[], %(epochs)s::int[], %(seqs)s::bigint[]) AS want
 JOIN envelopes USING (gateway, epoch, seq, received_at)
 WHERE refused IS NULL;
 
+-- name: open_losses
+SELECT gateway, epoch, first_seq, last_seq, last_digest
+FROM unnest(%(gateways)s::text[], %(epochs)s::int[]) AS wanted (gateway, epoch)
+JOIN chain_heads USING (gateway, epoch)
+JOIN lost_batches USING (gateway, epoch)
+WHERE last_seq > contiguous_seq
+ORDER BY gateway, epoch, first_seq, last_seq;
+
+-- name: enter_loss
+INSERT INTO lost_batches (gateway, epoch, first_seq, last_seq, last_digest, cause, first_mark, last_mark,
+    received_at, octets)
+VALUES (%(gateway)s, %(epoch)s, %(first_seq)s, %(last_seq)s, %(last_digest)s, %(cause)s, %(first_mark)s, %(last_mark)s,
+    %(received_at)s, %(octets)s)
+ON CONFLICT DO NOTHING;
+
 -- name: following
 SELECT seq, digest FROM ledger
 WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND seq > %(seq)s

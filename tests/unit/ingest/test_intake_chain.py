@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from ingest.chain import STEP, Chain, neighbours
 from ingest.ports import ChainState, LedgerEntry
 from metering.envelope import Sealed, digest_of, parse_sealed
+from metering.tombstone import Tombstone
 from tests.conftest import MARK
 from tests.doubles.chains import BUNDLE_HASH, Gateway
 from tests.doubles.store_harness import NOW
@@ -73,6 +74,33 @@ def test_a_refused_envelope_keeps_its_place_and_brings_no_mark() -> None:
     chain.enter(LINKS[1], refused=True)
     advance = chain.advance(nothing, NOW)
     assert (advance.contiguous_seq, advance.envelopes, advance.newest_mark) == (2, 1, MARK)
+
+
+@given(st.sets(st.integers(2, 11), min_size=1), st.data())
+def test_a_chain_with_any_of_its_batches_told_as_lost_ends_at_the_same_head(lost: set[int], data: st.DataObject) -> None:
+    runs = [seq for seq in sorted(lost) if seq - 1 not in lost]
+    stones = [
+        Tombstone(
+            gateway=GW.id,
+            epoch=1,
+            first_seq=first,
+            last_seq=(last := next(seq for seq in range(first, 13) if seq + 1 not in lost)),
+            last_digest=LINKS[last - 1].digest,
+            previous_hash=LINKS[first - 2].digest,
+        )
+        for first in runs
+    ]
+    chain = empty()
+    kept = [link for link in LINKS if link.head.seq not in lost]
+    for one in data.draw(st.permutations([*kept, *stones])):
+        if isinstance(one, Tombstone):
+            assert chain.loss_fault(one) is None
+            chain.lose(one)
+        else:
+            assert chain.fault(one) is None
+            chain.enter(one, refused=False)
+    advance = chain.advance(nothing, NOW)
+    assert (advance.contiguous_seq, advance.head_hash) == (12, LINKS[-1].digest)
 
 
 def test_what_the_ledger_holds_decides_repeat_or_replay() -> None:

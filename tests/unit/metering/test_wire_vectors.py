@@ -22,6 +22,7 @@ from metering.envelope import (
 )
 from metering.identity import GatewayId, MeterId
 from metering.receipt import Receipt, open_receipt, seal_receipt
+from metering.tombstone import Tombstone, open_tombstone, seal_tombstone
 from metering.topics import envelope_topic, partition_of, receipt_topic
 
 WIRE = Path(__file__).parents[3] / "docs" / "wire.md"
@@ -47,6 +48,16 @@ def made(make_envelope: Any, gateway_signer: Any, centre_signer: Any) -> dict[st
         server_time=datetime(2026, 6, 30, 16, 15, 1, tzinfo=UTC),
         refused=((1, "profile-unknown"),),
     )
+    stone = Tombstone(
+        gateway=GatewayId("gw-a"),
+        epoch=1,
+        first_seq=2,
+        last_seq=2,
+        last_digest=chain_digest(second),
+        previous_hash=chain_digest(first),
+        first_mark=datetime(2026, 6, 30, 16, 15, tzinfo=UTC),
+        last_mark=datetime(2026, 6, 30, 16, 15, tzinfo=UTC),
+    )
     flipped = bytearray(second)
     flipped[300] ^= 1
     return {
@@ -64,6 +75,7 @@ def made(make_envelope: Any, gateway_signer: Any, centre_signer: Any) -> dict[st
         "envelope_1_disclosed": disclose(first, {MeterId("m-lift")}).hex(),
         "envelope_2": second.hex(),
         "receipt": seal_receipt(receipt, centre_signer).hex(),
+        "tombstone": seal_tombstone(stone, gateway_signer).hex(),
         "refused_flipped_bit": bytes(flipped).hex(),
         "refused_other_key": seal(make_envelope(), centre_signer).hex(),
         "refused_not_canonical": (b"\x98\x02" + first[1:]).hex(),
@@ -90,6 +102,8 @@ def test_the_accepted_vectors_open_and_chain(gateway_signer: Any, centre_signer:
     assert disclosed.digest == first.digest
     receipt = open_receipt(bytes.fromhex(vectors["receipt"]), centre_signer.verifier)
     assert (receipt.contiguous_seq, receipt.head_hash) == (second.envelope.seq, second.digest)
+    stone = open_tombstone(bytes.fromhex(vectors["tombstone"]), gateway_signer.verifier)
+    assert (stone.previous_hash, stone.last_seq, stone.last_digest) == (first.digest, 2, second.digest)
 
 
 @pytest.mark.parametrize("name", ["refused_flipped_bit", "refused_other_key", "refused_not_canonical"])
