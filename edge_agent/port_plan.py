@@ -20,7 +20,7 @@ from edge_agent.learnt import AS_WRITTEN
 from metering.errors import MeteringError
 from metering.identity import MeterId, PortId
 from provisioning.gateway_config import FittedMeter, GroupInterval
-from provisioning.site import ALWAYS, LineSettings, Port, SerialPort, StreamPort, TcpPort
+from provisioning.site import ALWAYS, LineSettings, Port, PulsePort, SerialPort, StreamPort, TcpPort
 
 BUSY_SHARE = 0.7
 """A line that is used more than this has no room for a bad day."""
@@ -182,6 +182,8 @@ def _runs_on(protocol: Protocol, port: Port) -> bool:
         return protocol is Protocol.MODBUS_TCP
     if isinstance(port, SerialPort):
         return protocol.is_serial
+    if isinstance(port, PulsePort):
+        return protocol is Protocol.PULSE
     return protocol.is_serial or protocol in (Protocol.MODBUS_RTU_OVER_TCP, Protocol.DLMS_WRAPPER)
 
 

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.framing.conversation import NO_SECRETS, MeterSecrets
+from edge_agent.adapters.pulse_bus import PulseBus, store_path
+from edge_agent.adapters.pulse_lines import lines_of
+from edge_agent.adapters.pulse_store import PulseStore
 from edge_agent.adapters.serial_bus import SerialBus
 from edge_agent.adapters.stream_bus import StreamBus
 from edge_agent.adapters.tcp_bus import TcpBus
@@ -16,12 +19,12 @@ from edge_agent.agenda import Agenda, Rhythm
 from edge_agent.capacity import NotRehearsed
 from edge_agent.learnt import Lessons
 from edge_agent.port_plan import Verdict, load_of, plan_port
-from edge_agent.ports import Bus
+from edge_agent.ports import Bus, PortLost
 from edge_agent.sweep import AskedMeter, PortReader
 from metering.clock import Clock
 from metering.interval import SiteCalendar
 from provisioning.gateway_config import ClockKind, FittedMeter, GatewayConfig
-from provisioning.site import Port, SerialPort, TcpPort
+from provisioning.site import Port, PulsePort, SerialPort, StreamPort, TcpPort
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +32,8 @@ PLAYED_REPLY_STRETCH = 16.0
 """In played time the meters are programs that share this host: a busy moment of it must not look like a dead meter."""
 
 
-def bus_of(port: Port, clock: Clock) -> Bus:
-    """Build the bus of a port; opens nothing."""
+def bus_of(port: SerialPort | TcpPort | StreamPort, clock: Clock) -> Bus:
+    """Build the bus of a port with meters that are asked; opens nothing."""
     if isinstance(port, SerialPort):
         return SerialBus(port, clock)
     return TcpBus(port, clock) if isinstance(port, TcpPort) else StreamBus(port, clock)
@@ -60,7 +63,7 @@ def readers_of(
         readers.append(
             PortReader(
                 port,
-                bus_of(port, clock),
+                _counting(config, port, clock) if isinstance(port, PulsePort) else bus_of(port, clock),
                 clock,
                 meters,
                 stop,
@@ -71,6 +74,17 @@ def readers_of(
             )
         )
     return readers
+
+
+def _counting(config: GatewayConfig, port: PulsePort, clock: Clock) -> PulseBus:
+    """Have pulses counted from now on, not from the first mark on; inputs that are not there are tried at the mark."""
+    inputs = sorted({int(meter.address) for meter in config.meters_on(port.id)})
+    bus = PulseBus(port, clock, lines_of(port, inputs), PulseStore(store_path(config.state_dir, port)))
+    try:
+        bus.open()
+    except PortLost as error:
+        log.warning("port-lost", extra={"port": port.id, "reason": str(error)})
+    return bus
 
 
 def asked_meters(

@@ -363,6 +363,41 @@ class StreamPort:
         return replace(self, host=host, port=number)
 
 
+class Bias(StrEnum):
+    """What holds a pulse input at its resting level: a resistor of the GPIO chip, or nothing of the gateway's."""
+
+    AS_IS = "as-is"
+    PULL_UP = "pull-up"
+    PULL_DOWN = "pull-down"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, slots=True)
+class PulsePort:
+    """Pulse inputs that the gateway itself counts; a meter's address is the number of its input.
+
+    device       a GPIO chip (/dev/gpiochip0), or a file or FIFO that carries edges as text
+    debounce_us  how long a level must hold to count [us]
+    active_low   whether a closed contact pulls the input down
+    """
+
+    kind: Literal["pulse"] = field(default="pulse", init=False)
+    id: PortId
+    gateway: GatewayId
+    device: str
+    debounce_us: int
+    active_low: bool
+    bias: Bias
+    tolerance_s: int
+
+    def __post_init__(self) -> None:
+        check_identifier(self.id)
+
+    def at(self, place: str) -> PulsePort:
+        """Give the same inputs on another device path."""
+        return replace(self, device=place)
+
+
 def _endpoint(port: PortId, place: str) -> tuple[str, int]:
     host, _, number = place.rpartition(":")
     if not host or not number.isdecimal():
@@ -370,7 +405,7 @@ def _endpoint(port: PortId, place: str) -> tuple[str, int]:
     return host, int(number)
 
 
-Port = SerialPort | TcpPort | StreamPort
+Port = SerialPort | TcpPort | StreamPort | PulsePort
 
 T = TypeVar("T")
 

@@ -19,6 +19,7 @@ from metering.toml_source import Place, TomlSource
 from provisioning.site import (
     ACCURACY_CLASSES,
     ALWAYS,
+    Bias,
     Exchange,
     Gateway,
     Lease,
@@ -32,6 +33,7 @@ from provisioning.site import (
     PartyKind,
     Placement,
     Port,
+    PulsePort,
     SerialPort,
     StreamPort,
     TcpPort,
@@ -42,7 +44,9 @@ from provisioning.toml_table import NO_NAME, TableReader
 T = TypeVar("T")
 
 SITE_FILES = SITE_FILE, GATEWAYS_FILE, LEASES_FILE = "site.toml", "gateways.toml", "leases.toml"
-PORT_KINDS = ("serial", "modbus-tcp", "tcp")
+PORT_KINDS = ("serial", "modbus-tcp", "tcp", "pulse")
+DEBOUNCE_US_MAX = 1_000_000
+"""A contact that bounces for a second is broken [us]."""
 BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
 TOLERANCE_S_MAX = 450
 """Half a slot: an answer later than that stands nearer to the next mark."""
@@ -224,6 +228,16 @@ def _port(reader: TableReader) -> Port:
             tolerance_s=tolerance_s,
             line=_line_settings(reader),
             freeze=_freeze(reader),
+        )
+    if kind == "pulse":
+        return PulsePort(
+            id=port,
+            gateway=gateway,
+            device=reader.text("device"),
+            debounce_us=reader.integer("debounce_us", 0, DEBOUNCE_US_MAX),
+            active_low=reader.one_of("active_low", (True, False)),
+            bias=reader.choice("bias", Bias),
+            tolerance_s=tolerance_s,
         )
     return SerialPort(
         id=port,

@@ -1,0 +1,96 @@
+"""Counts of pulse inputs on disk, in two slots, so that a power cut leaves one of them whole.
+
+Theory of operation. The file has two slots of one disk block each. A save goes to the slot that is not the newest, with
+the next sequence number and a check sum, and is synced before it is believed. Whatever a power cut makes of the slot
+being written, the other one is whole and holds what was last promised. Reading takes the whole slot with the higher
+number. So a count that was told to anybody never goes back; what was counted after the last save goes with the power.
+
+    slot   sequence(8)  inputs(4)  [input(4) count(8)] ...  zeros  crc32(4)      all high octet first, 4096 octets
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from metering.errors import MeteringError
+
+SLOT_OCTETS = 4096
+_HEAD = struct.Struct(">QI")
+_ENTRY = struct.Struct(">IQ")
+_CHECK = struct.Struct(">I")
+INPUTS_MAX = (SLOT_OCTETS - _HEAD.size - _CHECK.size) // _ENTRY.size
+
+
+class CountsDamaged(MeteringError):
+    """Neither slot of a file of counts is whole: it was written by something else, or the disk is failing."""
+
+
+class PulseStore:
+    """The counts of one port's inputs."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sequence = 0
+        self.saves = 0
+
+    def load(self) -> dict[int, int]:
+        """Give the counts that were saved last, by input; none when there is no file yet. Raises CountsDamaged."""
+        try:
+            octets = self.path.read_bytes()
+        except FileNotFoundError:
+            return {}
+        slots = [_parsed(octets[at : at + SLOT_OCTETS]) for at in (0, SLOT_OCTETS)]
+        whole = [slot for slot in slots if slot is not None]
+        if not whole:
+            if not any(octets):
+                return {}  # the power went while the file was made: nothing was ever promised
+            raise CountsDamaged(f"{self.path}: neither slot is whole; move the file away to count from 0 again")
+        self._sequence, counts = max(whole, key=lambda slot: slot[0])
+        return counts
+
+    def save(self, counts: Mapping[int, int]) -> None:
+        """Write the counts and return when they are on the disk; raises OSError."""
+        slot = slot_of(self._sequence + 1, counts)
+        is_new = not self.path.exists()
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, slot, (self._sequence + 1) % 2 * SLOT_OCTETS)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            _sync_directory(self.path.parent)
+        self._sequence += 1
+        self.saves += 1
+
+
+def slot_of(sequence: int, counts: Mapping[int, int]) -> bytes:
+    """Lay one slot out."""
+    if len(counts) > INPUTS_MAX:
+        raise ValueError(f"{len(counts)} inputs do not fit a slot of {INPUTS_MAX}")
+    body = _HEAD.pack(sequence, len(counts)) + b"".join(_ENTRY.pack(*entry) for entry in sorted(counts.items()))
+    body = body.ljust(SLOT_OCTETS - _CHECK.size, b"\0")
+    return body + _CHECK.pack(zlib.crc32(body))
+
+
+def _parsed(slot: bytes) -> tuple[int, dict[int, int]] | None:
+    if len(slot) != SLOT_OCTETS or not any(slot[: _HEAD.size]):
+        return None
+    body, check = slot[: -_CHECK.size], slot[-_CHECK.size :]
+    if _CHECK.pack(zlib.crc32(body)) != check:
+        return None
+    sequence, inputs = _HEAD.unpack_from(body)
+    entries = (_ENTRY.unpack_from(body, _HEAD.size + at * _ENTRY.size) for at in range(inputs))
+    return sequence, dict(entries)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
