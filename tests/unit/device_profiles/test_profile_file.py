@@ -9,7 +9,7 @@ import pytest
 from device_profiles.catalogue import Catalogue
 from device_profiles.families.modbus import ModbusSource, options_of
 from device_profiles.forms import RegisterType, WordOrder
-from device_profiles.profile import ChannelKind, NotInProfile, Profile, Protocol, Side
+from device_profiles.profile import ChannelKind, DocumentSource, Evidence, NotInProfile, Profile, Protocol, Side
 from device_profiles.profile_file import profile_from_canonical, profile_from_toml, read_profile
 from metering.envelope import EnvelopeMalformed, decode_canonical, digest_of, encode
 from metering.errors import DocumentError
@@ -271,6 +271,108 @@ dlt645 = { di = "0001FF00", octets = 4, index = 1, count = 5 }
     assert any("has 8 hex digits" in fault for fault in faults_of(text.replace("0001FF00", "01FF00")))
     assert any("no such number" in fault for fault in faults_of(text.replace("index = 1", "index = 5")))
     assert any("was 20 octets above" in fault for fault in faults_of(text.replace("index = 1, count = 5", "count = 2")))
+
+
+TOLD = """
+[[disputes]]
+point = "frequency"
+zh = "两份资料地址不同，本模板取 0x0020"
+en = "two documents give other addresses; this profile takes 0x0020"
+
+[[identify]]
+modbus = { function = 3, address = 0x0020, type = "u16" }
+range = [4500, 6600]
+score = 10
+
+[[identify]]
+modbus = { function = 3, address = 0x0900, type = "u32" }
+serial = true
+score = 100
+"""
+
+
+def test_sources_disputes_and_probes_are_kept() -> None:
+    profile = parse(
+        GOOD.replace('title = "Manual"', 'title = "Manual"\nversion = "2.1"\npage = "17"\nnote = "n"') + TOLD
+    )
+    assert profile.sources == (DocumentSource("Manual", "2.1", "17", "n"),)
+    assert [(dispute.point, sorted(dispute.told)) for dispute in profile.disputes] == [("frequency", ["en", "zh"])]
+    assert [(probe.expected, probe.score, probe.is_serial) for probe in profile.probes] == [
+        ((4500, 6600), 10, False),
+        (None, 100, True),
+    ]
+    assert (profile.medium, profile.evidence) == ("electricity", Evidence.DOCUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("range = [4500, 6600]\n", "", "either tells the model or reads the serial number"),
+        ("serial = true", "serial = true\nrange = [1, 2]", "either tells the model or reads the serial number"),
+        ("score = 100", "score = 101", "101 is not within 1 to 100"),
+        ("range = [4500, 6600]", "range = [6600, 4500]", "are no bounds"),
+        ('zh = "两份资料地址不同，本模板取 0x0020"\n', "", "'zh' is missing"),
+        ("modbus = { function = 3, address = 0x0900", 'dlt645 = { di = "04000401"', "not of the links' protocol"),
+    ],
+)
+def test_a_mistake_in_what_is_told_is_named(old: str, new: str, problem: str) -> None:
+    assert old in TOLD
+    assert any(problem in fault for fault in faults_of(GOOD + TOLD.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "exponent", "more", "problem"),
+    [
+        ("time", "s", 0, "", ""),
+        ("state", "1", 0, "", ""),
+        ("time", "V", 0, "", "a time is a whole number of s"),
+        ("time", "s", -1, "", "a time is a whole number of s"),
+        ("state", "1", -1, "", "a state is a whole number of 1"),
+        ("state", "1", 0, "modulus = 8", "a state does not roll over"),
+    ],
+)
+def test_moments_and_states_are_whole_numbers(kind: str, unit: str, exponent: int, more: str, problem: str) -> None:
+    channel = f'obis = "0-0:1.0.0"\nunit = "{unit}"\nexponent = {exponent}\nkind = "{kind}"\n{more}\n'
+    text = GOOD.replace(
+        "[[vectors]]",
+        f'[[groups]]\nname = "clock"\nevery_s = 86400\n[[groups.channels]]\n{channel}'
+        'modbus = { function = 3, address = 0x0030, type = "u32" }\n[[vectors]]',
+    )
+    if problem:
+        assert any(problem in fault for fault in faults_of(text))
+    else:
+        clock = parse(text).group("clock")
+        assert (clock.every_s, clock.after_freeze, clock.channels[0].limits) == (86_400, False, (0, 2**63 - 1))
+
+
+def test_a_vector_may_be_a_whole_conversation() -> None:
+    exchanges = (
+        '[[vectors.exchanges]]\nrequest = "01"\nreply = "02"\n[[vectors.exchanges]]\nrequest = "03"\nreply = "04"\n'
+    )
+    at = GOOD.index("request =")
+    text = GOOD[:at] + GOOD[GOOD.index("expected =") :] + exchanges
+    (vector,) = parse(text).vectors
+    assert vector.exchanges == ((b"\x01", b"\x02"), (b"\x03", b"\x04"))
+    assert (vector.request, vector.reply) == (b"\x01", b"\x02")
+    assert any("'request' is missing" in fault for fault in faults_of(text.replace('request = "03"\n', "")))
+
+
+def test_rtu_over_tcp_is_the_rtu_link_without_a_line() -> None:
+    profile = parse(GOOD)
+    link = profile.link(Protocol.MODBUS_RTU_OVER_TCP)
+    assert (link.serial, link.options, link.reply_ms_max) == (None, profile.link(Protocol.MODBUS_RTU).options, 300)
+
+
+def test_a_seven_bit_line_is_stated() -> None:
+    link = parse(GOOD.replace("stop_bits = 1", "stop_bits = 1\ndata_bits = 7")).link(Protocol.MODBUS_RTU)
+    assert link.serial is not None
+    assert link.serial.data_bits == 7
+
+
+@pytest.mark.parametrize("evidence", list(Evidence))
+def test_evidence_is_told_in_both_languages(evidence: Evidence) -> None:
+    assert parse(GOOD.replace('"documents"', f'"{evidence}"')).evidence is evidence
+    assert {evidence.told("zh"), evidence.told("en")} not in ({""}, {evidence.value})
 
 
 def test_a_file_that_is_no_toml_or_not_there_is_a_fault_too(tmp_path: Path) -> None:
