@@ -1,7 +1,8 @@
 """The composition root: builds the gateway from its configuration and keeps its two loops running.
 
 The poll cycle runs in the calling thread, the uplink in one of its own, each port's sweep in a worker. The two broad
-handlers here are the only ones: one failed mark or one broken session must never end the measuring.
+handlers here are the only ones: one failed mark or one broken session must never end the measuring. Settings that the
+centre orders end a gateway and begin another one with them, in the same process (ordered_settings.py).
 """
 
 from __future__ import annotations
@@ -10,51 +11,87 @@ import contextlib
 import fcntl
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from device_profiles.catalogue import Catalogue
+from edge_agent.adapters.face_port import FaceUnreachable, answers_of, face_port
+from edge_agent.adapters.host_clock import ClockChanged, HostClock, read_boot
+from edge_agent.adapters.learnt_file import LearntFile
+from edge_agent.adapters.meter_keys import MeterKeyFolder
 from edge_agent.adapters.mqtt_broker import MqttBroker
 from edge_agent.adapters.played_clock import PlayedClock
-from edge_agent.adapters.serial_bus import SerialBus
+from edge_agent.adapters.service_manager import ServiceManager
 from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.adapters.stoppable_clock import StoppableClock
-from edge_agent.adapters.tcp_bus import TcpBus
-from edge_agent.poll_cycle import Identity, PollCycle
+from edge_agent.config import ServiceNotices
+from edge_agent.face import Face
+from edge_agent.ordered_settings import Begin, OrderedSettings, Shelf
+from edge_agent.poll_cycle import PollCycle
+from edge_agent.port_readers import readers_of
 from edge_agent.ports import Stopped
-from edge_agent.schedule import check_every, sweep_estimate_s
-from edge_agent.sweep import AskedMeter, PortReader
-from edge_agent.tombstone import seal_tombstone
+from edge_agent.schedule import check_every
+from edge_agent.sealing import Identity
+from edge_agent.sweep import PortReader
+from edge_agent.timekeeping import FLOOR, Timekeeper
+from edge_agent.trial import Proof, lively_ports
+from edge_agent.unaligned import AnchorPost, UnalignedCycle
 from edge_agent.uplink_loop import Appended, UplinkLoop
+from edge_agent.vitals import Vitals, WatchedReader
 from metering.clock import Clock
+from metering.envelope import parse_sealed
 from metering.errors import MeteringError
 from metering.identity import PortId
+from metering.receipt import Receipt
+from metering.tombstone import seal_tombstone
 from provisioning.gateway_config import ClockKind, GatewayConfig
 from provisioning.keys import FileSigner, read_public_key
-from provisioning.site import Port, SerialPort
 
 log = logging.getLogger(__name__)
 
 OUTBOX_FILE = "outbox.db"
 LOCK_FILE = "gateway.lock"
+LESSONS_FILE = "lessons.json"
 RETRY_S = 1.0
 """Pause after a mark or a session that failed in a way nobody foresaw [s]."""
 UPLINK_STOP_S = 10.0
-PLAYED_REPLY_STRETCH = 16.0
-"""In played time the meters are programs that share this host: a busy moment of it must not look like a dead meter."""
+
+
+TRIAL_STEP_S = 1.0
+"""How often settings on trial are looked at [s]."""
+IDLE_S_MAX = 60.0
+"""A poll cycle gives a sign every second; without one for so long it hangs [s]."""
 
 
 class AlreadyRunning(MeteringError):
     """Another process works in the same state directory."""
 
 
-class Gateway:
-    """One gateway, ready to run. `stop` may be set from a signal handler."""
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What the centre ordered, what this gateway begins with, and the ports whose meters answered before it."""
 
-    def __init__(self, config: GatewayConfig, catalogue: Catalogue, stop: threading.Event) -> None:
+    settings: OrderedSettings
+    begin: Begin
+    lively: Collection[PortId]
+
+
+class Gateway:
+    """One gateway, ready to run. `stop` may be set from a signal handler.
+
+    orders   None: settings from afar are not taken
+    """
+
+    def __init__(
+        self, config: GatewayConfig, catalogue: Catalogue, stop: threading.Event, orders: Orders | None = None
+    ) -> None:
         self._config = config
         self._stop = stop
+        self._orders = orders
+        self.wants_restart = False
+        self.vitals = Vitals()
         signer = FileSigner.read(config.signing_key)
         centre = read_public_key(config.centre_public_key)
         every = check_every(config.every_s)
@@ -62,18 +99,47 @@ class Gateway:
         self._outbox = SqliteOutbox(
             config.state_dir / OUTBOX_FILE, config.gateway, lambda stone: seal_tombstone(stone, signer)
         )
-        self._uplink = UplinkLoop(gateway=config.gateway, epoch=config.epoch, outbox=self._outbox, centre=centre)
-        self._readers = port_readers(config, catalogue, stop)
+        try:
+            self._host = _host_clock(config, self._outbox, self.vitals, stop)
+            clock = self._host or clock_of(config, stop)
+            readers = port_readers(config, catalogue, stop, self._host)
+        except MeteringError:
+            self._outbox.close()
+            raise
+        self._readers = [
+            WatchedReader(port.id, one, self.vitals) for port, one in zip(config.ports, readers, strict=True)
+        ]
+        self._uplink = UplinkLoop(
+            gateway=config.gateway,
+            epoch=config.epoch,
+            outbox=self._outbox,
+            centre=centre,
+            on_config=self._ordered,
+            on_receipt=lambda receipt, _: self._receipted(receipt),
+        )
         self._executor = ThreadPoolExecutor(max(len(self._readers), 1), thread_name_prefix="port")
+        boot = config.boot if self._host is None else self._host.boot
         self._cycle = PollCycle(
-            identity=Identity(config.gateway, config.epoch, config.boot, signer),
+            identity=Identity(config.gateway, config.epoch, boot, signer),
             readers=self._readers,
             outbox=self._outbox,
-            clock=clock_of(config, stop),
+            clock=clock,
             every=every,
             executor=self._executor,
-            appended=lambda seq: self._uplink.deliver(Appended(config.epoch, seq)),
+            appended=self._appended,
         )
+        self._anchors = AnchorPost(
+            lambda: None if self._host is None else self._host.anchor(),
+            self._cycle,
+            is_owed=_is_anchor_owed(self._outbox),
+        )
+        self._unaligned = UnalignedCycle(self._cycle, clock, every, self._anchors)
+        self._face = Face(config, self.vitals, self._outbox, self._uplink, clock, self._shelf)
+
+    @property
+    def lively(self) -> Collection[PortId]:
+        """The ports whose meters answered."""
+        return lively_ports(self.vitals.ports())
 
     def run(self) -> None:
         """Poll and send until `stop` is set, then end both loops and close the outbox."""
@@ -81,7 +147,9 @@ class Gateway:
         uplink.start()
         log.info("gateway-started", extra={"gateway": self._config.gateway, "epoch": self._config.epoch})
         try:
-            self._keep_polling()
+            with self._shown():
+                self._watch_trial()
+                self._keep_polling()
         finally:
             self._stop.set()
             self._uplink.stop()
@@ -95,12 +163,92 @@ class Gateway:
     def _keep_polling(self) -> None:
         while not self._stop.is_set():
             try:
-                self._cycle.poll_next()
+                self._poll_next()
             except Stopped:
                 return
+            except ClockChanged as change:
+                log.warning("clock-changed", extra={"reason": str(change)})
             except Exception:  # a mark that fails must not end the measuring: the next one may succeed
                 log.exception("mark-failed")
                 self._stop.wait(RETRY_S)
+
+    def _poll_next(self) -> None:
+        """Tell what is to be told, then read at the next mark, or without one where marks are of no use."""
+        self._tell_outcomes()
+        if self._host is None:
+            self._cycle.poll_next()
+            return
+        self._host.settle()
+        self._anchors.post()
+        if self._unaligned.is_needed or (self._is_on_trial and not self.vitals.ports()):
+            self._unaligned.poll_next()
+        else:
+            self._cycle.poll_next()
+
+    def _appended(self, seq: int) -> None:
+        if self._host is not None:
+            self._host.sealed(self._config.epoch, seq)
+        self._uplink.deliver(Appended(self._config.epoch, seq))
+
+    def _receipted(self, receipt: Receipt) -> None:
+        self.vitals.receipted(receipt)
+        if self._host is not None:
+            self._host.receipted(receipt)
+
+    def _ordered(self, octets: bytes) -> None:
+        """Take an order of the centre, from the uplink's thread."""
+        if self._orders is None or self._is_on_trial:
+            return
+        if self._orders.settings.arrived(octets):
+            self._restart()
+        self._tell_outcomes()
+
+    def _restart(self) -> None:
+        self.wants_restart = True
+        self._stop.set()
+
+    @property
+    def _is_on_trial(self) -> bool:
+        return self._orders is not None and self._orders.settings.shelf.trial is not None
+
+    def _shelf(self) -> Shelf:
+        return Shelf() if self._orders is None else self._orders.settings.shelf
+
+    def _tell_outcomes(self) -> None:
+        if self._orders is not None:
+            self._orders.settings.report(self._cycle.sealer.report)
+
+    def _watch_trial(self) -> None:
+        """Have settings on trial looked at until they are kept or rolled back."""
+        if self._orders is not None and self._orders.begin.trial is not None:
+            orders = self._orders
+            ports = frozenset(meter.port for meter in self._config.meters)
+            proof = Proof(orders.begin.trial_s, ports, frozenset(orders.lively))
+            threading.Thread(target=self._try, args=(orders, proof), name="trial", daemon=True).start()
+
+    def _try(self, orders: Orders, proof: Proof) -> None:
+        order = orders.begin.trial
+        while order is not None and not self._stop.wait(TRIAL_STEP_S):
+            missing = proof.missing(is_heard=self.vitals.receipt() is not None, seen=self.vitals.ports())
+            if missing is None:
+                orders.settings.keep(order)
+                self._tell_outcomes()
+                return
+            if self.vitals.up_s > proof.trial_s:
+                orders.settings.roll_back(order, missing)
+                self._restart()
+                return
+
+    @contextlib.contextmanager
+    def _shown(self) -> Iterator[None]:
+        """Show the gateway's face while inside; a port that is taken is no reason not to measure."""
+        try:
+            with face_port(self._config.face, answers_of(self._face, IDLE_S_MAX)):
+                yield
+                return
+        except FaceUnreachable as error:
+            log.error("face-not-shown", extra={"reason": str(error)})
+        yield
 
     def _keep_sending(self) -> None:
         while not self._stop.is_set():
@@ -109,6 +257,56 @@ class Gateway:
             except Exception:  # whatever happened to a session, the outbox still holds the batches
                 log.exception("uplink-failed")
                 self._stop.wait(RETRY_S)
+
+
+def run_with_orders(config: GatewayConfig, catalogue: Catalogue, stop: threading.Event) -> None:
+    """Run the gateway until `stop` is set, with what its file says or what the centre ordered since."""
+    settings = OrderedSettings(config, read_public_key(config.centre_public_key))
+    lives: list[tuple[threading.Event, Gateway | None]] = []
+    threading.Thread(target=_end_when, args=(stop, lives), name="stop", daemon=True).start()
+    service = ServiceManager(ServiceNotices.from_environment(), lambda: _idle_s(lives))
+    service.ready()
+    lively: Collection[PortId] = ()
+    try:
+        while not stop.is_set():
+            life = threading.Event()
+            lives[:] = [(life, None)]
+            gateway = _begin(settings, catalogue, life, lively)
+            if gateway is None:
+                continue
+            lives[:] = [(life, gateway)]
+            if stop.is_set():
+                life.set()
+            gateway.run()
+            lively = frozenset(gateway.lively) or lively
+            if not gateway.wants_restart:
+                return
+    finally:
+        service.stopping()
+
+
+def _begin(
+    settings: OrderedSettings, catalogue: Catalogue, life: threading.Event, lively: Collection[PortId]
+) -> Gateway | None:
+    """Build the gateway; None where settings on trial do not allow it, and are rolled back."""
+    begin = settings.begin()
+    try:
+        return Gateway(begin.config, catalogue, life, Orders(settings, begin, lively))
+    except MeteringError as error:
+        if begin.trial is None:
+            raise
+        settings.roll_back(begin.trial, str(error))
+        return None
+
+
+def _end_when(stop: threading.Event, lives: Sequence[tuple[threading.Event, Gateway | None]]) -> None:
+    stop.wait()
+    for life, _ in lives:
+        life.set()
+
+
+def _idle_s(lives: Sequence[tuple[threading.Event, Gateway | None]]) -> float:
+    return max((gateway.vitals.idle_s for _, gateway in lives if gateway is not None), default=0.0)
 
 
 @contextlib.contextmanager
@@ -131,32 +329,37 @@ def clock_of(config: GatewayConfig, stop: threading.Event) -> Clock:
     return StoppableClock(stop)
 
 
-def bus_of(port: Port, clock: Clock) -> SerialBus | TcpBus:
-    """Build the bus of a port; opens nothing."""
-    return SerialBus(port, clock) if isinstance(port, SerialPort) else TcpBus(port, clock)
+def _host_clock(config: GatewayConfig, outbox: SqliteOutbox, vitals: Vitals, stop: threading.Event) -> HostClock | None:
+    """Build the machine's clock, which all threads share; None where time is played."""
+    if config.clock.kind is ClockKind.PLAYED:
+        return None
+    undated = config.time is not None and bool(config.time.undated_until_synchronised)
+    boot = read_boot() or config.boot
+    keeper = Timekeeper(boot=boot, known_at=outbox.newest_mark(), undated_until_synchronised=undated)
+    return HostClock(stop, keeper, beat=vitals.beat)
 
 
-def port_readers(config: GatewayConfig, catalogue: Catalogue, stop: threading.Event) -> list[PortReader]:
-    """Build a reader for each port; raises what a meter's profile or address is wrong with."""
-    readers: list[PortReader] = []
-    for port in config.ports:
-        clock = clock_of(config, stop)
-        bus = bus_of(port, clock)
-        meters = asked_meters(config, catalogue, port.id)
-        if isinstance(bus, SerialBus):
-            _warn_if_too_slow(port.id, bus, meters, config.every_s)
-        readers.append(PortReader(port, bus, clock, meters, stop))
-    return readers
+def _is_anchor_owed(outbox: SqliteOutbox) -> bool:
+    """Say whether the newest batch counts its time from a boot."""
+    newest = [entry for epoch in outbox.epochs() for entry in outbox.after(epoch, outbox.head(epoch).seq - 1, 1)]
+    return any(not entry.evicted and parse_sealed(entry.octets).head.sealed_at < FLOOR for entry in newest)
 
 
-def asked_meters(config: GatewayConfig, catalogue: Catalogue, port: PortId) -> list[AskedMeter]:
-    """Prepare every meter of a port, whatever its span."""
-    stretch = PLAYED_REPLY_STRETCH if config.clock.kind is ClockKind.PLAYED else 1.0
-    return [AskedMeter.prepare(fitted, catalogue, config.group, stretch) for fitted in config.meters_on(port)]
+def port_readers(
+    config: GatewayConfig, catalogue: Catalogue, stop: threading.Event, shared: Clock | None = None
+) -> list[PortReader]:
+    """Build a reader for each port; raises what a meter's profile or address is wrong with.
 
+    shared   the clock of all ports, None: each has its own
+    """
+    lessons = LearntFile(config.state_dir / LESSONS_FILE)
+    keys = MeterKeyFolder(config.signing_key.parent, config.state_dir)
+    return readers_of(
+        config,
+        catalogue,
+        stop,
+        lambda: shared or clock_of(config, stop),
+        lessons=lessons,
+        secrets_of=lambda fitted: keys.of(fitted.id),
+    )
 
-def _warn_if_too_slow(port: PortId, bus: SerialBus, meters: list[AskedMeter], every_s: int) -> None:
-    reads = [(read, meter.patience.reply_s_max) for meter in meters for read in meter.reads]
-    estimate_s = sweep_estimate_s(reads, bus.char_s, bus.gap_s)
-    if estimate_s > every_s:
-        log.warning("sweep-longer-than-interval", extra={"port": port, "sweep_s": estimate_s, "every_s": every_s})

@@ -149,6 +149,10 @@ class OrderedSettings:
                 self._write(_rolled_back(self._shelf, order, str(error)))
                 return self._proven()
 
+    def in_force(self) -> GatewayConfig:
+        """Give what is proven, and change nothing: what the gateway goes back to."""
+        return self._proven().config
+
     def keep(self, order: SettingsOrder) -> None:
         """The order on trial proved itself: it is in force."""
         with self._lock:

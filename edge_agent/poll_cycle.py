@@ -14,6 +14,7 @@ from concurrent.futures import Executor
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from edge_agent.agenda import Agenda
 from edge_agent.ports import Outbox
 from edge_agent.schedule import next_mark
 from edge_agent.sealing import Identity, Sealer
@@ -25,6 +26,13 @@ log = logging.getLogger(__name__)
 
 class Reader(Protocol):
     """What reads one port."""
+
+    @property
+    def agenda(self) -> Agenda | None:
+        """What is read between marks, None: nothing."""
+
+    def work_until(self, until: datetime, keep: Callable[[Sweep], None]) -> None:
+        """Read what is on the agenda; see `PortReader.work_until`."""
 
     def sweep(self, mark: datetime, fitted_on: datetime | None = None) -> Sweep:
         """Read every meter of the port; see `PortReader.sweep`."""
