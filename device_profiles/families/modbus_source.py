@@ -23,7 +23,7 @@ Block = ModbusRead | SunSpecRead
 SCALE_MAX = 10
 """Largest power of ten a scale register may state (SunSpec: -10 to 10)."""
 _SCALE_ABSENT = 0x8000
-_WHOLE_TYPES = (RegisterType.U16, RegisterType.U32, RegisterType.U48, RegisterType.U64)
+_BIT_TYPES = (RegisterType.U16, RegisterType.U32, RegisterType.U48, RegisterType.U64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +117,10 @@ def _check(table: CheckedTable, source: ModbusSource) -> None:
         table.fault("invalid", f"a pattern of {kind} has {4 * source.count} hex digits", "write it whole")
     if source.scale is not None and kind.is_float:
         table.fault("scale", "a float has its power of ten in itself", "leave `scale` out")
-    if source.decimals is not None and kind not in _WHOLE_TYPES:
-        known = ", ".join(_WHOLE_TYPES)
-        table.fault("decimals", f"{kind} has no decimal part beside it", f"make `type` one of {known}")
-    if source.bits is not None and kind not in _WHOLE_TYPES:
-        table.fault("bits", f"{kind} is no pattern of bits", f"make `type` one of {', '.join(_WHOLE_TYPES)}")
+    if source.decimals is not None and (kind.is_signed or kind.is_float):
+        table.fault("decimals", f"{kind} has no decimal part beside it", "make `type` an unsigned integer or digits")
+    if source.bits is not None and kind not in _BIT_TYPES:
+        table.fault("bits", f"{kind} is no pattern of bits", f"make `type` one of {', '.join(_BIT_TYPES)}")
     several = [key for key in ("scale", "added", "decimals", "bits") if key in table]
     if len(several) > 1 and several != ["scale", "added"]:
         table.fault(several[1], f"{' and '.join(several)} in one channel", "keep one of them")
