@@ -93,28 +93,38 @@ class Plant:
         self.empty("readings")
         return readings / took
 
-    def through(self, first: Arrival, load: Sequence[tuple[Arrival, float]]) -> dict[str, Any]:
-        """Send `load` through broker and intake until the last receipt; `first` warms intake up before."""
+    def through(
+        self, first: Sequence[Arrival], load: Sequence[tuple[Arrival, float]], workers: int = 1
+    ) -> dict[str, Any]:
+        """Send `load` through broker and intake until the last receipt; `first` has warmed each worker up before."""
         file, warm = self.folder / "load", self.folder / "warm"
         file.write_bytes(pickle.dumps([_item(arrival, at) for arrival, at in load]))
-        warm.write_bytes(pickle.dumps([_item(first, 0.0)]))
-        words = [sys.executable, "-m", "tests.bench.ingest.worker", self.dsn, str(self.broker.port), "bench"]
-        worker = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-        assert worker.stdout is not None
-        try:
-            assert worker.stdout.readline() == "ready\n"
+        warm.write_bytes(pickle.dumps([_item(one, 0.0) for one in first]))
+        with ExitStack() as stack:
+            pipes = [stack.enter_context(self._worker(f"{number}/{workers}")) for number in range(1, workers + 1)]
             self._publish(warm)
             before = [cpu_of(pid) for pid in self.pids]
             told = self._publish(file)
             after = [cpu_of(pid) for pid in self.pids]
             time.sleep(SETTLE_S)
-            worker.terminate()
-            counted = json.loads(worker.stdout.readline())
+            for pipe in pipes:
+                pipe.terminate()
+            counted = [json.loads(pipe.stdout.readline()) for pipe in pipes if pipe.stdout]
+        spent = {"postgres": after[0] - before[0], "broker": after[1] - before[1]}
+        intake = {"cpu": sum(one["cpu"] for one in counted), "rss_mb": max(one["rss_mb"] for one in counted)}
+        return told | {"intake": intake, **spent, "took": told["ended"] - told["began"]}
+
+    @contextmanager
+    def _worker(self, share: str) -> Iterator[subprocess.Popen[str]]:
+        words = [sys.executable, "-m", "tests.bench.ingest.worker", self.dsn, str(self.broker.port), share]
+        worker = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        try:
+            assert worker.stdout is not None
+            assert worker.stdout.readline() == "ready\n"
+            yield worker
         finally:
             worker.kill()
             worker.wait()
-        spent = {"postgres": after[0] - before[0], "broker": after[1] - before[1]}
-        return told | {"intake": counted, **spent, "took": told["ended"] - told["began"]}
 
     def _publish(self, file: Path) -> dict[str, Any]:
         words = [sys.executable, "-m", "tests.bench.ingest.publisher", str(self.broker.port), str(file), str(WINDOW)]

@@ -15,17 +15,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ingest.intake import GROUP_MAX, Intake
+from ingest.intake import GROUP_MAX
 from ingest.ports import Arrival
-from ingest.store.intake_store import PostgresIntakeStore
-from metering.clock import SystemClock
 from tests.bench.ingest import others
 from tests.bench.ingest.given import words_of
 from tests.bench.ingest.load import Fleet, interleaved
+from tests.bench.ingest.parts import made_intake, parts_of
 from tests.bench.ingest.plant import Plant, made_plant, rows_of
-from tests.conftest import SeededSigner
-from tests.doubles.chains import PROFILES
-from tests.doubles.intake import MemoryConsumer
 from tests.doubles.servers import GIVEN_DSN
 
 ROOT = Path(__file__).parents[3]
@@ -36,8 +32,11 @@ TABLES = ("readings", "envelopes", "ledger", "chain_heads", "unsettled_days", "q
 ROUNDS = 5
 BACKLOG_READINGS = 864_000
 LIVE_EVERY_S = 1.0
-WARM = Fleet("gw-warm", 1, 96)
-FIRST = WARM.all()[0].chain(1)[0]
+WORKERS = 2
+"""As docs/operate.md advises: one a core."""
+WARM = Fleet("gw-warm", 8, 96)
+FIRST = interleaved(WARM.all(), 1)
+"""An envelope at least for each worker, so that none is measured while it starts."""
 
 
 def scaled(count: int) -> int:
@@ -45,7 +44,7 @@ def scaled(count: int) -> int:
     return max(2, round(count * SCALE))
 
 
-def both(plant: Plant, name: str, gateways: int, meters: int, marks: int) -> dict[str, Any]:
+def both(plant: Plant, name: str, gateways: int, meters: int, marks: int, workers: int) -> dict[str, Any]:
     """Ceiling, ours, ceiling again, in rounds; the middle ratio counts."""
     fleet = Fleet(name, gateways, meters)
     load = interleaved(fleet.all(), marks)
@@ -56,8 +55,8 @@ def both(plant: Plant, name: str, gateways: int, meters: int, marks: int) -> dic
     for _ in range(ROUNDS):
         before = plant.ceiling(rows, readings)
         plant.empty(*TABLES)
-        found = plant.through(FIRST, [(one, 0.0) for one in load])
-        check_stored(plant, readings + WARM.meters)
+        found = plant.through(FIRST, [(one, 0.0) for one in load], workers)
+        check_stored(plant, readings + len(FIRST) * WARM.meters)
         found["rate"] = readings / found["took"]
         after = plant.ceiling(rows, readings)
         found["ceiling"] = (before + after) / 2
@@ -83,13 +82,7 @@ def repeats(plant: Plant, meters: int) -> dict[str, float]:
     fleet = Fleet("gw-twice", 8, meters)
     plant.enrol(fleet)
     load = sorted(interleaved(fleet.all(), scaled(250)), key=lambda one: one.topic)
-    intake = Intake(
-        consumer=MemoryConsumer(),
-        store=PostgresIntakeStore(plant.database),
-        signer=SeededSigner("metertree test centre"),
-        clock=SystemClock(),
-        profiles=PROFILES,
-    )
+    intake = made_intake(plant)
     intake.take(load[:1])
     load = load[1:]
 
@@ -116,7 +109,7 @@ def backlog(plant: Plant) -> dict[str, Any]:
         for step, one in enumerate(gateway.chain(seconds)):
             load.append((one, LIVE_EVERY_S * (step + (place + 1) / 41)))
     found = plant.through(FIRST, load)
-    check_stored(plant, (len(load) + 1) * 96)
+    check_stored(plant, (len(load) + len(FIRST)) * 96)
     return found | {"backlog": len(chain) * 96, "drained": found["backlog_ended"] - found["began"]}
 
 
@@ -139,14 +132,22 @@ def alone(act: Callable[[Plant], Any]) -> Any:
         return act(plant)
 
 
+def small_and_large(workers: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Envelopes of 96 and of 480 readings, through so many workers."""
+    small = alone(lambda plant: both(plant, "gw-of-96", 16, 96, scaled(250), workers))
+    return small, alone(lambda plant: both(plant, "gw-of-480", 8, 480, scaled(100), workers))
+
+
 def main() -> None:
     """Measure, and write the page."""
     if GIVEN_DSN:
         on_timescale()
         return
     load_before = os.getloadavg()[0]
-    small = alone(lambda plant: both(plant, "gw-of-96", 16, 96, scaled(250)))
-    large = alone(lambda plant: both(plant, "gw-of-480", 8, 480, scaled(100)))
+    small, large = small_and_large(WORKERS)
+    single = small_and_large(1)
+    parts = {96: alone(lambda plant: parts_of(plant, 96, scaled(250)))}
+    parts[480] = alone(lambda plant: parts_of(plant, 480, scaled(100)))
     twice = alone(lambda plant: repeats(plant, 96))
     late = alone(backlog)
     slow = alone(compare)
@@ -154,7 +155,7 @@ def main() -> None:
     print(rates, twice, {name: late[name] for name in ("p50", "p99", "drained", "backlog", "waits")})
     from tests.bench.ingest.page import page_of
 
-    text = page_of(small, large, twice, late, slow, load_before, machine())
+    text = page_of((small, large), single, parts, twice, late, slow, load_before, machine())
     write(PAGE, text)
 
 
@@ -165,8 +166,7 @@ def on_timescale() -> None:
 
     load_before = os.getloadavg()[0]
     layouts = measure(SCALE)
-    small = alone(lambda plant: both(plant, "gw-of-96", 16, 96, scaled(250)))
-    large = alone(lambda plant: both(plant, "gw-of-480", 8, 480, scaled(100)))
+    small, large = small_and_large(WORKERS)
     server = alone(lambda plant: words_of(plant.database))
     write(TIMESCALE_PAGE, timescale_page(small, large, layouts, server, load_before, machine()))
 

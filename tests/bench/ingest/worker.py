@@ -1,4 +1,4 @@
-"""An intake as a process; at SIGTERM it says what it took: `python -m tests.bench.ingest.worker DSN PORT CLIENT`."""
+"""An intake as a process; at SIGTERM it says what it took: `python -m tests.bench.ingest.worker DSN PORT SHARE`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from threading import Event
 
-from ingest.adapters.mqtt_consumer import MqttConsumer
+from ingest.config import BrokerConfig
 from ingest.intake import Intake
-from ingest.intake_worker import SWITCH_S
+from ingest.intake_worker import SWITCH_S, Worker, consumer_of
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import SystemClock
@@ -25,12 +25,13 @@ def most_memory_mb() -> float:
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
-def main(dsn: str, port: str, client: str) -> None:
+def main(dsn: str, port: str, share: str) -> None:
     """Run intake until SIGTERM, then print what it cost."""
     stop = Event()
     sys.setswitchinterval(SWITCH_S)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    consumer = MqttConsumer(host="127.0.0.1", port=int(port), user="centre", password="c", client_id=client)
+    broker = BrokerConfig("127.0.0.1", int(port), "centre", "c")
+    consumer = consumer_of(broker, Worker.parse(share))
     with Database(dsn, connections=3) as database, consumer.running():
         consumer.wait_until_connected(30)
         intake = Intake(
