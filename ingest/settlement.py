@@ -15,9 +15,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 
 from device_profiles.catalogue import Catalogue
 from ingest.bulk_settlement import NodeMeters, Part, Registers, plan_parts, settle_part
@@ -42,10 +43,12 @@ from provisioning.site import Site
 
 __all__ = ["Settlement", "Shelf", "around", "inputs_hash", "settle_waiting"]
 
-BATCH_DAYS = 16_384
-"""Unsettled days of meters in one transaction: a second or two, which an import or a close may have to wait."""
+BATCH_DAYS = 32_768
+"""Unsettled days of meters in one transaction: some four seconds, which an import or a close may have to wait."""
 METERS_KEPT = 200_000
 """Meters of the sites whose description is kept in memory between passes, some 150 MB."""
+READERS = 2
+"""Connections that read ahead; with the one that writes, as many as a small database server has use for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,18 +211,21 @@ def _set_aside(connection: Connection, registers: Registers) -> set[NodeId]:
 def _read_ahead(
     connection: Connection, parts: Sequence[Part], beside: Database | None
 ) -> Iterator[tuple[Part, tuple[ShownSweep, ...]]]:
-    """Give each part with what its meters showed; while one is worked on, the next is read over another connection."""
+    """Give each part with what its meters showed; while one is worked on, the next are read over other connections."""
     with ExitStack() as stack:
-        other = stack.enter_context(beside.spare()) if beside is not None and len(parts) > 1 else None
-        if other is None:
+        lent = [] if beside is None else [stack.enter_context(beside.spare()) for _ in parts[1 : READERS + 1]]
+        others = [one for one in lent if one is not None]
+        if not others:
             for part in parts:
                 yield part, _read(connection, part)
             return
-        reading = stack.enter_context(ThreadPoolExecutor(1, "settlement-reading"))
-        answers = deque(reading.submit(_read, other, part) for part in parts[:1])
-        for place, part in enumerate(parts):
+        threads = [stack.enter_context(ThreadPoolExecutor(1, "settlement-reading")) for _ in others]
+        answers: deque[Future[tuple[ShownSweep, ...]]] = deque()
+        ahead = zip(cycle(zip(threads, others, strict=True)), parts, strict=False)
+        answers.extend(thread.submit(_read, other, part) for (thread, other), part in islice(ahead, len(others)))
+        for part in parts:
             columns = answers.popleft().result()
-            answers.extend(reading.submit(_read, other, one) for one in parts[place + 1 : place + 2])
+            answers.extend(thread.submit(_read, other, one) for (thread, other), one in islice(ahead, 1))
             yield part, columns
 
 
