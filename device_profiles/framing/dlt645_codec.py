@@ -163,9 +163,8 @@ class Dlt645Codec:
             return dialect.read_address, b""
         identifier = request.di if isinstance(request, Dlt645Read) else dialect.address_di
         if len(identifier) != dialect.di_octets:
-            raise FrameError(
-                f"{identifier.hex()} is no identifier of {dialect.name}: it has {dialect.di_octets} octets"
-            )
+            problem = f"{identifier.hex()} is no identifier of {dialect.name}"
+            raise NotInProtocol(f"{problem}: those have {dialect.di_octets} octets")
         return dialect.read, identifier[::-1]
 
     def _whole(self, address: str, identifier: bytes) -> Conversation:
