@@ -79,7 +79,7 @@ def read_records(leaves: Iterable[Any]) -> tuple[Record, ...]:
 
 def _record(leaf: Any) -> Record | None:
     fields = expect_list(leaf, None, "record")
-    tag = expect_text(fields[0], "tag") if fields else ""
+    tag = expect_text(fields[0] if fields else None, "tag")
     try:
         if tag == "anchor":
             return _anchor(expect_list(fields, 6, "anchor"))
