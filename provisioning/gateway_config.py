@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from device_profiles.profile import Protocol
 from metering.errors import DocumentError
@@ -55,6 +56,22 @@ class BrokerConfig:
     user: str | None
     password: str | None
     tls: BrokerTls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpWay:
+    """Where the centre takes envelopes over HTTP, for networks that let no MQTT out: http://host:port or https://...
+
+    ca   PEM file the centre's certificate must come from; None: the authorities this machine believes
+    """
+
+    url: str
+    ca: Path | None = field(default=None, metadata=LEFT_OUT)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SiteInvalid(f"{self.url}: give the centre as http://host:port or https://host:port")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +158,7 @@ class GatewayConfig:
     group        name of the profiles' channel group that is read at each mark
     intervals    further groups, each with a rhythm of its own
     face         None: nobody can ask the running gateway
+    http         what to send over instead of the broker; None: the broker
     """
 
     gateway: GatewayId
@@ -158,6 +176,7 @@ class GatewayConfig:
     intervals: tuple[GroupInterval, ...] | None = field(default=None, metadata=LEFT_OUT)
     face: FaceConfig | None = field(default=None, metadata=LEFT_OUT)
     time: TimeConfig | None = field(default=None, metadata=LEFT_OUT)
+    http: HttpWay | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.gateway)

@@ -37,7 +37,7 @@ from metering.clock import ClockQuality, ClockState, ManualClock
 from metering.envelope import chain_digest
 from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT
-from tests.conftest import SeededSigner
+from tests.conftest import MARK, SeededSigner
 from tests.doubles.chains import PROFILES, Gateway
 from tests.doubles.intake import MemoryConsumer
 from tests.doubles.memory_database import MemoryDatabase
@@ -183,6 +183,25 @@ def test_a_clone_that_is_committed_after_the_acknowledgement_is_not_lost(room: R
             (early, GW.id),
         )
     assert ("equivocation", "gw-a") in room.told()
+
+
+def test_a_loss_that_its_gateway_tells_stays_until_a_person_closes_it(room: Room) -> None:
+    chain = GW.chain(9)
+    room.intake.take([chain[0], *chain[5:], GW.tombstone(chain, 2, 3)])
+    assert room.told() == [("batches-lost", "gw-a")]
+    room.intake.take([GW.tombstone(chain, 2, 5)])
+    (told,) = room.look().is_open
+    assert told.severity is Severity.CRITICAL
+    assert (told.detail["batches"], told.detail["count"]) == (4, 1)
+    assert told.detail["first_mark"] == (MARK + SLOT).isoformat()
+    assert told.detail["last_mark"] == (MARK + 4 * SLOT).isoformat()
+    with room.database.transaction() as connection:
+        assert chain_gaps(connection, GW.id) == ()
+        acknowledge(connection, told.alert, by="night shift", note="outage of a month", now=room.clock.now())
+    assert room.told() == []
+    longer = GW.chain(12)
+    room.intake.take([longer[11], GW.tombstone(longer, 10, 11)])
+    assert room.told() == [("batches-lost", "gw-a")]
 
 
 def test_a_clock_that_is_not_set_is_told_and_closes_when_it_is(room: Room) -> None:

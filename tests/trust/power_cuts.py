@@ -59,9 +59,11 @@ class PowerTally:
 
 @dataclass
 class _Known:
-    """What the gateway knows it has: content after the last `append` that returned, and what was being appended."""
+    """What the gateway knows: every batch whose `append` returned, how far it was ever told that the centre has them,
+    and what was being appended.
+    """
 
-    content: list[Entry] = field(default_factory=list)
+    appended: dict[int, bytes] = field(default_factory=dict)
     head_seq: int = 0
     receipted: int = 0
     pending: Sequence[Entry] = ()
@@ -110,16 +112,16 @@ class _Life:
         """Append a mark of one to three ports; now and then take a receipt, or hear of a restored centre."""
         known, chance = self._known, self._rng.random()
         if chance < 0.3:
-            known.receipted = self._rng.randint(outbox.receipted(EPOCH), known.head_seq)
-            outbox.acknowledge(EPOCH, known.receipted)
+            seq = self._rng.randint(outbox.receipted(EPOCH), known.head_seq)
+            known.receipted = max(known.receipted, seq)
+            outbox.acknowledge(EPOCH, seq)
         elif chance < 0.33:
             outbox.recall(EPOCH, self._rng.randint(0, outbox.receipted(EPOCH)))
-            known.content = outbox.after(EPOCH, 0, 10**6)
         known.pending = [entry(known.head_seq + 1 + port) for port in range(self._rng.randint(1, 3))]
         outbox.append(known.pending)
         known.head_seq += len(known.pending)
+        known.appended |= {one.seq: one.octets for one in known.pending}
         known.pending = ()
-        known.content = outbox.after(EPOCH, 0, 10**6)
         self._tally.appended += 1
 
     def _look(self) -> bool:
@@ -144,19 +146,20 @@ class _Life:
         if missing := _missing(found, head_seq, known):
             tally.fault("lost", f"batch {missing[0]} of {head_seq} is gone without a word")
             return False
-        self._known = _Known(found, head_seq, known.receipted)
+        whole = {one.seq: one.octets for one in known.pending if one.seq <= head_seq}
+        self._known = _Known(known.appended | whole, head_seq, known.receipted)
         return True
 
 
 def _missing(found: Sequence[Entry], head_seq: int, known: _Known) -> list[int]:
-    """List what was in the outbox, or being appended, and is neither there, nor under a tombstone, nor receipted."""
+    """List what was appended and is neither there, nor under a tombstone, nor known to the centre."""
     there = {one.seq: one.octets for one in found if not one.evicted}
     told = {seq for one in found if one.evicted for seq in range(one.seq - _span(one) + 1, one.seq + 1)}
-    wanted = [one for one in (*known.content, *known.pending) if one.seq <= head_seq and not one.evicted]
+    wanted = known.appended | {one.seq: one.octets for one in known.pending if one.seq <= head_seq}
     return [
-        one.seq
-        for one in wanted
-        if there.get(one.seq) != one.octets and one.seq not in told and one.seq > known.receipted
+        seq
+        for seq, octets in sorted(wanted.items())
+        if there.get(seq) != octets and seq not in told and seq > known.receipted
     ]
 
 

@@ -169,12 +169,13 @@ def test_a_full_outbox_leaves_a_signed_tombstone_that_keeps_the_chain(make: Any,
     outbox = make(octets_max=5 * octets)
     for seq in range(1, 9):
         outbox.append([entry(seq)])
-    stone, *kept = outbox.after(1, 0, 20)
-    assert stone.evicted
-    assert [each.seq for each in kept] == [5, 6, 7, 8]
-    opened = open_tombstone(stone.octets, gateway_signer.verifier)
-    assert (opened.gateway, opened.epoch, opened.first_seq, opened.last_seq) == (GATEWAY, 1, 1, 4)
-    assert opened.last_digest == chain_digest(entry(4).octets)
+    found = outbox.after(1, 0, 20)
+    assert [(each.seq, each.evicted) for each in found] == [
+        *((3, True), (4, False), (5, True), (6, False), (7, False), (8, False))  # 4 and 8 are full hours
+    ]
+    opened = open_tombstone(found[0].octets, gateway_signer.verifier)
+    assert (opened.gateway, opened.epoch, opened.first_seq, opened.last_seq) == (GATEWAY, 1, 1, 3)
+    assert opened.last_digest == chain_digest(entry(3).octets)
 
 
 def linked(length: int) -> list[Entry]:
@@ -290,7 +291,7 @@ def test_a_full_outbox_stays_bounded_for_ever(make: Any, path: Path) -> None:
             outbox = make(octets_max=octets_max)
     (extent,) = read_extents(path)
     assert extent.octets <= octets_max
-    assert extent.evicted == 1
+    assert extent.evicted <= 4
     assert parse_tombstone(outbox.after(1, 0, 1)[0].octets).first_seq == 1
 
 

@@ -45,7 +45,7 @@ class Station:
         """Let a receipt arrive and be taken in."""
         signer = changes.pop("signer", self.centre_signer)
         epoch = changes.get("epoch", 1)
-        found = [each for each in self.outbox.entries if each.epoch == epoch and each.seq == seq]
+        found = [one for one in self.outbox.entries if one.epoch == epoch and one.seq == seq and not one.evicted]
         receipt = Receipt(
             gateway=changes.get("gateway", GATEWAY),
             epoch=epoch,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from ingest import alert_findings as rules
-from ingest.alert_findings import Clones, Refusals, Watched
+from ingest.alert_findings import Clones, Losses, Refusals, Watched
 from ingest.alert_rules import AlertKind, Finding, Scope, Severity, Thresholds
 from metering.clock import ClockQuality, ClockState
 from tests.doubles.fleet import MINUTE, NOW, THRESHOLDS, chain, gapped, silent, standing
@@ -76,6 +76,14 @@ def test_a_clone_is_told_until_somebody_has_seen_all_of_it(count: int, covered: 
     assert told(found) == ([("equivocation", "gw-a", True)] if is_told else [])
     assert all(one.severity is Severity.CRITICAL and one.detail["count"] == count for one in found)
     assert all(one.detail["site"] == "park" for one in found)
+
+
+@pytest.mark.parametrize(("count", "covered", "is_told"), [(1, 0, True), (2, 2, False), (3, 2, True)])
+def test_a_loss_is_told_until_somebody_has_seen_all_of_it(count: int, covered: int, is_told: bool) -> None:
+    found = list(rules.batches_lost([Losses("gw-a", count, covered, 40, NOW, None, NOW)], {"gw-a": "park"}))
+    assert told(found) == ([("batches-lost", "gw-a", True)] if is_told else [])
+    assert all(one.severity is Severity.CRITICAL and one.detail["batches"] == 40 for one in found)
+    assert all((one.detail["first_mark"], one.detail["last_mark"]) == (NOW.isoformat(), None) for one in found)
 
 
 @pytest.mark.parametrize(("count", "firm"), [(5, None), (6, False), (19, False), (20, True)])

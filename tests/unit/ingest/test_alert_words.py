@@ -43,6 +43,7 @@ DETAILS: dict[AlertKind, dict[str, Any]] = {
     AlertKind.GATEWAY_SILENT: {"site": "park", "since": SINCE, "never": False},
     AlertKind.CHAIN_GAP: {"site": "park", "since": SINCE, "epochs": [1, 2]},
     AlertKind.EQUIVOCATION: {"count": 2, "epoch": 1, "seq": 7, "raised_at": SINCE},
+    AlertKind.BATCHES_LOST: {"count": 1, "batches": 40, "first_mark": SINCE, "last_mark": None, "raised_at": SINCE},
     AlertKind.CLOCK_OFF: {"site": "park", "fault": "error", "error_ms": 12000},
     AlertKind.QUARANTINE_GROWING: {"gateways": ["gw-a"], "within_min": 60},
     AlertKind.SETTLEMENT_STUCK: {"since": SINCE},
