@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import logging
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from pathlib import Path
 from device_profiles.catalogue import Catalogue
 from edge_agent.adapters.face_port import FaceUnreachable, answers_of, face_port
 from edge_agent.adapters.host_clock import ClockChanged, HostClock, read_boot
+from edge_agent.adapters.http_broker import HttpBroker
 from edge_agent.adapters.learnt_file import LearntFile
 from edge_agent.adapters.meter_keys import MeterKeyFolder
 from edge_agent.adapters.mqtt_broker import MqttBroker
@@ -31,7 +32,7 @@ from edge_agent.face import Face
 from edge_agent.ordered_settings import Begin, OrderedSettings, Shelf
 from edge_agent.poll_cycle import PollCycle
 from edge_agent.port_readers import readers_of
-from edge_agent.ports import Stopped
+from edge_agent.ports import Broker, BrokerEvent, Stopped
 from edge_agent.schedule import check_every
 from edge_agent.sealing import Identity
 from edge_agent.sweep import PortReader
@@ -46,6 +47,7 @@ from metering.errors import MeteringError
 from metering.identity import PortId
 from metering.receipt import Receipt
 from metering.tombstone import seal_tombstone
+from provisioning.broker_tls import BrokerTls
 from provisioning.gateway_config import ClockKind, GatewayConfig
 from provisioning.keys import FileSigner, read_public_key
 
@@ -253,7 +255,7 @@ class Gateway:
     def _keep_sending(self) -> None:
         while not self._stop.is_set():
             try:
-                self._uplink.run(MqttBroker(self._config.broker, self._config.gateway, self._uplink.deliver))
+                self._uplink.run(way_of(self._config, self._uplink.deliver))
             except Exception:  # whatever happened to a session, the outbox still holds the batches
                 log.exception("uplink-failed")
                 self._stop.wait(RETRY_S)
@@ -319,6 +321,14 @@ def sole_use_of(state_dir: Path) -> Iterator[None]:
         except OSError as error:
             raise AlreadyRunning(f"another gateway works in {state_dir}: stop it first") from error
         yield
+
+
+def way_of(config: GatewayConfig, deliver: Callable[[BrokerEvent], None]) -> Broker:
+    """Build the way to the centre; connects nothing."""
+    if config.http is None:
+        return MqttBroker(config.broker, config.gateway, deliver)
+    tls = None if config.http.ca is None else BrokerTls(config.http.ca, None, None)
+    return HttpBroker(config.http.url, tls, deliver)
 
 
 def clock_of(config: GatewayConfig, stop: threading.Event) -> Clock:
