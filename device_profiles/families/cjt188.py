@@ -276,7 +276,7 @@ def _steps(channel: Channel, source: Cjt188Source, code: int) -> Fraction:
     factor = factor_of(code, channel.unit.base_symbol)
     if factor is None:
         raise NotReadable(f"the meter counts in {unit_told(code)}, which cannot become {channel.unit.symbol}")
-    return 1 / (channel.scale * factor) * 10**source.decimals
+    return Fraction(10**source.decimals) / (channel.scale * factor)
 
 
 def _converted(channel: Channel, number: int, steps: Fraction, code: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 
 from device_profiles.framing import cjt188, dlms, dlt645, iec62056_21, mbus, modbus_rtu, modbus_tcp, pulse
 from device_profiles.framing.conversation import Conversation, MeterSecrets
-from device_profiles.framing.errors import NotInProtocol
+from device_profiles.framing.errors import NotInProtocol as NotInProtocol
 from device_profiles.profile import Protocol
 
 ReadT = typing.TypeVar("ReadT", contravariant=True)
