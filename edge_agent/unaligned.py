@@ -75,18 +75,22 @@ class UnalignedCycle:
         polled = self._marks.polled
         return polled is not None and polled - self._clock.now() > AHEAD_MIN
 
-    def poll_next(self) -> datetime:
-        """Wait until the next sweep is due, at once at first, poll, and give the instant; raises Stopped."""
+    def next_due(self) -> datetime:
+        """Say when the next sweep is due: at once at first, and after a clock that moved."""
         now = self._clock.now()
         if self._due is None or abs(now - self._due) > 2 * self._every:
-            quality = self._clock.state().quality.name
-            log.warning("unaligned-sweeps", extra={"clock": quality, "polled": self._marks.polled})
-            self._due = now
-        else:
-            self._due += self._every
-        self._clock.sleep_until(self._due)
-        self.poll(self._due)
-        return self._due
+            return now
+        return self._due + self._every
+
+    def poll_next(self) -> datetime:
+        """Wait until the next sweep is due, poll, and give the instant; raises Stopped."""
+        due = self.next_due()
+        if self._due is None:
+            log.warning("unaligned-sweeps", extra={"clock": self._clock.state().quality, "polled": self._marks.polled})
+        self._clock.sleep_until(due)
+        self.poll(due)
+        self._due = due
+        return due
 
     def poll(self, due: datetime) -> None:
         """Read every port at `due`, and return when the readings are safe."""

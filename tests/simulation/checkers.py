@@ -25,6 +25,7 @@ from ingest.metering_points import MeteringPoint, StoredReading
 from ingest.ports import Arrival, GatewayEpoch
 from ingest.settlement import around
 from ingest.verify import Reason
+from metering.clock import ClockQuality
 from metering.envelope import digest_of, parse_sealed
 from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT, Interval, floor_to_mark
@@ -231,7 +232,8 @@ def check_chains(world: Any) -> None:
         for before, after in pairwise(entries):
             seq = after.sealed.envelope.seq
             require(after.sealed.envelope.previous_hash == before.sealed.digest, f"{owner} is broken before {seq}")
-            require(before.sealed.envelope.mark <= after.sealed.envelope.mark, f"{owner} goes back in time at {seq}")
+        marks = [entry.sealed.head.mark for entry in entries if entry.sealed.head.mark is not None]
+        require(marks == sorted(marks), f"{owner} goes back in time")
 
 
 def check_every_refusal_is_explained(world: Any) -> None:
@@ -247,7 +249,9 @@ def check_every_refusal_is_explained(world: Any) -> None:
         require(is_told or (entry is not None and entry.refused is None), f"{digest.hex()} vanished without a reason")
     for entry in entered.values():
         for reading in entry.sealed.envelope.readings if entry.refused is None else ():
-            mark, sender = entry.sealed.envelope.mark, entry.sealed.envelope.gateway
+            if entry.sealed.head.clock.quality is ClockQuality.UNKNOWN:
+                continue
+            mark, sender = entry.sealed.envelope.mark or reading.ended_at, entry.sealed.envelope.gateway
             is_bound = world.park.site.gateway_of(reading.meter, mark) == sender
             require(is_bound, f"{reading.meter} is in the books, though {sender} may not report it at {mark}")
     for refusals in kept.values():
@@ -340,7 +344,7 @@ def _stored(world: Any, gateway: GatewayId, meters: set[MeterId]) -> Iterator[St
     for owner, chain in world.centre.store.books.ledger.items():
         for entry in chain.values():
             envelope = entry.sealed.envelope
-            if owner.gateway == gateway and entry.refused is None:
+            if owner.gateway == gateway and entry.refused is None and envelope.mark is not None:
                 for reading in envelope.readings:
                     if reading.meter in meters:
                         yield StoredReading(reading, envelope.mark, None)

@@ -18,7 +18,9 @@ from edge_agent import poll_cycle, uplink_loop
 from edge_agent.ports import Entry
 from edge_agent.schedule import next_mark
 from edge_agent.sweep import AskedMeter, PortReader, Sweep
-from metering.clock import ClockQuality, ClockState
+from edge_agent.timekeeping import HostTime, Timekeeper
+from edge_agent.unaligned import AnchorPost, UnalignedCycle
+from metering.clock import ClockState
 from metering.errors import MeteringError
 from metering.identity import GatewayId, MeterId
 from metering.interval import SLOT
@@ -41,16 +43,33 @@ NEVER_MS = 10**15
 
 
 class GatewayClock:
-    """The clock of one gateway: true time plus an offset that faults change."""
+    """The clock of one gateway as production judges it, over a wall clock that faults set: true time plus an offset."""
 
     def __init__(self, true_ms: Callable[[], int], spend: Callable[[int], None]) -> None:
         self.offset_ms = 0
         self._true_ms = true_ms
         self._spend = spend
+        self.boot(None, bytes(16))
+
+    def boot(self, known_at: datetime | None, boot: bytes) -> None:
+        """The machine starts; nothing but the outbox is remembered."""
+        self._booted_ms = self._true_ms()
+        self.keeper = Timekeeper(boot=boot, known_at=known_at, undated_until_synchronised=False)
+        self.settle()
+
+    def settle(self) -> None:
+        """Judge what time it is, as is done between sweeps."""
+        wall = START + timedelta(milliseconds=self._true_ms() + self.offset_ms)
+        self.timing = self.keeper.judge(HostTime(wall, self.since_boot_ms, False, None))
+
+    @property
+    def since_boot_ms(self) -> int:
+        """Time since the boot [ms]."""
+        return self._true_ms() - self._booted_ms
 
     def now(self) -> datetime:
         """What the clock shows."""
-        return START + timedelta(milliseconds=self._true_ms() + self.offset_ms)
+        return self.timing.zero + timedelta(milliseconds=self.since_boot_ms)
 
     def sleep(self, seconds: float) -> None:
         """Let true time pass."""
@@ -61,19 +80,31 @@ class GatewayClock:
         self._spend(max(0, (instant - self.now()) // timedelta(milliseconds=1)))
 
     def state(self) -> ClockState:
-        """Nobody knows how wrong it is."""
-        return ClockState(ClockQuality.ESTIMATED, None)
+        """How far it may be trusted."""
+        return self.timing.state
 
 
-class WaitingClock(GatewayClock):
-    """What the poll cycle sees: the instant at which it began to wait, though the world polls when the wait is over."""
+class WaitingClock:
+    """What the cycles see: the instant at which they began to wait, though the world polls when the wait is over."""
 
-    def __init__(self, began_at: datetime) -> None:
-        self.began_at = began_at
+    def __init__(self, clock: GatewayClock) -> None:
+        self._clock = clock
+        self.began_at = clock.now()
 
     def now(self) -> datetime:
         """The instant the wait began."""
         return self.began_at
+
+    def sleep(self, seconds: float) -> None:
+        """Nobody here sleeps."""
+        raise AssertionError(f"a cycle slept for {seconds} s")
+
+    def sleep_until(self, instant: datetime) -> None:
+        """The world has waited already."""
+
+    def state(self) -> ClockState:
+        """How far the clock may be trusted."""
+        return self._clock.state()
 
 
 class Patient:
@@ -186,24 +217,32 @@ class Gateway:
         self.truth = Truth(self)
         self.readers = [self._reader(port) for port in self.world.park.site.ports_of(self.name)]
         self.outbox = self.disk.open()
-        self.waiting = WaitingClock(self.clock.now())
+        boot = hashlib.sha256(f"{self.label} {self.boots}".encode()).digest()[:16]
+        self.clock.boot(self.outbox.newest_mark(), boot)
+        self.waiting = WaitingClock(self.clock)
         self.uplink = uplink_loop.UplinkLoop(
-            gateway=self.name, epoch=self.epoch, outbox=cast(Any, self), centre=self.world.centre.signer.verifier
+            gateway=self.name,
+            epoch=self.epoch,
+            outbox=cast(Any, self),
+            centre=self.world.centre.signer.verifier,
+            on_receipt=lambda receipt, _: self.clock.keeper.receipted(receipt, self.clock.since_boot_ms),
         )
         self.inbox = Inbox()
         self.uplink._inbox = cast(Any, self.inbox)
         self.session = SimSession(self.world.broker, self.name, self._deliver_while_on())
         self.cycle = poll_cycle.PollCycle(
-            identity=poll_cycle.Identity(
-                self.name, self.epoch, hashlib.sha256(self.name.encode()).digest()[:16], self._signer()
-            ),
+            identity=poll_cycle.Identity(self.name, self.epoch, boot, self._signer()),
             readers=cast(Any, self.readers),
             outbox=cast(Any, self),
             clock=self.waiting,
             every=SLOT,
             executor=cast(Any, Inline()),
-            appended=lambda seq: self.uplink.deliver(uplink_loop.Appended(self.epoch, seq)),
+            appended=self._appended,
         )
+        self.anchors = AnchorPost(
+            lambda: self.clock.keeper.anchor(self.clock.timing, self.clock.since_boot_ms), self.cycle, is_owed=False
+        )
+        self.unaligned = UnalignedCycle(self.cycle, self.waiting, SLOT, self.anchors)
         self._begin_wait()
         self._guarded(self._pump)
 
@@ -226,7 +265,7 @@ class Gateway:
         self.world.note("clock", self.label, offset_ms)
         self.clock.offset_ms = offset_ms
         if self.is_on:
-            self._wait_on()
+            self._begin_wait()
 
     def pump(self) -> None:
         """Let the uplink work."""
@@ -292,6 +331,10 @@ class Gateway:
         """End the session."""
         self.session.close()
 
+    def _appended(self, seq: int) -> None:
+        self.clock.keeper.sealed(self.epoch, seq, self.clock.since_boot_ms)
+        self.uplink.deliver(uplink_loop.Appended(self.epoch, seq))
+
     def _signer(self) -> FusedSigner:
         return FusedSigner(self.world.key_name(self.name, self.epoch), self.fuse)
 
@@ -315,9 +358,14 @@ class Gateway:
         return deliver
 
     def _begin_wait(self) -> None:
-        """Wait for the next mark as the poll cycle will: from what the clock shows now."""
+        """Wait for the next mark or unaligned sweep as the cycles will: from what the clock shows now."""
+        self.clock.settle()
         self.waiting.began_at = self.clock.now()
-        self._mark = next_mark(self.waiting.began_at, self.outbox.newest_mark(), SLOT)
+        self.is_aligned = not self.unaligned.is_needed
+        if self.is_aligned:
+            self._mark = next_mark(self.waiting.began_at, self.outbox.newest_mark(), SLOT)
+        else:
+            self._mark = self.unaligned.next_due()
         self._wait_on()
 
     def _wait_on(self) -> None:
@@ -334,7 +382,8 @@ class Gateway:
         if not self.polls:
             return
         try:
-            mark = self.cycle.poll_next()
+            self.anchors.post()
+            mark = self.cycle.poll_next() if self.is_aligned else self.unaligned.poll_next()
             self.world.note("polled", self.label, mark, self.outbox.head(self.epoch).seq)
         except MeteringError as error:
             self.world.note("mark-failed", self.label, error)
@@ -344,6 +393,8 @@ class Gateway:
 
     def _remember_truth(self) -> None:
         """The committed sweeps say what each meter showed at this mark; note what that truly was."""
+        if not self.is_aligned:
+            return
         for reader in self.readers:
             for reading in reader.swept:
                 if reading.quality is ReadQuality.MEASURED:

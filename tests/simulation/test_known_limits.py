@@ -5,9 +5,6 @@ They are left out of the seeds' mixture, so that they do not hide what else may 
 
 from __future__ import annotations
 
-import pytest
-
-from tests.simulation.checkers import Broken
 from tests.simulation.faults import CALM
 from tests.simulation.park import HOUR_MS
 from tests.simulation.world import World, play_world
@@ -30,7 +27,6 @@ def test_a_clock_an_hour_ahead_for_a_while_is_survived() -> None:
     assert play_world(world).readings > 100
 
 
-@pytest.mark.xfail(raises=Broken, strict=True, reason="after a mark far ahead the gateway waits until time gets there")
 def test_a_clock_a_year_ahead_for_a_while_is_survived() -> None:
     world = calm_world(8)
     machine = world.machines[0]

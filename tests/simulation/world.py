@@ -131,7 +131,7 @@ class World:
         with (
             mock.patch("edge_agent.uplink_loop.time", stopped_time),
             mock.patch("edge_agent.uplink_loop.random", self.random("jitter")),
-            mock.patch("edge_agent.sweep.time", stopped_time),
+            mock.patch("edge_agent.asking.time", stopped_time),
         ):
             self._begin()
             self._run_until(self.park.hours * HOUR_MS)
