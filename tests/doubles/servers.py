@@ -36,7 +36,7 @@ TABLES = (
     *("backups", "resend_requests", "erasures"),
     "job_runs",
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
-    "alerts",
+    *("alerts", "lost_batches", "clock_anchors", "undated_envelopes", "settings_orders"),
 )
 """Every table of the schema, those that refer to others first."""
 EMPTY = "template0"
