@@ -42,7 +42,7 @@ _FIELD_64 = 7
 _FIELD_TIME = 4
 _FIELD_STATE = 2
 _EXTENSION = 0x80
-_MANUFACTURER = "9e35"
+_MANUFACTURER = "b535"
 """MMU: the letters that the public M-Bus documentation uses for nobody."""
 
 
