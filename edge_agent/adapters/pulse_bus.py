@@ -71,7 +71,7 @@ class PulseBus:
             line: PulseCounter(count=kept.get(line, 0), debounce_ns=1000 * self._port.debounce_us, is_active=is_active)
             for line, is_active in levels.items()
         }
-        self._saved, self._saved_s = kept, time.monotonic()
+        self._saved, self._saved_s = {**kept, **self._counts()}, time.monotonic()
         self._thread = threading.Thread(target=self._count_on, name=f"pulses-{self._port.id}", daemon=True)
         self._thread.start()
         return True

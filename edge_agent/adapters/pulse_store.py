@@ -46,23 +46,19 @@ class PulseStore:
         slots = [_parsed(octets[at : at + SLOT_OCTETS]) for at in (0, SLOT_OCTETS)]
         whole = [slot for slot in slots if slot is not None]
         if not whole:
-            if not any(octets):
-                return {}  # the power went while the file was made: nothing was ever promised
             raise CountsDamaged(f"{self.path}: neither slot is whole; move the file away to count from 0 again")
         self._sequence, counts = max(whole, key=lambda slot: slot[0])
         return counts
 
     def save(self, counts: Mapping[int, int]) -> None:
         """Write the counts and return when they are on the disk; raises OSError."""
-        slot = slot_of(self._sequence + 1, counts)
-        is_new = not self.path.exists()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            os.pwrite(descriptor, slot, (self._sequence + 1) % 2 * SLOT_OCTETS)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        if is_new:
+        slot, place = slot_of(self._sequence + 1, counts), (self._sequence + 1) % 2 * SLOT_OCTETS
+        if self.path.exists():
+            _write(self.path, slot, place)
+        else:  # the file gets its name only when it is whole, so a file without a whole slot is damaged
+            new = self.path.with_suffix(".new")
+            _write(new, bytes(place) + slot, 0)
+            os.replace(new, self.path)
             _sync_directory(self.path.parent)
         self._sequence += 1
         self.saves += 1
@@ -86,6 +82,15 @@ def _parsed(slot: bytes) -> tuple[int, dict[int, int]] | None:
     sequence, inputs = _HEAD.unpack_from(body)
     entries = (_ENTRY.unpack_from(body, _HEAD.size + at * _ENTRY.size) for at in range(inputs))
     return sequence, dict(entries)
+
+
+def _write(path: Path, octets: bytes, place: int) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, octets, place)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync_directory(directory: Path) -> None:
