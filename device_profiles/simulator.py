@@ -24,7 +24,7 @@ from typing import Self
 
 from device_profiles.framing import dlt645, modbus_pdu, modbus_rtu, modbus_tcp
 from device_profiles.framing.errors import FrameError
-from device_profiles.framing.mixed_line import address_in, split_requests
+from device_profiles.framing.mixed_line import address_in, request_ends, split_requests
 from device_profiles.profile import Protocol
 from device_profiles.simulated_meter import RegisterSource, SimulatedMeter
 from metering.errors import MeteringError
@@ -155,11 +155,12 @@ class SerialLine(_Shell):
         poller = select.poll()
         poller.register(self._line, select.POLLIN)
         poller.register(self._wake_read, select.POLLIN)
+        ends = request_ends(meter.protocol for meter in self._meters.values())
         rest = b""
         while not self._stopping.is_set():
             flags = dict(poller.poll()).get(self._line, 0)
             if flags & select.POLLIN:
-                requests, rest = split_requests(rest + self._received())
+                requests, rest = split_requests(rest + self._received(), ends)
                 for request in requests:
                     self._answer(request)
             elif flags & select.POLLHUP:

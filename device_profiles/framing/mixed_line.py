@@ -6,28 +6,42 @@ of octets that is one for some protocol; those with a start mark and a checksum 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from device_profiles.framing import cjt188, dlt645, iec62056_21, mbus_frame, modbus_rtu
+from device_profiles.profile import Protocol
 
 REQUEST_OCTETS_MAX = 212
 """Longest request: a DL/T 645 frame with a full field. Anything older than this is noise."""
 
+RequestEnd = Callable[[bytes, int], int | None]
+"""Gives where the request that begins at a place ends, or None."""
 
-REQUEST_ENDS = (
-    dlt645.request_end,
-    mbus_frame.request_end,
-    iec62056_21.request_end,
-    cjt188.request_end,
-    modbus_rtu.request_end,
+_REQUEST_ENDS: tuple[tuple[RequestEnd, tuple[Protocol, ...]], ...] = (
+    (dlt645.request_end, (Protocol.DLT645_2007, Protocol.DLT645_1997)),
+    (mbus_frame.request_end, (Protocol.MBUS,)),
+    (cjt188.request_end, (Protocol.CJT188_2004, Protocol.CJT188_2018)),
+    (modbus_rtu.request_end, (Protocol.MODBUS_RTU, Protocol.MODBUS_RTU_OVER_TCP)),
+    (iec62056_21.request_end, (Protocol.IEC62056_21,)),
 )
-"""Each gives where the request that begins at a place ends, or None. A new protocol adds its own."""
+"""Those that check more stand first; IEC 62056-21, whose block check differs from maker to maker, checks least."""
 
 
-def split_requests(octets: bytes) -> tuple[list[bytes], bytes]:
-    """Give every whole request in `octets`, without wake-up, and the octets that may begin the next one."""
+def request_ends(protocols: Iterable[Protocol]) -> tuple[RequestEnd, ...]:
+    """Give what finds the requests of `protocols`, and no others: `01 03` begins two of them."""
+    spoken = frozenset(protocols)
+    return tuple(request_end for request_end, of in _REQUEST_ENDS if spoken.intersection(of))
+
+
+def split_requests(octets: bytes, ends: tuple[RequestEnd, ...]) -> tuple[list[bytes], bytes]:
+    """Give every whole request in `octets`, without wake-up, and the octets that may begin the next one.
+
+    ends   those of the protocols that meters on this line speak
+    """
     requests: list[bytes] = []
     at = begun = 0
     while at < len(octets):
-        end = _request_end(octets, at)
+        end = _request_end(octets, at, ends)
         if end is None:
             at += 1
             continue
@@ -42,5 +56,5 @@ def address_in(request: bytes) -> tuple[bool, str]:
     return (False, frames[0].address) if frames else (True, str(request[0]))
 
 
-def _request_end(octets: bytes, at: int) -> int | None:
-    return next((end for request_end in REQUEST_ENDS if (end := request_end(octets, at)) is not None), None)
+def _request_end(octets: bytes, at: int, ends: tuple[RequestEnd, ...]) -> int | None:
+    return next((end for request_end in ends if (end := request_end(octets, at)) is not None), None)

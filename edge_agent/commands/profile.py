@@ -181,12 +181,16 @@ def _fields(part: object) -> str:
 def _said(part: object) -> dict[str, str]:
     if not dataclasses.is_dataclass(part) or isinstance(part, type):
         return {}
-    said = {each.name: getattr(part, each.name) for each in dataclasses.fields(part)}
-    return {
-        each.name: said[each.name].hex() if isinstance(said[each.name], bytes) else str(said[each.name])
-        for each in dataclasses.fields(part)
-        if each.default is dataclasses.MISSING or said[each.name] != each.default
-    }
+    said = {each.name: (getattr(part, each.name), each.default) for each in dataclasses.fields(part)}
+    return {name: _text(content) for name, (content, default) in said.items() if content != default}
+
+
+def _text(content: object) -> str:
+    if isinstance(content, tuple):
+        return "[" + ", ".join(map(_text, content)) + "]"
+    if dataclasses.is_dataclass(content):
+        return "{" + _fields(content) + "}"
+    return content.hex() if isinstance(content, bytes) else str(content)
 
 
 def _document(profile: Profile) -> dict[str, Any]:

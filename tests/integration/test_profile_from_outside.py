@@ -141,7 +141,7 @@ def test_its_file_is_checked_by_command(folder: Path, capsys: pytest.CaptureFixt
     assert main(["profile", "check", str(path)]) == 0
     assert "newmaker/pm7 rev 1, from manual" in capsys.readouterr().out
     assert main(["profile", "show", MODEL, "--profiles", str(folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["groups"]["status"][1]["source"]["bits"] == "(2, 3)"
+    assert json.loads(capsys.readouterr().out)["groups"]["status"][1]["source"]["bits"] == "[2, 3]"
 
 
 def test_a_mistake_in_it_is_named_with_its_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

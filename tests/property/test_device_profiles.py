@@ -18,7 +18,7 @@ from device_profiles.decode import ProfileMismatch, decode_group, register_readi
 from device_profiles.families.modbus import ModbusSource
 from device_profiles.forms import BcdForm, IntegerForm, RegisterType, WordOrder
 from device_profiles.framing import codec_of, dlt645, modbus_rtu
-from device_profiles.framing.mixed_line import address_in, split_requests
+from device_profiles.framing.mixed_line import address_in, request_ends, split_requests
 from device_profiles.profile import Channel, Profile, Protocol
 from device_profiles.profile_file import profile_from_canonical, profile_from_toml
 from device_profiles.read_plan import Dlt645Read, ModbusRead, ReadRequest, plan_reads
@@ -233,6 +233,7 @@ def test_a_bcd_form_reads_what_it_writes(digits: int, signed: bool, negative: bo
     assert form.to_mantissa(form.to_octets(mantissa)) == mantissa
 
 
+ENDS = request_ends((Protocol.MODBUS_RTU, Protocol.DLT645_2007))
 REQUESTS = st.one_of(
     st.builds(
         lambda unit, function, address, count: modbus_rtu.build_request(
@@ -258,7 +259,7 @@ def test_requests_of_two_protocols_are_found_however_the_octets_arrive(requests:
     found: list[bytes] = []
     rest = b""
     for start, end in itertools.pairwise(places):
-        parts, rest = split_requests(rest + stream[start:end])
+        parts, rest = split_requests(rest + stream[start:end], ENDS)
         found += parts
     assert found == [request.lstrip(b"\xfe") if request[0] == 0xFE else request for request in requests]
     assert [address_in(request)[0] for request in found] == [request[0] != 0xFE for request in requests]
@@ -266,7 +267,7 @@ def test_requests_of_two_protocols_are_found_however_the_octets_arrive(requests:
 
 @given(octets=st.binary(max_size=600))
 def test_noise_on_a_shared_line_is_bounded_and_never_a_crash(octets: bytes) -> None:
-    requests, rest = split_requests(octets)
+    requests, rest = split_requests(octets, request_ends(Protocol))
     assert len(rest) <= 212
     assert sum(map(len, requests)) + len(rest) <= len(octets)
 

@@ -22,7 +22,7 @@ from device_profiles.framing.errors import (
     ExceptionReply,
     FrameError,
 )
-from device_profiles.framing.mixed_line import split_requests
+from device_profiles.framing.mixed_line import request_ends, split_requests
 from device_profiles.profile import Profile, Protocol
 from device_profiles.profile_file import profile_from_toml
 from device_profiles.read_plan import plan_reads
@@ -140,7 +140,8 @@ def test_what_the_meters_end_does_not_know_is_no_request() -> None:
 
 def test_a_request_is_found_on_a_shared_line() -> None:
     request = cjt188.build_request(METER, NOW).lstrip(b"\xfe")
-    assert split_requests(b"\xfe\xfe" + request + b"\x00") == ([request], b"\x00")
+    ends = request_ends((Protocol.CJT188_2004, Protocol.MODBUS_RTU))
+    assert split_requests(b"\xfe\xfe" + request + b"\x00", ends) == ([request], b"\x00")
 
 
 def test_there_is_no_broadcast_in_this_protocol() -> None:
