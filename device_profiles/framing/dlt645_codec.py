@@ -2,7 +2,8 @@
 
 Theory of operation. A read is one request and one answer, or a request, an answer that says more follows, and follow-up
 requests until one does not. In the 2007 edition follow-ups are numbered and the number comes back; in the 1997 edition
-they are not, so only the length of the whole, which the profile states, shows a lost part. Broadcasts are not answered.
+they are not, so only the length of the whole, which the profile states, shows a lost part, and only the line's
+quarantine keeps out one that comes twice. Broadcasts are not answered.
 Sources: DL/T 645-2007, 7; DL/T 645-1997, 6.
 """
 
