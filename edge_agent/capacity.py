@@ -14,11 +14,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from device_profiles.families import family_of
-from device_profiles.framing import codec_of
+from device_profiles.framing import broadcasts_of, codec_of
 from device_profiles.framing.conversation import Exchange, drive
 from device_profiles.framing.errors import FrameError
 from device_profiles.framing.published_secrets import PublishedSecrets
-from device_profiles.profile import Profile, Protocol, ReadRequest
+from device_profiles.profile import ChannelKind, Profile, Protocol, ReadRequest
 from edge_agent.arbiter import gap_s_of
 from metering.errors import MeteringError
 from provisioning.site import LineSettings
@@ -38,6 +38,8 @@ USUAL_TURNAROUND_MS = {
     Protocol.PULSE: 1,
 }
 """How long a meter of a usual make takes to begin its answer [ms]."""
+A_TIME_S = 1_782_864_000
+"""What clocks show in a rehearsal: 2026-07-01, since meters' years begin in 2000 [s since 1970]."""
 NETWORK_MS = 2
 """What the way over a network adds to an exchange [ms]."""
 
@@ -63,7 +65,8 @@ class WireExchange:
 
 def rehearse(profile: Profile, protocol: Protocol, address: str, reads: Iterable[ReadRequest]) -> list[WireExchange]:
     """Hold the conversations of `reads` with the model's simulated end; raises NotRehearsed."""
-    end = family_of(protocol).simulated(profile, protocol, address, lambda _: 0)
+    times = {each.obis for group in profile.groups for each in group.channels if each.kind is ChannelKind.TIME}
+    end = family_of(protocol).simulated(profile, protocol, address, lambda obis: A_TIME_S if obis in times else 0)
     exchanges: list[WireExchange] = []
 
     def carry(exchange: Exchange) -> bytes:
@@ -76,6 +79,9 @@ def rehearse(profile: Profile, protocol: Protocol, address: str, reads: Iterable
         return answer or b""
 
     try:
+        commands = broadcasts_of(protocol)
+        if commands is not None and any(group.after_freeze for group in profile.groups):
+            drive(commands.freeze(), lambda exchange: end.answer(exchange.request) or b"")
         for read in reads:
             drive(codec_of(protocol).converse(address, read, PublishedSecrets()), carry)
     except MeteringError as error:

@@ -15,20 +15,11 @@ from edge_agent.adapters.played_clock import PlayedClock
 from edge_agent.adapters.serial_bus import SerialBus
 from edge_agent.adapters.stoppable_clock import StoppableClock
 from edge_agent.adapters.tcp_bus import TcpBus
-from edge_agent.app import (
-    PLAYED_REPLY_STRETCH,
-    AlreadyRunning,
-    Gateway,
-    asked_meters,
-    bus_of,
-    clock_of,
-    port_readers,
-    sole_use_of,
-)
+from edge_agent.app import AlreadyRunning, Gateway, clock_of, port_readers, sole_use_of
 from edge_agent.cli import main
+from edge_agent.port_readers import PLAYED_REPLY_STRETCH, asked_meters, bus_of
 from edge_agent.ports import Stopped
 from edge_agent.schedule import IntervalUnfit
-from metering.identity import PortId
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, ClockConfig, ClockKind, GatewayConfig
 from provisioning.keys import FileSigner, KeyFileInvalid, write_public_key, write_signing_key
 from tests.doubles.edge import GATEWAY, LINE, UNITS, fitted, serial_port, tcp_port
@@ -72,8 +63,8 @@ def test_each_kind_of_port_and_clock_gets_its_adapter(config: GatewayConfig) -> 
 
 
 def test_meters_of_a_busy_host_get_more_patience_than_real_ones(config: GatewayConfig) -> None:
-    (real, *_) = asked_meters(config, Catalogue.shipped(), PortId("line-a"))
-    (played, *_) = asked_meters(replace(config, clock=PLAYED), Catalogue.shipped(), PortId("line-a"))
+    (real, *_) = asked_meters(config, Catalogue.shipped(), config.ports[0])
+    (played, *_) = asked_meters(replace(config, clock=PLAYED), Catalogue.shipped(), config.ports[0])
     assert real.patience.reply_s_max == 0.5
     assert played.patience.reply_s_max == 0.5 * PLAYED_REPLY_STRETCH
     for meter in (real, played):
@@ -87,9 +78,9 @@ def test_a_sweep_that_does_not_fit_between_marks_is_told_at_the_start(
     config: GatewayConfig, caplog: pytest.LogCaptureFixture
 ) -> None:
     port_readers(config, Catalogue.shipped(), threading.Event())
-    assert "sweep-longer-than-interval" not in caplog.text
-    port_readers(replace(config, every_s=5), Catalogue.shipped(), threading.Event())
-    assert "sweep-longer-than-interval" in caplog.text
+    assert "port-overloaded" not in caplog.text
+    port_readers(replace(config, every_s=1), Catalogue.shipped(), threading.Event())
+    assert "port-overloaded" in caplog.text
 
 
 def test_mistakes_in_the_configuration_show_before_anything_runs(config: GatewayConfig) -> None:

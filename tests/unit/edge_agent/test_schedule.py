@@ -1,4 +1,4 @@
-"""Marks, spans and the estimate of a sweep."""
+"""Marks and spans."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from device_profiles.profile import Protocol
-from device_profiles.read_plan import Dlt645Read, ModbusRead
-from edge_agent.schedule import IntervalUnfit, check_every, fitted_at, next_mark, sweep_estimate_s
+from edge_agent.schedule import IntervalUnfit, check_every, fitted_at, next_mark
 from metering.identity import MeterId, PortId
 from provisioning.gateway_config import FittedMeter
 from provisioning.site import Span
@@ -69,11 +68,3 @@ def test_a_meter_is_read_from_its_start_until_before_its_end() -> None:
     old, new = fitted("old", Span(None, NOON)), fitted("new", Span(NOON, None))
     assert fitted_at([old, new], NOON - QUARTER) == [old]
     assert fitted_at([old, new], NOON) == [new]
-
-
-def test_the_estimate_counts_characters_turnaround_and_silence() -> None:
-    char_s = 11 / 9600
-    modbus = sweep_estimate_s([(ModbusRead(3, 0, 60), 0.030)], char_s, 3.5 * char_s)
-    assert modbus == pytest.approx(0.186, abs=0.005)  # the plan of one block of 60 registers at 9600 bit/s
-    twice = [(Dlt645Read(bytes(4)), 0.5)] * 2
-    assert sweep_estimate_s(twice, char_s, 0.004) == pytest.approx(2 * sweep_estimate_s(twice[:1], char_s, 0.004))
