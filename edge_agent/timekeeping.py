@@ -101,9 +101,9 @@ class Timekeeper:
     def receipted(self, receipt: Receipt, since_boot_ms: int) -> None:
         """Learn from a receipt that was proven to be the centre's; of one for what an earlier run sealed nothing."""
         covered = [at for epoch, seq, at in self._sealed if epoch == receipt.epoch and seq <= receipt.contiguous_seq]
-        if not covered:
+        passed_ms = since_boot_ms - max(covered, default=since_boot_ms + 1)
+        if passed_ms < 0:
             return
-        passed_ms = since_boot_ms - max(covered)
         middle = receipt.server_time + (passed_ms // 2) * _MS
         self._learn(_Known(middle - since_boot_ms * _MS, since_boot_ms, passed_ms // 2 + 2, TimeSource.RECEIPT))
 

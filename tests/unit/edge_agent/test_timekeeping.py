@@ -119,6 +119,13 @@ def test_a_receipt_for_what_an_earlier_run_sealed_says_nothing_about_now() -> No
     assert not clock.judge(HostTime(BOOT_ZERO, 21_000, False, None)).is_dated
 
 
+def test_a_receipt_from_before_its_batch_was_sealed_says_nothing() -> None:
+    clock = keeper()
+    clock.sealed(1, 1, 20_000)
+    clock.receipted(receipt(10_300), 19_999)
+    assert not clock.judge(HostTime(BOOT_ZERO, 21_000, False, None)).is_dated
+
+
 def test_a_receipt_that_was_held_back_for_a_day_shifts_nothing_beyond_its_bound() -> None:
     clock = keeper()
     clock.sealed(1, 1, 0)
