@@ -7,8 +7,8 @@ the same instant and it looks like one. A meter found is confirmed by its own he
 Meters with the same identification, or whose identification has letters for digits, cannot be told apart by digits;
 they are reported as `unresolved`.
 
-The search is a generator: it yields frames to send, each with whether an answer is an acknowledge, and is sent what
-came back, however broken, b"" for silence.
+The search is a generator: it yields frames to send and is sent what came back, however broken, b"" for silence.
+`conversation` makes it one that a line carries out.
 """
 
 from __future__ import annotations
@@ -16,9 +16,17 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
+from device_profiles.framing.conversation import Conversation, Exchange
 from device_profiles.framing.mbus import request_frame, reset_frame, select_frame
 from device_profiles.framing.mbus_address import MbusAddress, secondary_of
-from device_profiles.framing.mbus_frame import SELECTED, MbusFrame, telegram_in, without_echo
+from device_profiles.framing.mbus_frame import (
+    SELECTED,
+    MbusFrame,
+    acknowledge_octets,
+    answer_octets,
+    telegram_in,
+    without_echo,
+)
 from device_profiles.framing.mbus_records import telegram_from_user
 from metering.errors import MeterError
 
@@ -53,6 +61,22 @@ def search(first_digits: str = "", *, certain: bool = False) -> Search:
     yield from _search_below(first_digits, found, certain)
     yield reset_frame(SELECTED)
     return found
+
+
+def conversation(first_digits: str = "", *, certain: bool = False) -> Conversation:
+    """Search as a conversation that a line can carry out; returns the meters' secondary addresses, one a line.
+
+    What is unresolved follows, each with a question mark before it.
+    """
+    hunt = search(first_digits, certain=certain)
+    try:
+        frame = next(hunt)
+        while True:
+            expected = acknowledge_octets if frame.user else answer_octets
+            frame = hunt.send((yield Exchange(frame.to_wire(), expected, silence_is_answer=True)))
+    except StopIteration as ended:
+        found: FoundMeters = ended.value
+        return "\n".join([*found.meters, *(f"?{digits}" for digits in found.unresolved)]).encode()
 
 
 def _search_below(digits: str, found: FoundMeters, certain: bool) -> Generator[MbusFrame, bytes, bool]:
