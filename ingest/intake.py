@@ -49,10 +49,10 @@ from ingest.verify import (
     read_claim,
     repeat_of,
 )
-from metering.clock import Clock
-from metering.envelope import Signer, digest_of
+from metering.clock import Clock, ClockQuality
+from metering.envelope import Kind, Signer, digest_of
 from metering.receipt import Receipt, seal_receipt
-from metering.topics import receipt_topic
+from metering.topics import config_topic, receipt_topic
 
 Verdict = Proven | Told | Repeated | Rejected
 GROUP_MAX = 256
@@ -190,6 +190,19 @@ class Intake:
         )
         return len(standings)
 
+    def send_orders(self) -> int:
+        """Send settings that were ordered and not reported on; say how many. An order may be lost: it is sent again."""
+        try:
+            with self._store.group() as group:
+                orders = group.due_orders(self._clock.now(), ASK_MOST)
+        except StoreUnreachable as error:
+            _log.warning("intake.cannot_send_orders: %s", error)
+            return 0
+        for gateway, octets in orders:
+            self._consumer.publish(config_topic(gateway), octets)
+            _log.info("intake.sent_settings gateway=%s", gateway)
+        return len(orders)
+
     def _ask_if_due(self) -> None:
         now = self._clock.now()
         if self._ask_at is not None and now < self._ask_at:
@@ -202,6 +215,7 @@ class Intake:
             return
         if asked:
             _log.info("intake.asked_again gateways=%s", asked)
+        self.send_orders()
 
     def _receive_and_prove(self) -> tuple[Sequence[Arrival], Sequence[Verdict] | None]:
         arrivals = self._consumer.receive(GROUP_MAX, WAIT_S)
@@ -368,9 +382,11 @@ class _GroupEntry:
     def _accept(self, chain: Chain, sealed: Opened) -> None:
         chain.enter(sealed, refused=False)
         self._entries.append(Entry(sealed, self._received_at, refused=None))
-        self._entered.sealed_at.append(sealed.head.sealed_at)
+        if sealed.head.clock.quality is not ClockQuality.UNKNOWN:
+            self._entered.sealed_at.append(sealed.head.sealed_at)
         self._entered.counters.accepted += 1
-        self._entered.counters.readings += sealed.head.count
+        if sealed.head.kind is Kind.READINGS:
+            self._entered.counters.readings += sealed.head.count
 
     def _take_loss(self, chain: Chain, arrival: Arrival, told: Told) -> None:
         """Enter a run that is told as lost; a tombstone that does not fit goes to quarantine and moves nothing."""

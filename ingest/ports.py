@@ -168,6 +168,9 @@ class IntakeGroup(Protocol):
     def due_resends(self, now: datetime, most: int) -> Sequence[Standing]:
         """Give chains whose gateways are to be told how far the books go: after a restore, until they are heard."""
 
+    def due_orders(self, now: datetime, most: int) -> Sequence[tuple[GatewayId, bytes]]:
+        """Give sealed orders of settings that are to be sent now, until their gateways have reported."""
+
 
 class IntakeStore(Protocol):
     """Where envelopes are kept."""

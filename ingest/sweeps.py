@@ -8,8 +8,9 @@ and both accept the same octets with the same content (tests/property/test_sweep
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import cached_property
 from itertools import accumulate, pairwise
 
@@ -18,7 +19,17 @@ import numpy as np
 from ingest.sweep_kernels import READING, SWEEP, Records, UInt8Array, name_meters, read_sweeps
 from ingest.tree_kernels import tree_roots
 from metering.disclosure import SALT_OCTETS
-from metering.envelope import ENVELOPE_OCTETS_MAX, Envelope, Head, Sealed, digest_of, parse_sealed, to_ms
+from metering.envelope import (
+    ENVELOPE_OCTETS_MAX,
+    Envelope,
+    Head,
+    Sealed,
+    digest_of,
+    parse_sealed,
+    parse_sign1,
+    read_head,
+    to_ms,
+)
 from metering.identity import MeterId
 
 _WHOLE = b"\x83\x01\x50"
@@ -122,6 +133,19 @@ def sweep_of(sealed: Sealed) -> Sweep | None:
     frame = frame_of(sealed.octets)
     sweep = None if frame is None else _take_apart([(sealed.octets, frame, sealed.head)])[0]
     return sweep if sweep is not None and sweep.is_whole else None
+
+
+def sweep_as_of(octets: bytes, dated: Callable[[datetime], datetime]) -> Sweep | None:
+    """Take apart what is in the books, with times that were found out later; None where columns cannot hold it.
+
+    dated   gives the true instant of one that counts from a boot
+    """
+    frame = frame_of(octets)
+    if frame is None:
+        return None
+    head = read_head(parse_sign1(frame.sealed_head).payload)
+    sweep = _take_apart([(octets, frame, replace(head, sealed_at=dated(head.sealed_at)))])[0]
+    return sweep if sweep.is_whole else None
 
 
 def _take_apart(messages: Sequence[tuple[bytes, Frame, Head]]) -> list[Sweep]:

@@ -17,8 +17,10 @@ from typing import Any
 from ingest.embedded.server import LOOPBACK, ServerCommand, program_of, settled_port
 from metering.envelope import ENVELOPE_OCTETS_MAX
 from metering.identity import GatewayId
-from metering.topics import PARTITIONS, ROOT, envelope_topic, receipt_topic
+from metering.topics import PARTITIONS, ROOT, config_topic, envelope_topic, receipt_topic
 
+DOWN = ("receipt", "config")
+"""What the centre sends down."""
 STORE_OCTETS_MAX = 1 << 30
 IN_FLIGHT_MAX = 65_535 // PARTITIONS
 """Messages the broker sends on one subscription before an acknowledgement. Those of one session together may not exceed
@@ -38,13 +40,13 @@ class Login:
 
     @classmethod
     def of_centre(cls, user: str, password: str) -> Login:
-        """The central service: reads every envelope, writes every receipt."""
-        return cls(user, password, (f"{ROOT}/+/+/down/receipt",), (f"{ROOT}/+/+/up/envelope",))
+        """The central service: reads every envelope, writes every receipt and every order of settings."""
+        return cls(user, password, tuple(f"{ROOT}/+/+/down/{one}" for one in DOWN), (f"{ROOT}/+/+/up/envelope",))
 
     @classmethod
     def of_gateway(cls, gateway: GatewayId, password: str) -> Login:
-        """A gateway, named by its id: writes its envelopes, reads its receipts."""
-        return cls(gateway, password, (envelope_topic(gateway),), (receipt_topic(gateway),))
+        """A gateway, named by its id: writes its envelopes, reads its receipts and the settings ordered for it."""
+        return cls(gateway, password, (envelope_topic(gateway),), (receipt_topic(gateway), config_topic(gateway)))
 
 
 class EmbeddedBroker:

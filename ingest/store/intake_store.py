@@ -31,6 +31,7 @@ from ingest.ports import (
 )
 from ingest.store import backup_log, gateways, sites
 from ingest.store.database import Connection, Database, DatabaseUnreachable, load_queries
+from ingest.store.gateway_reports import due_orders, enter_reports, has_readings
 from ingest.store.reading_rows import COPY_BEGIN, COPY_END, reading_rows, unsettled_days
 from ingest.sweeps import Opened, Sweep, sweep_of
 from metering.identity import GatewayId, KeyId, MeterId, SiteId
@@ -140,9 +141,11 @@ class PostgresGroup:
         self._write([entry])
 
     def _write(self, accepted: Sequence[Entry]) -> None:
-        """Write octets and readings, and mark their days as unsettled."""
+        """Write octets and readings, and mark their days as unsettled. What has no date yet waits for its anchor."""
         self._copy("copy_envelopes", _ENVELOPE_TYPES, (_envelope_row(entry) for entry in accepted))
-        sweeps = [_sweep_of(entry.sealed) for entry in accepted]
+        sweeps = [_sweep_of(entry.sealed) for entry in accepted if has_readings(entry.sealed.head)]
+        others = [entry for entry in accepted if not has_readings(entry.sealed.head)]
+        sweeps.extend(enter_reports(self._connection, others))
         self._copy_readings(sweeps)
         days = sorted(unsettled_days(sweeps))
         if days:
@@ -195,6 +198,10 @@ class PostgresGroup:
             owner = GatewayEpoch(GatewayId(gateway), epoch)
             found[owner] = (*found.get(owner, ()), Loss(first_seq, last_seq, bytes(digest)))
         return found
+
+    def due_orders(self, now: datetime, most: int) -> Sequence[tuple[GatewayId, bytes]]:
+        """Give settings that are to be sent now; each order is given to one worker."""
+        return due_orders(self._connection, now, most)
 
     def _entries(self, seqs: Mapping[GatewayEpoch, Collection[int]]) -> dict[GatewayEpoch, dict[int, LedgerEntry]]:
         columns = _places([(owner, seq) for owner, each in seqs.items() for seq in each])

@@ -39,12 +39,19 @@ class Books:
     alarms: dict[tuple[str, GatewayEpoch, int], Mapping[str, str]] = field(default_factory=dict)
     unsettled: dict[tuple[MeterId, date], int] = field(default_factory=dict)
     losses: dict[GatewayEpoch, tuple[LossEntry, ...]] = field(default_factory=dict)
+    orders: list[tuple[GatewayId, bytes]] = field(default_factory=list)
 
     def copy(self) -> Books:
         """The same books, so that writing in one does not show in the other."""
         ledger = {owner: dict(chain) for owner, chain in self.ledger.items()}
-        return Books(
-            ledger, dict(self.heads), dict(self.quarantine), dict(self.alarms), dict(self.unsettled), dict(self.losses)
+        return replace(
+            self,
+            ledger=ledger,
+            heads=dict(self.heads),
+            quarantine=dict(self.quarantine),
+            alarms=dict(self.alarms),
+            unsettled=dict(self.unsettled),
+            losses=dict(self.losses),
         )
 
 
@@ -175,6 +182,11 @@ class MemoryGroup:
             state = self._state(owner, ())
             found.append(Standing(owner, state.contiguous_seq, state.head_hash))
         return found
+
+    def due_orders(self, now: datetime, most: int) -> Sequence[tuple[GatewayId, bytes]]:
+        """Give every order that was laid down, as often as one asks."""
+        del now
+        return self._books.orders[:most]
 
     def _state(self, owner: GatewayEpoch, seqs: Collection[int]) -> ChainState:
         kept = self._books.ledger.get(owner, {})

@@ -36,7 +36,7 @@ from ingest.embedded.server import (
 )
 from metering.clock import ManualClock
 from metering.identity import GatewayId
-from metering.topics import envelope_topic, receipt_topic
+from metering.topics import config_topic, envelope_topic, receipt_topic
 
 NOBODY = Account(65_534, 65_534)
 SLEEPER = "import signal, time; print('up', flush=True); signal.pause()"
@@ -192,7 +192,8 @@ def test_a_gateway_may_speak_only_under_its_own_topics(broker: EmbeddedBroker) -
     assert gateway["permissions"]["publish"] == [subject(envelope_topic(GatewayId("gw-a")))]
     assert subject(receipt_topic(GatewayId("gw-a"))) in gateway["permissions"]["subscribe"]
     assert not any("*" in one for one in gateway["permissions"]["publish"])
-    assert all(one.endswith("down.receipt") for one in centre["permissions"]["publish"])
+    assert subject(config_topic(GatewayId("gw-a"))) in gateway["permissions"]["subscribe"]
+    assert all(one.endswith(("down.receipt", "down.config")) for one in centre["permissions"]["publish"])
     assert content["host"] == content["mqtt"]["host"] == "127.0.0.1"
     assert "allow_anonymous" not in json.dumps(content)
 
