@@ -15,6 +15,8 @@ from metering.errors import MeteringError
 from metering.obis import Obis
 from metering.quantity import Shown, Unit
 
+BILLING = "billing"
+"""The group that is read at every mark and settled; the first of every profile that counts anything."""
 MANTISSA_LIMIT = 2**63
 """Envelopes carry mantissas as signed 64-bit integers."""
 
@@ -269,7 +271,7 @@ class Profile:
     """A meter model. Two profiles are equal when their content is.
 
     id         maker/model; `rev` rises with each published change
-    canonical  deterministic CBOR of the content without vectors; `hash` is its SHA-256
+    canonical  deterministic CBOR of the content without vectors and disputes; `hash` is its SHA-256
     """
 
     id: str

@@ -1,8 +1,9 @@
 """Read a profile from its TOML file, and name every mistake with its line.
 
-The canonical form is the deterministic CBOR of the file's content without `vectors`: comments, layout and the spelling
-of numbers do not change a profile's hash. The same checks run on both forms, so a profile that came with a statement is
-as sure as one from a file. The decisions behind the schema are in docs/adr/0011.
+The canonical form is the deterministic CBOR of the file's content without `vectors` and `disputes`: comments, layout,
+the spelling of numbers and what is told about the sources do not change a profile's hash. The same checks run on both
+forms, so a profile that came with a statement is as sure as one from a file. The decisions behind the schema are in
+docs/adr/0011 and 0077.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from device_profiles.checked_table import CheckedTable, Faults
 from device_profiles.families import FAMILIES, family_of
 from device_profiles.families.family import PlanImpossible
 from device_profiles.profile import (
+    BILLING,
+    ChannelKind,
     Dispute,
     DocumentSource,
     Evidence,
@@ -33,7 +36,9 @@ from metering.toml_source import TomlSource
 
 SCHEMA = 1
 _VECTORS = "vectors"
-_BILLING = "billing"
+_DISPUTES = "disputes"
+_BESIDE = (_VECTORS, _DISPUTES)
+"""What stands in the file beside the profile: it proves and warns, but says nothing of what a reading means."""
 _MEDIA = ("electricity", "water", "gas", "heat")
 
 
@@ -46,7 +51,7 @@ def profile_from_toml(source: TomlSource) -> Profile:
     """Check a parsed profile file; raises DocumentError."""
     faults = Faults(source)
     root = CheckedTable(source.content, (), faults)
-    profile = _profile(root, encode({key: part for key, part in source.content.items() if key != _VECTORS}))
+    profile = _profile(root, encode({key: part for key, part in source.content.items() if key not in _BESIDE}))
     faults.raise_if_any()
     return profile
 
@@ -54,8 +59,8 @@ def profile_from_toml(source: TomlSource) -> Profile:
 def profile_from_canonical(octets: bytes) -> Profile:
     """Rebuild a profile from its canonical form; raises EnvelopeMalformed or DocumentError."""
     content = decode_canonical(octets)
-    if not isinstance(content, dict) or _VECTORS in content:
-        raise EnvelopeMalformed("a canonical profile is one table without vectors")
+    if not isinstance(content, dict) or not content.keys().isdisjoint(_BESIDE):
+        raise EnvelopeMalformed("a canonical profile is one table without vectors and disputes")
     return profile_from_toml(TomlSource(path=f"profile {digest_of(octets).hex()[:16]}", content=content, lines={}))
 
 
@@ -76,7 +81,7 @@ def _profile(root: CheckedTable, canonical: bytes) -> Profile:
         medium=root.choice("medium", _MEDIA),
         evidence=Evidence(root.choice("evidence", tuple(Evidence))),
         sources=tuple(_document(entry) for entry in root.tables("sources")),
-        disputes=tuple(_dispute(entry) for entry in root.tables("disputes", at_least=0)),
+        disputes=tuple(_dispute(entry) for entry in root.tables(_DISPUTES, at_least=0)),
         probes=tuple(read_probe(entry, family) for entry in root.tables("identify", at_least=0)),
     )
     root.done()
@@ -160,12 +165,18 @@ def _serial(table: CheckedTable) -> SerialSettings:
 
 def _check_groups(root: CheckedTable, profile: Profile) -> None:
     names = [group.name for group in profile.groups]
-    if names[:1] != [_BILLING]:
+    counters = {
+        group.name for group in profile.groups for channel in group.channels if channel.kind is ChannelKind.COUNTER
+    }
+    if counters and names[:1] != [BILLING]:
         root.fault(
             ("groups", 0, "name"),
             "the first group is not `billing`",
             "put the energy registers first, as group `billing`",
         )
+    if BILLING in names and BILLING not in counters:
+        mend = "give the counter that is billed; a model that shows none has no group `billing`"
+        root.fault(("groups", names.index(BILLING), "name"), "nothing in group `billing` counts", mend)
     for group in profile.groups:
         if group.name in names[: group.index]:
             root.fault(("groups", group.index, "name"), f"group {group.name!r} stands twice", "give each its own name")

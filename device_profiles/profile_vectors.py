@@ -7,11 +7,13 @@ profile; where it was computed it guards the profile against our own changes onl
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from device_profiles.checked_table import CheckedTable
 from device_profiles.decode import decode_answer
-from device_profiles.framing import NotInProtocol, codec_of, dlt645, modbus_rtu, modbus_tcp
+from device_profiles.framing import NotInProtocol, cjt188, codec_of, dlt645, modbus_rtu, modbus_tcp
+from device_profiles.framing.cjt188 import Cjt188Read
 from device_profiles.framing.conversation import Exchange, drive
 from device_profiles.framing.errors import AddressInvalid, FrameError
 from device_profiles.framing.published_secrets import PublishedSecrets
@@ -117,7 +119,20 @@ def _reads(profile: Profile, vector: Vector) -> Iterator[ReadRequest]:
     """Give the reads that may have led to `vector`: what its first request says, or else any that is planned."""
     yield from _read_in(vector.protocol, vector.request)
     for group in profile.groups:
-        yield from plan_reads(profile, vector.protocol, group)
+        yield from (_numbered(read, vector.request) for read in plan_reads(profile, vector.protocol, group))
+
+
+def _numbered(read: ReadRequest, request: bytes) -> ReadRequest:
+    """Give a planned CJ/T 188 read the number of `request`, and its order of the identifier, which both may vary."""
+    if not isinstance(read, Cjt188Read):
+        return read
+    try:
+        _, asked = cjt188.parse_request(request)
+    except FrameError:
+        return read
+    if not isinstance(asked, Cjt188Read) or asked.di not in (read.di, read.di[::-1]):
+        return read
+    return replace(read, serial=asked.serial, is_low_first=asked.di != read.di)
 
 
 _PARSERS: dict[Protocol, Any] = {

@@ -16,7 +16,7 @@ from allocation_engine.evidence import EnvelopeRef, Installation, PointReading
 from allocation_engine.intervals import point_reading
 from device_profiles.catalogue import Catalogue, ProfileUnknown
 from device_profiles.decode import ProfileMismatch, register_readings
-from device_profiles.profile import Channel, ChannelKind, Profile, Side
+from device_profiles.profile import BILLING, Channel, ChannelKind, Profile, Side
 from metering.identity import MeterId, NodeId
 from metering.obis import SETTLED_QUANTITIES, Obis
 from metering.quantity import Shown
@@ -115,8 +115,11 @@ def _counting(site: Site, catalogue: Catalogue, node: NodeId, obis: Obis) -> Ite
 
 @lru_cache(maxsize=1024)
 def _counter(profile: Profile, obis: Obis) -> Channel | None:
-    """Find the channel that counts `obis`, if the model has one; the first, should two groups hold it."""
-    channels = (channel for group in profile.groups for channel in group.channels)
+    """Find the channel that counts `obis` among those that are billed, if the model has one.
+
+    What a model counts in other groups (export that only some units answer, say) is shown but not read at every mark.
+    """
+    channels = (channel for group in profile.groups if group.name == BILLING for channel in group.channels)
     return next((one for one in channels if one.obis == obis and one.kind is ChannelKind.COUNTER), None)
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from device_profiles.catalogue import Catalogue, ProfileUnknown
 from device_profiles.framing import codec_of
 from device_profiles.framing.errors import AddressInvalid
-from device_profiles.profile import ChannelKind, Profile, Protocol, SerialSettings, Side
+from device_profiles.profile import BILLING, ChannelKind, Profile, Protocol, SerialSettings, Side
 from metering.errors import Fault
 from metering.identity import MeterId
 from metering.obis import SETTLED_QUANTITIES, Obis
-from provisioning.site import LineSettings, Meter, Port, SerialPort, StreamPort, TcpPort
+from provisioning.site import LineSettings, Meter, Port, PulsePort, SerialPort, StreamPort, TcpPort
 from provisioning.site_checks import grouped, meeting
 from provisioning.site_draft import Entry, SiteDraft
 from provisioning.toml_table import near
@@ -26,6 +26,7 @@ _PORT_KINDS: dict[Protocol, tuple[type, ...]] = {
     Protocol.MODBUS_RTU: (SerialPort,),
     Protocol.MODBUS_RTU_OVER_TCP: (StreamPort,),
     Protocol.DLMS_WRAPPER: (StreamPort,),
+    Protocol.PULSE: (PulsePort,),
 }
 """Where a protocol runs; those that are not named go over any line, with or without TCP under it."""
 
@@ -46,6 +47,9 @@ def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
             yield entry.fault("profile", f"unknown profile {entry.item.profile!r}", near(entry.item.profile, known))
             continue
         counted[entry.item.id] = _counted(profile)
+        if not counted[entry.item.id]:
+            problem = f"{profile.id} counts nothing that is settled, so it cannot bill"
+            yield entry.fault("profile", problem, "use another protocol of this meter, or another meter")
         yield from _model_fits(entry, profile, port)
     yield from _exchanges_complete(draft, counted)
     yield from _addresses_once(draft)
@@ -54,8 +58,8 @@ def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
 
 
 def _counted(profile: Profile) -> frozenset[Obis]:
-    """Give the settled registers of a model."""
-    channels = (channel for group in profile.groups for channel in group.channels)
+    """Give the settled registers of a model: counters of its group `billing`, which is read at every mark."""
+    channels = (channel for group in profile.groups if group.name == BILLING for channel in group.channels)
     return frozenset(one.obis for one in channels if one.kind is ChannelKind.COUNTER) & set(SETTLED_QUANTITIES)
 
 
@@ -155,12 +159,12 @@ def _places_once(draft: SiteDraft) -> Iterator[Fault]:
     """One line, one port: two ports on one device would disturb each other."""
     for group in grouped(draft.ports, _place_of):
         for entry in group[1:]:
-            key = "device" if isinstance(entry.item, SerialPort) else "host"
+            key = "device" if isinstance(entry.item, SerialPort | PulsePort) else "host"
             problem = f"ports {group[0].item.id} and {entry.item.id} are one and the same line"
             yield entry.fault(key, problem, "put all meters of a line on one port")
 
 
 def _place_of(port: Port) -> tuple[str, ...]:
-    if isinstance(port, SerialPort):
+    if isinstance(port, SerialPort | PulsePort):
         return (port.gateway, port.device)
     return (port.host, str(port.port))

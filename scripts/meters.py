@@ -15,11 +15,7 @@ from device_profiles.catalogue import Catalogue
 from device_profiles.profile import DocumentSource, Evidence, Profile, Side
 
 PAGE = Path(__file__).parents[1] / "docs" / "meters.md"
-EVIDENCE = {
-    Evidence.CAPTURES: "frame-tested 实测报文",
-    Evidence.REGISTERS: "register map only 仅寄存器表",
-    Evidence.DOCUMENTS: "from manual 依据手册",
-}
+EVIDENCE = {evidence: f"{evidence.told('en')} {evidence.told('zh')}" for evidence in Evidence}
 MEDIA = {"electricity": "electricity 电", "water": "water 水", "gas": "gas 气", "heat": "heat 热"}
 SIDES = {Side.PRIMARY: "primary 一次", Side.SECONDARY: "secondary 二次"}
 HEAD = """\
@@ -34,9 +30,9 @@ What the column *proof* says 依据一栏的含义:
 
 | proof 依据 | means | 含义 |
 |---|---|---|
-| frame-tested 实测报文 | frames of a meter that keeps to this profile decode to what it showed | 按此配置的真实表计报文已解出正确数值 |
+| frame-tested 报文实测 | frames of a meter that keeps to this profile decode to what it showed | 按此配置的真实表计报文已解出正确数值 |
 | register map only 仅寄存器表 | a register map that other software in use reads by; no frame of a meter was at hand | 其他在用软件按此寄存器表读取；没有真实报文 |
-| from manual 依据手册 | the maker's document or a standard alone | 仅有厂家文件或标准 |
+| from manual 依据说明书 | the maker's document or a standard alone | 仅有厂家文件或标准 |
 
 *Side*: registers of a meter on the secondary side are multiplied by the site's CT and PT ratios; those on the primary side never are.
 一次/二次：二次侧表计的读数由站点的 CT、PT 变比换算；一次侧表计不再乘变比。

@@ -124,8 +124,16 @@ def test_every_modbus_model_is_typed_here() -> None:
     assert modbus - APART == set(TYPED)
 
 
-APART = {"iskra/mc3x0"}
+APART = {"delixi/dtsu6606", "iskra/mc3x0"}
 """Models that do not fit the table; each has a test of its own."""
+
+
+def test_a_model_that_shows_no_energy_over_modbus_is_not_offered_for_billing() -> None:
+    profile = Catalogue.shipped().by_id("delixi/dtsu6606")
+    assert [group.name for group in profile.groups] == ["status"]
+    places = {str(each.obis): each.source for each in profile.groups[0].channels}
+    addresses = {obis: source.address for obis, source in places.items() if isinstance(source, ModbusSource)}
+    assert (addresses[VOLTAGE], addresses[POWER], addresses[FREQUENCY]) == (0x0300, 0x0309, 0x0316)
 
 
 def test_the_measuring_centres_of_iskra_count_in_a_power_of_ten_beside_the_counter() -> None:

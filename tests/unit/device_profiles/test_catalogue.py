@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from device_profiles.catalogue import SHIPPED_DIR, Catalogue, ProfileUnknown
-from device_profiles.profile import Protocol
+from device_profiles.profile import BILLING, ChannelKind, Protocol
 from metering.errors import DocumentError
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT
 
@@ -25,9 +25,9 @@ def test_shipped_profiles_stand_where_their_id_says_and_are_found_by_id_and_hash
 
 def test_a_profile_of_electricity_bills_import_and_then_export_where_the_model_has_it() -> None:
     for profile in Catalogue.shipped().profiles:
-        first = profile.groups[0]
-        if profile.medium == "electricity" and first.name == "billing":
-            billed = [channel.obis for channel in first.channels]
+        counted = {each.obis for group in profile.groups for each in group.channels if each.kind is ChannelKind.COUNTER}
+        if profile.medium == "electricity" and ENERGY_IMPORT in counted:
+            billed = [channel.obis for channel in profile.group(BILLING).channels]
             assert billed in ([ENERGY_IMPORT], [ENERGY_IMPORT, ENERGY_EXPORT]), profile.id
 
 

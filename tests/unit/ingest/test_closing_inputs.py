@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def points(site: Site) -> tuple[MeteringPoint, ...]:
 
 def day(node: str, number: int, energy_wh: int, quality: SlotQuality = SlotQuality.MEASURED) -> SettledDay:
     return SettledDay(NodeId(node), ENERGY_IMPORT, date(2026, 7, number), (energy_wh,) * 96, (int(quality),) * 96, ())
+
+
+def test_only_what_the_billing_group_counts_is_settled(site: Site) -> None:
+    """Some EM24 answer an exception for export: it is shown where it comes, and no slot waits for it."""
+    meters = tuple(replace(one, profile="carlo-gavazzi/em24") if one.node == NODE else one for one in site.meters)
+    asked = metering_points(replace(site, meters=meters), CATALOGUE, [NODE])
+    assert [one.obis for one in asked] == [ENERGY_IMPORT]
+    assert [one.obis for one in metering_points(site, CATALOGUE, [NODE])] == [ENERGY_IMPORT, ENERGY_EXPORT]
 
 
 def test_settled_days_lie_in_their_slots_and_everything_else_is_missing(
@@ -211,4 +220,9 @@ def test_registers_are_found_where_each_profile_keeps_them() -> None:
     for place in register_places(CATALOGUE, ENERGY_IMPORT):
         profile = CATALOGUE.by_hash(place.profile_hash)
         assert profile.groups[place.group].channels[place.position].obis == ENERGY_IMPORT
-    assert len({place.profile_hash for place in register_places(CATALOGUE, ENERGY_IMPORT)}) == len(CATALOGUE.profiles)
+    counting = {
+        profile.hash
+        for profile in CATALOGUE.profiles
+        if any(channel.obis == ENERGY_IMPORT for group in profile.groups for channel in group.channels)
+    }
+    assert {place.profile_hash for place in register_places(CATALOGUE, ENERGY_IMPORT)} == counting

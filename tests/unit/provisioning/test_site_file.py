@@ -277,6 +277,8 @@ CASES = [
      'tolerance_s = 60\n\n[[meters]]\nid = "m-main"', "ports net and twin are one", "# twin"),
     # meters
     ("profile unknown", "gateways", "eastron/sdm630", "eastron/sdm360", "unknown profile.*'eastron/sdm630'", "sdm360"),
+    ("model that counts nothing", "gateways", "chint/dtsu666", "delixi/dtsu6606",
+     "delixi/dtsu6606 counts nothing that is settled, so it cannot bill", "delixi/dtsu6606"),
     ("protocol unknown", "gateways", '"modbus-tcp"\nport = "net"', '"profibus"\nport = "net"', "protocol is 'profibus'",
      "profibus"),
     ("protocol the model lacks", "gateways", 'dlt645-2007"\nport = "line"\naddress = "000000000003"',
