@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from device_profiles.catalogue import Catalogue
-from edge_agent.port_plan import PortPlan, Verdict, added, plan_port
+from edge_agent.port_plan import BUSY_SHARE, PortPlan, Verdict, added, plan_port
 from metering.errors import MeteringError
 from provisioning.gateway_config import FittedMeter, GatewayConfig, GroupInterval
 from provisioning.site import NotInSite, Port
@@ -30,7 +31,8 @@ WORDS: dict[str, dict[str, str]] = {
         "fits": "  fits",
         "tight": "  TIGHT: it fits only while meters answer promptly; read less often, faster, or on a second line",
         "late": "  LATE: the sweep ends after the port's tolerance of {tolerance} s; its last readings are late",
-        "too-much": "  TOO MUCH: the line cannot carry this; read every {least} s or on {lines} lines",
+        "too-much": "  TOO MUCH: the line cannot carry this; spread the meters over {lines} lines",
+        "rhythm": "  or read them every {least} s",
         "empty": "no port has a meter",
     },
     "zh": {
@@ -45,7 +47,8 @@ WORDS: dict[str, dict[str, str]] = {
         "fits": "  可以容纳",
         "tight": "  偏紧：只有各表及时应答才能读完；请降低频度、提高波特率或增加一条总线",
         "late": "  超时：一轮结束时已超过端口容差 {tolerance} 秒，最后几块表的读数将标为迟到",
-        "too-much": "  无法容纳：这条总线读不完；请改为每 {least} 秒一次，或分成 {lines} 条总线",
+        "too-much": "  无法容纳：这条总线读不完；请分成 {lines} 条总线",
+        "rhythm": "  或者改为每 {least} 秒读一次",
         "empty": "没有任何端口接有表计",
     },
 }
@@ -173,7 +176,14 @@ def _port_lines(one: PortPlan, words: dict[str, str]) -> list[str]:
     if one.switches > 1:
         lines.append(words["switches"].format(switches=one.switches))
     lines += [words["unknown"].format(reason=reason) for reason in one.unknown]
-    count = -(-one.utilisation // 0.5)
-    least = -(-one.sweep_s / max(1 - one.between_share, 0.05) // 60) * 60
-    lines.append(words[one.verdict].format(tolerance=one.tolerance_s, least=int(least), lines=int(count)))
+    lines.append(words[one.verdict].format(tolerance=one.tolerance_s, lines=math.ceil(one.utilisation / BUSY_SHARE)))
+    if one.verdict is Verdict.TOO_MUCH and (rhythm_s := _rhythm_s(one)) is not None:
+        lines.append(words["rhythm"].format(least=rhythm_s))
     return lines
+
+
+def _rhythm_s(one: PortPlan) -> int | None:
+    """Give the shortest time between marks that does not fill the line [s]; None where a quarter hour is too short."""
+    left = BUSY_SHARE - one.between_share
+    divisors = (every_s for every_s in range(1, 901) if 900 % every_s == 0)
+    return next((every_s for every_s in divisors if left > 0 and one.sweep_s / every_s <= left), None)

@@ -18,7 +18,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from device_profiles.framing import modbus_tcp
+from device_profiles.framing import codec_of, modbus_tcp
 from device_profiles.framing.conversation import NO_SECRETS, Conversation, Exchange, MeterSecrets, drive
 from device_profiles.framing.errors import ExceptionReply, FrameError
 from device_profiles.framing.modbus_pdu import REGISTERS_MAX, ModbusRead
@@ -80,7 +80,7 @@ class TcpBus:
         """Hold the conversation that one read takes; see `Bus.ask`."""
         if protocol is not Protocol.MODBUS_TCP:
             raise FrameError(f"{self._port.id} speaks Modbus TCP only, not {protocol}")
-        conversation = modbus_tcp.converse(address, request, secrets)
+        conversation = codec_of(protocol).converse(address, request, secrets)
         return self.converse(conversation, reply_s=reply_s, late_s=late_s, line=line)
 
     def converse(
