@@ -96,6 +96,7 @@ class _Wrapper:
         self._respond = respond
 
     def answer(self, received: bytes) -> bytes | None:
+        """Give the wrapped answer to one whole request; None when it is for another port."""
         try:
             source, destination, apdu = unwrapped(received)
         except FrameError:

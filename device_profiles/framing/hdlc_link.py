@@ -193,7 +193,9 @@ class HdlcServer:
         self._restart = restart
         self._limits = limits
         self._client: HdlcAddress | None = None
-        self._forget()
+        self._send = self._receive = 0
+        self._inward = self._outward = b""
+        self._last: HdlcFrame | None = None
 
     def answer(self, received: bytes) -> bytes | None:
         """Give the frame that answers the last frame to this meter in `received`; None when there is none."""
@@ -260,5 +262,5 @@ class HdlcServer:
     def _forget(self) -> None:
         self._send = self._receive = 0
         self._inward = self._outward = b""
-        self._last: HdlcFrame | None = None
+        self._last = None
         self._restart()
