@@ -4,6 +4,7 @@ A source names a record by quantity, function, storage, tariff, subunit and qual
 by its header (DIF to VIFEs) to the octet. Unit and power of ten come from the record and are brought to the channel's
 exactly: a counter whose counts are no whole mantissas is NotReadable, at whatever number it stands. Floats and gauges
 are rounded once to the channel's exponent. Two records that fit are NotReadable as well; `nth` says which is meant.
+A meter that counts by tariffs and sends no total is summed by `tariffs`; one more tariff than these is NotReadable.
 A counter whose record is missing is NotReadable, anything else has no value then.
 """
 
@@ -101,6 +102,8 @@ def mantissa_in(telegrams: tuple[MbusTelegram, ...], source: MbusSource, channel
     """Give the mantissa of `channel`; None for "no value"; raises NotReadable."""
     if source.quantity == STATUS:
         return telegrams[0].status if telegrams and telegrams[0].status >= 0 else None
+    if source.tariffs:
+        return _sum_in(telegrams, source, channel)
     fitting = [record for telegram in telegrams for record in telegram.records if source.names(record)]
     if source.nth is None and len(fitting) > 1:
         raise NotReadable(f"{len(fitting)} records are {source}; the profile must say which by `nth`")
@@ -116,6 +119,20 @@ def mantissa_in(telegrams: tuple[MbusTelegram, ...], source: MbusSource, channel
         return _mantissa(record, channel)
     except FrameError as error:
         raise NotReadable(f"{source}: {error}") from error
+
+
+def _sum_in(telegrams: tuple[MbusTelegram, ...], source: MbusSource, channel: Channel) -> int | None:
+    """Give the sum of the tariffs; None when one has no value; raises NotReadable when the meter has another tariff."""
+    left_out = [str(record) for telegram in telegrams for record in telegram.records if source.leaves_out(record)]
+    if left_out:
+        raise NotReadable(f"the meter counts {', '.join(left_out)} besides tariffs {source.tariffs}")
+    total = 0
+    for part in source.parts:
+        mantissa = mantissa_in(telegrams, part, channel)
+        if mantissa is None:
+            return None
+        total += mantissa
+    return total
 
 
 def _mantissa(record: MbusRecord, channel: Channel) -> int | None:
@@ -169,6 +186,7 @@ def _by_quantity(table: CheckedTable) -> MbusSource:
         subunit=table.integer("subunit", 0, _DIMENSION_MAX, 0),
         qualifiers=table.hexadecimal("qualifiers") if "qualifiers" in table else b"",
         nth=table.integer("nth", 0, 255) if "nth" in table else None,
+        tariffs=tuple(table.integers("tariffs", 1, _DIMENSION_MAX)) if "tariffs" in table else (),
     )
 
 

@@ -108,7 +108,7 @@ class MbusEnd:
             if own_source(channel.source).quantity == STATUS:
                 status = mantissa & 0xFF
                 continue
-            record = _record(channel, mantissa)
+            record = b"".join(_records(channel, mantissa))
             if len(parts[-1]) + len(record) > _RECORD_OCTETS_MAX:
                 parts.append(b"")
             parts[-1] += record
@@ -139,8 +139,13 @@ def _rest(digits: str) -> tuple[str, str, str]:
     return digits[:4], digits[4:6], digits[6:8]
 
 
-def _record(channel: Channel, mantissa: int) -> bytes:
-    source = own_source(channel.source)
+def _records(channel: Channel, mantissa: int) -> Iterator[bytes]:
+    """Give the record of a channel; all of a sum stands in its first tariff."""
+    for at, part in enumerate(own_source(channel.source).parts):
+        yield _record(channel, part, 0 if at else mantissa)
+
+
+def _record(channel: Channel, source: MbusSource, mantissa: int) -> bytes:
     if source.header:
         record = record_of_header(source.header)
         size = count_size(record.measure, channel) or Fraction(1)

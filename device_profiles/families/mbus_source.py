@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from device_profiles.framing.mbus_records import Function, MbusRecord
@@ -24,6 +24,7 @@ class MbusSource(Source):
     qualifiers  VIFEs that are no powers of ten, without extension bits (3B forward, 3C backward ...)
     nth         which of several such records, from 0; None where there is one
     header      DIF, DIFEs, VIF and VIFEs as on the wire; empty to take any width and unit
+    tariffs     the sum of these tariffs' registers, for a meter without a total; no other tariff may be there
     """
 
     quantity: str
@@ -34,6 +35,17 @@ class MbusSource(Source):
     qualifiers: bytes = b""
     nth: int | None = None
     header: bytes = b""
+    tariffs: tuple[int, ...] = ()
+
+    @property
+    def parts(self) -> tuple[MbusSource, ...]:
+        """The registers that are summed, or this one alone."""
+        return tuple(replace(self, tariff=tariff, tariffs=()) for tariff in self.tariffs) or (self,)
+
+    def leaves_out(self, record: MbusRecord) -> bool:
+        """Say whether `record` is a tariff that the sum does not have: a rate whose energy would not be billed."""
+        beside = replace(self, tariff=record.tariff, tariffs=())
+        return bool(self.tariffs) and record.tariff not in (0, *self.tariffs) and beside.names(record)
 
     def names(self, record: MbusRecord) -> bool:
         """Say whether `record` is the one meant (or one of those, where `nth` tells them apart)."""
@@ -51,7 +63,8 @@ class MbusSource(Source):
     def __str__(self) -> str:
         if self.header:
             return f"with header {self.header.hex()}"
-        place = f"storage {self.storage}, tariff {self.tariff}, subunit {self.subunit}"
+        tariff = "+".join(map(str, self.tariffs)) or self.tariff
+        place = f"storage {self.storage}, tariff {tariff}, subunit {self.subunit}"
         return f"{self.quantity} ({self.function.name.lower()}, {place}, qualifiers {self.qualifiers.hex() or 'none'})"
 
 

@@ -190,6 +190,6 @@ def vib_from_codes(codes: bytes, text: str = "") -> Vib:
             measure = Measure(measure.quantity, measure.base, measure.factor * _TEN ** (plain - SCALING_LEAST - 6))
         elif plain == SCALING_THOUSAND:
             measure = Measure(measure.quantity, measure.base, measure.factor * 1000)
-        else:
+        elif plain:  # 00 says that the record is not in error, and nothing else
             qualifiers += bytes((plain,))
     return Vib(measure, qualifiers, text)

@@ -123,6 +123,28 @@ def test_two_records_that_fit_are_refused_unless_the_profile_says_which() -> Non
     assert read(records, channel(header=bytes.fromhex("0213"))) == 8
 
 
+def test_tariffs_are_summed_where_the_meter_sends_no_total() -> None:
+    rates = "8C 10 04 93 02 00 00 8C 20 04 06 00 00 00"
+    assert read(rates, channel(Unit.WH, 0, quantity="energy", tariffs=(1, 2))) == 2990
+    assert read("04 03 FF 00 00 00" + rates, channel(Unit.WH, 0, quantity="energy", tariffs=(1, 2))) == 2990
+    assert read("04 03 FF 00 00 00" + rates, channel(Unit.WH, 0, quantity="energy")) == 255
+
+
+def test_a_tariff_that_the_profile_does_not_know_is_never_left_unbilled() -> None:
+    rates = "8C 10 04 93 02 00 00 8C 20 04 06 00 00 00"
+    with pytest.raises(NotReadable, match="counts energy tariff 2 besides"):
+        read(rates, channel(Unit.WH, 0, quantity="energy", tariffs=(1,)))
+    with pytest.raises(NotReadable, match="no record energy"):
+        read(rates, channel(Unit.WH, 0, quantity="energy", tariffs=(1, 2, 3)))
+    stored = "8C 11 04 93 02 00 00 8C 10 04 07 00 00 00"
+    assert read(stored, channel(Unit.WH, 0, quantity="energy", tariffs=(1,))) == 70
+
+
+def test_a_tariff_without_number_leaves_the_sum_without() -> None:
+    rates = "8C 10 04 93 02 00 00 8C 20 04 FF FF FF FF"
+    assert read(rates, channel(Unit.WH, 0, quantity="energy", tariffs=(1, 2))) is None
+
+
 def test_a_missing_record_is_an_error_for_a_counter_and_no_value_for_the_rest() -> None:
     with pytest.raises(NotReadable, match="it sent none"):
         read("", channel())

@@ -179,6 +179,7 @@ def test_a_unit_spelt_as_text_stands_before_its_extensions() -> None:
 def test_a_record_in_error_says_so() -> None:
     assert record("04 93 15 00 00 00 00").vib.record_error == 0x15
     assert record("04 93 3C 00 00 00 00").vib.record_error == 0
+    assert record("04 93 00 07 00 00 00").vib.qualifiers == b""
     assert record("04 93 FF 15 00 00 00 00").vib.record_error == 0
 
 
