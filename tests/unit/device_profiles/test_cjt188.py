@@ -360,3 +360,16 @@ def test_a_makers_own_layout_is_data() -> None:
     body = drive(cjt188.converse("00000051327643", reads[0]), lambda _: reply)
     moment = timegm((2020, 5, 28, 20, 58, 24))
     assert decode_group(profile, Protocol.CJT188_2004, profile.groups[0], [body]) == (17047, 0x00014851, moment)
+
+
+def test_a_number_finer_than_the_channel_is_refused_and_never_rounded() -> None:
+    """Without a modulus any unit is taken, as long as it comes out whole: 17047 L are, 170.47 L are not."""
+    text = VENDOR.replace("modulus = 100000000\n", "").replace(
+        'unit = "29", decimals = 0', 'unit = "2C", decimals = %d'
+    )
+    body = bytes.fromhex("47700100 29 51480100 29 20200528205824 0000")
+    litres = profile_from_toml(TomlSource.parse(text % 0, "litres.toml"))
+    assert decode_group(litres, Protocol.CJT188_2004, litres.groups[0], [body])[0] == 17047
+    hundredths = profile_from_toml(TomlSource.parse(text % 2, "hundredths.toml"))
+    with pytest.raises(ProfileMismatch, match="no whole number of 10"):
+        decode_group(hundredths, Protocol.CJT188_2004, hundredths.groups[0], [body])
