@@ -67,7 +67,7 @@ class DlmsOptions(LinkOptions):
     client          number of the client: 16 public, 1 management, others as the maker says
     mechanism       how the client shows who it is
     is_ciphered     whether every APDU is encrypted and authenticated (suite 0)
-    address_octets  length of the meter's HDLC address: 1, 2 or 4; 0 for the shortest that fits
+    address_octets  least length of the meter's HDLC address: 1, 2 or 4; 0 for the shortest that fits
     """
 
     client: int = 16

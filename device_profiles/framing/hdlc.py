@@ -70,18 +70,20 @@ class HdlcAddress:
 
     @classmethod
     def server(cls, text: str, octets: int = 0) -> HdlcAddress:
-        """Read `logical` or `logical/physical`; `octets` 1, 2 or 4, or 0 for the shortest. Raises AddressInvalid."""
+        """Read `logical` or `logical/physical`; on the wire as short as it fits, but no shorter than `octets`.
+
+        Raises AddressInvalid, whatever `octets` is, for what is no address.
+        """
         match = _ADDRESS.match(text)
-        logical, physical = (int(match[1]), int(match[2]) if match[2] else None) if match else (-1, None)
-        shortest = 1 if physical is None else 2
-        if max(logical, physical or 0) > _SHORT_MAX:
-            shortest = 4
-        chosen = octets or shortest
-        if match is None or chosen < shortest or max(logical, physical or 0) > _LONG_MAX or not logical:
+        logical, physical = (int(match[1]), int(match[2]) if match[2] else None) if match else (0, None)
+        highest = max(logical, physical or 0)
+        if not logical or highest > _LONG_MAX:
             raise AddressInvalid(
-                f"{text!r} is not an HDLC address{f' of {octets} octets' * bool(octets)}: write logical/physical"
-                f" device, like 1/17, or the logical device alone; up to {_SHORT_MAX}, or {_LONG_MAX} in 4 octets"
+                f"{text!r} is not an HDLC address: write logical/physical device, like 1/17, or the logical device"
+                f" alone; up to {_SHORT_MAX}, or {_LONG_MAX} in 4 octets"
             )
+        shortest = 4 if highest > _SHORT_MAX else 1 if physical is None else 2
+        chosen = max(octets, shortest)
         return cls(logical, None if chosen == 1 else physical or 0, chosen)
 
     def to_wire(self) -> bytes:
