@@ -13,8 +13,9 @@ from device_profiles.decode import decode_group
 from device_profiles.framing import codec_of
 from device_profiles.framing.conversation import NO_SECRETS, MeterSecrets
 from device_profiles.framing.errors import ExceptionReply, FrameError
+from device_profiles.learning import Learned
 from device_profiles.profile import Group, Profile, ReadRequest
-from edge_agent.learnt import AS_WRITTEN, Limits, lesson
+from edge_agent.learnt import NOTHING, lesson, plan_within
 from edge_agent.patience import Patience, SilentShare
 from edge_agent.ports import Answer, AnswerCut, Bus, BusTimeout
 from metering.clock import Clock
@@ -33,7 +34,7 @@ LESSONS_MAX = 4
 class AskedMeter:
     """A meter with all that asking it takes: what to read, how to decode it, how long to wait.
 
-    limits    what the meter taught beyond its profile; `reads` are planned within it
+    learned   what the meter taught beyond its profile; `reads` are planned within it
     secrets   what its protocol needs and no profile holds
     """
 
@@ -42,7 +43,7 @@ class AskedMeter:
     group: Group
     reads: tuple[ReadRequest, ...]
     patience: Patience
-    limits: Limits = AS_WRITTEN
+    learned: Learned = NOTHING
     secrets: MeterSecrets = NO_SECRETS
 
     @classmethod
@@ -63,7 +64,7 @@ class AskedMeter:
         codec_of(fitted.protocol).check_address(fitted.address)
         reply_s_max = reply_stretch * profile.link(fitted.protocol).reply_ms_max / 1000
         patience = Patience(reply_s_max) if reply_stretch == 1 else Patience(reply_s_max, reply_s_max)
-        reads = AS_WRITTEN.plan(profile, fitted.protocol, group)
+        reads = plan_within(NOTHING, profile, fitted.protocol, group)
         return cls(fitted, profile, group, reads, patience, secrets=secrets)
 
     @property
@@ -72,13 +73,15 @@ class AskedMeter:
         one = self.fitted
         return f"{one.id} {one.protocol} {one.address} {self.profile.hash.hex()[:16]}"
 
-    def within(self, limits: Limits) -> AskedMeter:
-        """Give the same meter asked within `limits`; raises PlanImpossible."""
-        return replace(self, limits=limits, reads=limits.plan(self.profile, self.fitted.protocol, self.group))
+    def within(self, learned: Learned) -> AskedMeter:
+        """Give the same meter asked as it taught; raises PlanImpossible."""
+        return replace(
+            self, learned=learned, reads=plan_within(learned, self.profile, self.fitted.protocol, self.group)
+        )
 
     def for_group(self, group: Group) -> AskedMeter:
         """Give the same meter asked for another group; patience is shared. Raises PlanImpossible."""
-        return replace(self, group=group, reads=self.limits.plan(self.profile, self.fitted.protocol, group))
+        return replace(self, group=group, reads=plan_within(self.learned, self.profile, self.fitted.protocol, group))
 
     def reading(
         self,
@@ -105,13 +108,13 @@ class Outcome:
 
     turnarounds_s   of each answer [s]
     silent_s        the port's time lost if no answer came at all [s]
-    limits          how the meter wants to be asked from now on, if that is new
+    learned         how the meter wants to be asked from now on, if that is new
     """
 
     reading: MeterReading
     turnarounds_s: tuple[float, ...] = ()
     silent_s: float | None = None
-    limits: Limits | None = None
+    learned: Learned | None = None
 
 
 class Asker:
@@ -153,8 +156,8 @@ class Asker:
         started_at, ended_at = answers[0].started_at, answers[-1].ended_at
         is_late = tolerance is not None and ended_at - mark > tolerance
         quality = ReadQuality.LATE if is_late else ReadQuality.MEASURED
-        limits = taught.limits if taught is not meter else None
-        return Outcome(meter.reading(started_at, ended_at, quality, mantissas), tuple(turnarounds_s), None, limits)
+        learned = taught.learned if taught is not meter else None
+        return Outcome(meter.reading(started_at, ended_at, quality, mantissas), tuple(turnarounds_s), None, learned)
 
     def may_ask(self, meter: AskedMeter, now: datetime) -> bool:
         """Say whether a meter may be asked: always, but for a silent one between probes or beyond their share."""
@@ -168,7 +171,7 @@ class Asker:
         for request in meter.reads:
             answers.append(self._ask(meter, request, mark, has_answered=is_heard or bool(answers)))
         bodies = [answer.body for answer in answers]
-        reads = None if meter.limits == AS_WRITTEN else meter.reads
+        reads = None if meter.learned == NOTHING else meter.reads
         return decode_group(meter.profile, meter.fitted.protocol, meter.group, bodies, reads)
 
     def _ask(self, meter: AskedMeter, request: ReadRequest, mark: datetime, *, has_answered: bool) -> Answer:
@@ -217,8 +220,8 @@ def _taught(meter: AskedMeter, answers: list[Answer], error: MeterError) -> Aske
     if len(answers) == len(meter.reads):
         return None
     read = meter.reads[len(answers)]
-    limits = lesson(meter.limits, meter.profile, meter.fitted.protocol, meter.group, read, error)
-    return None if limits is None else meter.within(limits)
+    learned = lesson(meter.learned, meter.profile, meter.fitted.protocol, meter.group, read, error)
+    return None if learned is None else meter.within(learned)
 
 
 def _is_cut(error: MeterError) -> bool:

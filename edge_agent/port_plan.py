@@ -14,9 +14,9 @@ from enum import StrEnum
 from device_profiles.catalogue import Catalogue
 from device_profiles.framing import codec_of
 from device_profiles.profile import Profile, Protocol
+from device_profiles.read_plan import plan_reads
 from edge_agent.arbiter import gap_s_of
 from edge_agent.capacity import NotRehearsed, rehearse, seconds_on, usual_turnaround_s
-from edge_agent.learnt import AS_WRITTEN
 from metering.errors import MeteringError
 from metering.identity import MeterId, PortId
 from provisioning.gateway_config import FittedMeter, GroupInterval
@@ -129,7 +129,7 @@ def load_of(port: Port, meter: FittedMeter, profile: Profile, group: str) -> Met
     """Reckon one meter's group; raises NotRehearsed."""
     line = line_of(port, meter)
     link = profile.link(meter.protocol)
-    reads = AS_WRITTEN.plan(profile, meter.protocol, profile.group(group))
+    reads = plan_reads(profile, meter.protocol, profile.group(group))
     exchanges = rehearse(profile, meter.protocol, meter.address, reads)
     return MeterLoad(
         meter=meter.id,

@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from device_profiles.families.family import PlanImpossible
 from device_profiles.framing import broadcasts_of
 from edge_agent.agenda import Agenda, Job
 from edge_agent.asking import AskedMeter, Asker, Outcome
 from edge_agent.freeze import frozen_twin, is_of
-from edge_agent.learnt import AS_WRITTEN, Lessons, NoLessons
+from edge_agent.learnt import NOTHING, Lessons, NoLessons
 from edge_agent.patience import SilentShare
 from edge_agent.ports import Answer, Bus, PortLost, Stopped
 from edge_agent.schedule import fitted_at
@@ -138,12 +139,16 @@ class PortReader:
 
     def _prepared(self, meter: AskedMeter) -> AskedMeter:
         """Have a meter asked as it taught, and the line set for its bits."""
-        limits = self._lessons.of(meter.key)
+        learned = self._lessons.of(meter.key)
         serial = meter.profile.link(meter.fitted.protocol).serial
         if serial is not None and serial.data_bits != 8 and isinstance(self._port, SerialPort):
             line = replace(meter.fitted.line or self._port.line, databits=serial.data_bits)
             meter = replace(meter, fitted=replace(meter.fitted, line=line))
-        return meter if limits == AS_WRITTEN else meter.within(limits)
+        try:
+            return meter if learned == NOTHING else meter.within(learned)
+        except PlanImpossible:
+            log.warning("lesson-unfit", extra={"meter": meter.fitted.id, "learned": str(learned)})
+            return meter
 
     def _sweep_once(self, meters: Sequence[AskedMeter], mark: datetime) -> Sweep:
         if meters:
@@ -205,10 +210,10 @@ class PortReader:
             if meter.patience.is_silent:
                 self._silent_share.spend(outcome.silent_s)
             meter.patience.stayed_silent(outcome.reading.ended_at)
-        if outcome.limits is not None:
-            log.warning("meter-taught", extra={"meter": meter.fitted.id, "limits": str(outcome.limits)})
-            self._lessons.keep(meter.key, outcome.limits)
-            self._meters[meter.fitted.id] = meter.within(outcome.limits)
+        if outcome.learned is not None:
+            log.warning("meter-taught", extra={"meter": meter.fitted.id, "learned": str(outcome.learned)})
+            self._lessons.keep(meter.key, outcome.learned)
+            self._meters[meter.fitted.id] = meter.within(outcome.learned)
 
     def _work_off(self, agenda: Agenda, until: datetime, readings: list[MeterReading]) -> bool:
         """Read what is due now and fits before `until`, into `readings`; say whether the port vanished meanwhile."""

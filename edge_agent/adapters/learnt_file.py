@@ -9,41 +9,44 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from device_profiles.families.modbus_plan import RegisterRange
-from edge_agent.learnt import AS_WRITTEN, Limits
+from device_profiles.learning import Learned
+from edge_agent.learnt import NOTHING
 
 log = logging.getLogger(__name__)
 
 
 class LearntFile:
-    """Limits by meter. A file that cannot be read costs the lessons, not the measuring: meters teach them again."""
+    """Lessons by meter. A file that cannot be read costs the lessons, not the measuring: meters teach them again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._limits = _read(path)
+        self._learned = _read(path)
 
-    def of(self, key: str) -> Limits:
-        """Give what is known; AS_WRITTEN if nothing is."""
-        return self._limits.get(key, AS_WRITTEN)
+    def of(self, key: str) -> Learned:
+        """Give what is known; NOTHING if nothing is."""
+        return self._learned.get(key, NOTHING)
 
-    def keep(self, key: str, limits: Limits) -> None:
-        """Remember, past a power cut too."""
+    def keep(self, key: str, learned: Learned) -> None:
+        """Remember, past a power cut too; where nothing can be written, until the program ends."""
         with self._lock:
-            self._limits[key] = limits
-            lines = {each: _written(one) for each, one in self._limits.items()}
+            self._learned[key] = learned
+            lines = {each: _written(one) for each, one in self._learned.items()}
             aside = self._path.with_suffix(".new")
-            with aside.open("w", encoding="utf-8") as file:
-                json.dump(lines, file, indent=1, sort_keys=True)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.replace(self._path)
+            try:
+                with aside.open("w", encoding="utf-8") as file:
+                    json.dump(lines, file, indent=1, sort_keys=True)
+                    file.flush()
+                    os.fsync(file.fileno())
+                aside.replace(self._path)
+            except OSError as error:
+                log.warning("lessons-not-kept", extra={"path": str(self._path), "reason": str(error)})
 
 
-def _read(path: Path) -> dict[str, Limits]:
+def _read(path: Path) -> dict[str, Learned]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {key: _limits(one) for key, one in content.items()}
+        return {key: _learned_of(one) for key, one in content.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -51,13 +54,13 @@ def _read(path: Path) -> dict[str, Limits]:
         return {}
 
 
-def _written(one: Limits) -> dict[str, Any]:
-    apart = [[each.function, each.first, each.last] for each in one.apart]
-    return {"registers_max": one.registers_max, "apart": apart}
+def _written(one: Learned) -> dict[str, Any]:
+    return {"registers_max": one.registers_max, "unbridged": one.unbridged}
 
 
-def _limits(one: dict[str, Any]) -> Limits:
+def _learned_of(one: dict[str, Any]) -> Learned:
     most = one["registers_max"]
     if most is not None and (type(most) is not int or most < 1):
         raise ValueError(f"{most!r} registers")
-    return Limits(most, tuple(RegisterRange(*map(int, each)) for each in one["apart"]))
+    unbridged = tuple((int(function), int(first), int(last)) for function, first, last in one["unbridged"])
+    return Learned(most, unbridged)

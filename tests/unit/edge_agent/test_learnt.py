@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from device_profiles.catalogue import Catalogue
-from device_profiles.families.modbus_plan import RegisterRange
 from device_profiles.framing.errors import CrcError, ExceptionReply
 from device_profiles.framing.modbus_pdu import ModbusRead
+from device_profiles.learning import Learned
 from device_profiles.profile import Protocol, ReadRequest
+from device_profiles.read_plan import plan_reads
 from edge_agent.adapters.learnt_file import LearntFile
 from edge_agent.asking import LESSONS_MAX, AskedMeter
-from edge_agent.learnt import AS_WRITTEN, Lessons, Limits, lesson
+from edge_agent.learnt import NOTHING, Lessons, lesson
 from edge_agent.ports import AnswerCut
 from edge_agent.sweep import PortReader
 from metering.reading import MeterReading, ReadQuality
@@ -25,8 +26,8 @@ from tests.doubles.edge import QUARTER, START, PlayedManualClock, ScriptedBus, T
 RTU = Protocol.MODBUS_RTU
 SDM = Catalogue.shipped().by_id("eastron/sdm630")
 STATUS = SDM.group("status")
-PLANNED = [read for read in AS_WRITTEN.plan(SDM, RTU, STATUS) if isinstance(read, ModbusRead)]
-HOLE = RegisterRange(4, 12, 51)
+PLANNED = [read for read in plan_reads(SDM, RTU, STATUS) if isinstance(read, ModbusRead)]
+HOLE = (4, 12, 51)
 """Registers of the model between current and power, which its status group does not name."""
 
 
@@ -128,17 +129,28 @@ def test_lessons_are_known_after_a_restart_and_only_for_the_same_meter(tmp_path:
     (meter,) = again.reader.meters
     assert LearntFile(path).of(meter.key).registers_max is not None
     other = replace(meter, fitted=replace(meter.fitted, address="8"))
-    assert LearntFile(path).of(other.key) == AS_WRITTEN
+    assert LearntFile(path).of(other.key) == NOTHING
 
 
-@pytest.mark.parametrize("octets", [b"", b"{", b"[]", b'{"a": {"registers_max": "x", "apart": []}}', b"\xff\xfe"])
+@pytest.mark.parametrize("octets", [b"", b"{", b"[]", b'{"a": {"registers_max": "x", "unbridged": []}}', b"\xff\xfe"])
 def test_a_damaged_file_costs_the_lessons_only(tmp_path: Path, octets: bytes) -> None:
     path = tmp_path / "lessons.json"
     path.write_bytes(octets)
     lessons = LearntFile(path)
-    assert lessons.of("anything") == AS_WRITTEN
-    lessons.keep("anything", Limits(10, (HOLE,)))
-    assert LearntFile(path).of("anything") == Limits(10, (HOLE,))
+    assert lessons.of("anything") == NOTHING
+    lessons.keep("anything", Learned(10, (HOLE,)))
+    assert LearntFile(path).of("anything") == Learned(10, (HOLE,))
+
+
+def test_lessons_that_fit_no_plan_are_passed_over_and_a_full_disk_costs_no_reading(tmp_path: Path) -> None:
+    path = tmp_path / "lessons.json"
+    lessons = LearntFile(path)
+    (meter,) = Line(OddMeter()).reader.meters
+    lessons.keep(meter.key, Learned(1))
+    assert Line(OddMeter(), LearntFile(path)).read()[0].quality is ReadQuality.MEASURED
+    nowhere = LearntFile(tmp_path / "nothing" / "lessons.json")
+    assert Line(OddMeter(most=10), nowhere).read()[0].quality is ReadQuality.MEASURED
+    assert nowhere.of(meter.key).registers_max is not None
 
 
 def test_a_broken_sweep_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,16 +170,16 @@ def test_a_broken_sweep_teaches_nothing(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_noise_and_other_protocols_teach_nothing() -> None:
-    assert lesson(AS_WRITTEN, SDM, RTU, STATUS, PLANNED[0], CrcError("noise")) is None
-    assert lesson(AS_WRITTEN, SDM, RTU, STATUS, PLANNED[0], ExceptionReply(6, "busy")) is None
-    assert lesson(AS_WRITTEN, SDM, RTU, STATUS, ReadRequest(), ExceptionReply(2, "no")) is None
+    assert lesson(NOTHING, SDM, RTU, STATUS, PLANNED[0], CrcError("noise")) is None
+    assert lesson(NOTHING, SDM, RTU, STATUS, PLANNED[0], ExceptionReply(6, "busy")) is None
+    assert lesson(NOTHING, SDM, RTU, STATUS, ReadRequest(), ExceptionReply(2, "no")) is None
 
 
 def test_an_atomic_group_is_never_taken_apart() -> None:
     billing = SDM.group("billing")
-    (read,) = AS_WRITTEN.plan(SDM, RTU, billing)
+    (read,) = plan_reads(SDM, RTU, billing)
     assert billing.atomic
-    assert lesson(AS_WRITTEN, SDM, RTU, billing, read, AnswerCut("cut")) is None
+    assert lesson(NOTHING, SDM, RTU, billing, read, AnswerCut("cut")) is None
 
 
 def test_a_late_answer_has_no_tolerance_between_marks() -> None:

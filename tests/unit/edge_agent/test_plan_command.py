@@ -12,10 +12,10 @@ import pytest
 from device_profiles.catalogue import Catalogue
 from device_profiles.framing.modbus_pdu import ModbusRead
 from device_profiles.profile import Profile, Protocol
+from device_profiles.read_plan import plan_reads
 from edge_agent.arbiter import gap_s_of
 from edge_agent.capacity import NotRehearsed, WireExchange, rehearse, seconds_on, usual_turnaround_s
 from edge_agent.cli import main
-from edge_agent.learnt import AS_WRITTEN
 from edge_agent.port_plan import AddInvalid, PortPlan, Verdict, _any_address, added, plan_port
 from metering.identity import GatewayId, PortId
 from provisioning.gateway_config import GroupInterval
@@ -55,7 +55,7 @@ def test_a_rehearsal_counts_the_octets_of_the_very_conversation() -> None:
 def test_every_shipped_model_can_be_rehearsed(profile: Profile) -> None:
     for protocol in profile.links:
         for group in profile.groups:
-            reads = AS_WRITTEN.plan(profile, protocol, group)
+            reads = plan_reads(profile, protocol, group)
             exchanges = rehearse(profile, protocol, _any_address(protocol), reads)
             assert sum(each.received for each in exchanges) > 0
 
