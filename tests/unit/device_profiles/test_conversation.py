@@ -62,8 +62,9 @@ def test_a_conversation_that_is_given_up_is_closed() -> None:
     def fail(_: Exchange) -> bytes:
         raise FrameError("the line is gone")
 
+    conversation = converse()  # kept, so that it is not the garbage collector that closes it
     with pytest.raises(FrameError):
-        drive(converse(), fail)
+        drive(conversation, fail)
     assert closed == [True]
 
 

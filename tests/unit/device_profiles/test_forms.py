@@ -7,7 +7,16 @@ import struct
 import pytest
 
 from device_profiles.families.modbus import ModbusSource, form_of
-from device_profiles.forms import BcdForm, FloatForm, IntegerForm, NotReadable, RegisterType, WordOrder
+from device_profiles.forms import (
+    BcdForm,
+    BitsForm,
+    FloatForm,
+    IntegerForm,
+    NotReadable,
+    RegisterType,
+    WordOrder,
+    register_form,
+)
 from device_profiles.profile import Channel, ChannelKind
 from metering.obis import ENERGY_IMPORT
 from metering.quantity import Unit
@@ -41,6 +50,69 @@ def test_an_integer_is_read_in_its_word_order(kind: str, order: str, wire: str, 
     assert form.octets == len(wire) // 2
     assert form.to_mantissa(bytes.fromhex(wire)) == mantissa
     assert form.to_octets(mantissa) == bytes.fromhex(wire)
+
+
+@pytest.mark.parametrize(
+    ("kind", "order", "wire", "mantissa"),
+    [
+        ("u48", "ABCD", "000000000102", 0x0102),
+        ("s48", "CDAB", "FFFEFFFFFFFF", -2),
+        ("mag16", "ABCD", "8005", -5),
+        ("mag32", "CDAB", "00058000", -5),
+        ("bcd16", "ABCD", "9999", 9999),
+        ("bcd48", "CDAB", "567812340000", 12_345_678),
+        ("m10k32", "CDAB", "270F0001", 19_999),
+        ("m10k64", "ABCD", "000000000001270F", 19_999),
+    ],
+)
+def test_further_numbers_are_read_and_written(kind: str, order: str, wire: str, mantissa: int) -> None:
+    form = register_form(*registers(kind, order))
+    assert form.octets == len(wire) // 2
+    assert form.to_mantissa(bytes.fromhex(wire)) == mantissa
+    assert form.to_octets(mantissa) == bytes.fromhex(wire)
+
+
+@pytest.mark.parametrize(
+    ("kind", "wire", "problem"),
+    [
+        ("m10k32", "27100000", "a register of 10000"),
+        ("m10k32", "0000FFFF", "a register of 65535"),
+        ("bcd32", "0000000A", "is not BCD"),
+    ],
+)
+def test_registers_that_are_no_digits_are_refused(kind: str, wire: str, problem: str) -> None:
+    with pytest.raises(NotReadable, match=problem):
+        register_form(*registers(kind)).to_mantissa(bytes.fromhex(wire))
+
+
+@pytest.mark.parametrize(
+    ("kind", "mantissa"),
+    [("mag16", 0x8000), ("mag16", -0x8000), ("bcd16", 10_000), ("bcd16", -1), ("m10k32", 10**8), ("u48", 2**48)],
+)
+def test_a_number_too_long_for_its_registers_is_not_written(kind: str, mantissa: int) -> None:
+    with pytest.raises(NotReadable, match="does not fit"):
+        register_form(*registers(kind)).to_octets(mantissa)
+
+
+@pytest.mark.parametrize("kind", ["u48", "mag32", "bcd32", "m10k32"])
+def test_every_form_knows_its_pattern_for_no_value(kind: str) -> None:
+    pattern = b"\xff" * (RegisterType(kind).bits // 8)
+    assert register_form(*registers(kind, invalid=(pattern,))).to_mantissa(pattern) is None
+
+
+def test_bits_are_cut_out_of_a_number() -> None:
+    form = BitsForm(register_form(*registers("u16", invalid=(b"\xff\xff",))), 4, 7)
+    assert form.to_mantissa(bytes.fromhex("12A4")) == 0xA
+    assert form.to_mantissa(b"\xff\xff") is None
+    assert form.to_octets(0xA) == bytes.fromhex("00A0")
+    with pytest.raises(NotReadable, match="does not fit bits"):
+        form.to_octets(16)
+
+
+def test_a_type_says_what_it_cannot_show() -> None:
+    limits = {kind.value: kind.mantissa_limit for kind in RegisterType}
+    assert (limits["f32"], limits["u16"], limits["s16"], limits["mag16"]) == (None, 2**16, 2**15, 2**15)
+    assert (limits["bcd32"], limits["m10k48"], limits["u48"]) == (10**8, 10**12, 2**48)
 
 
 def test_a_declared_pattern_is_no_value_and_only_that() -> None:
