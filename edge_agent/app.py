@@ -93,6 +93,7 @@ class Gateway:
         self._stop = stop
         self._orders = orders
         self.wants_restart = False
+        self.is_rolled_back = False
         self.vitals = Vitals()
         signer = FileSigner.read(config.signing_key)
         centre = read_public_key(config.centre_public_key)
@@ -238,6 +239,7 @@ class Gateway:
                 return
             if self.vitals.up_s > proof.trial_s:
                 orders.settings.roll_back(order, missing)
+                self.is_rolled_back = True
                 self._restart()
                 return
 
@@ -280,7 +282,8 @@ def run_with_orders(config: GatewayConfig, catalogue: Catalogue, stop: threading
             if stop.is_set():
                 life.set()
             gateway.run()
-            lively = frozenset(gateway.lively) or lively
+            if not gateway.is_rolled_back:
+                lively = frozenset(gateway.lively) or lively
             if not gateway.wants_restart:
                 return
     finally:
@@ -372,4 +375,3 @@ def port_readers(
         lessons=lessons,
         secrets_of=lambda fitted: keys.of(fitted.id),
     )
-

@@ -23,7 +23,7 @@ from edge_agent.timekeeping import FLOOR
 from metering.errors import MeteringError
 from provisioning.gateway_config import ClockKind, GatewayConfig
 from provisioning.keys import FileSigner, read_public_key
-from provisioning.site import SerialPort
+from provisioning.site import PulsePort, SerialPort
 
 FREE_OCTETS_MIN = 500 << 20
 """Less room than this on the disk is told [octets]: the outbox may grow to its bound."""
@@ -189,7 +189,7 @@ def _profiles(config: GatewayConfig, profiles: list[Path]) -> Iterator[Finding]:
 def _ports(config: GatewayConfig) -> Iterator[Finding]:
     for port in config.ports:
         what = f"port {port.id}"
-        if isinstance(port, SerialPort):
+        if isinstance(port, SerialPort | PulsePort):
             yield _device(what, Path(port.device))
         else:
             mend = ("检查网线、地址与设备电源", "look at cable, address and the device's power")

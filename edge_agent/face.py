@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import resource
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +21,7 @@ from metering.identity import PortId
 from provisioning.gateway_config import GatewayConfig
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-Sample = tuple[dict[str, str], float]
+Sample = tuple[Mapping[str, str], float]
 
 
 class Uplinked(Protocol):
@@ -113,7 +113,7 @@ class Face:
             for meter, reading in sorted(self.vitals.meters().items())
         ]
 
-    def _samples(self) -> Iterator[tuple[str, str, str, list[Sample]]]:
+    def _samples(self) -> Iterator[tuple[str, str, str, Sequence[Sample]]]:
         state, config, shelf = self.clock.state(), self.config, self.shelf()
         waiting = self.outbox.head(config.epoch).seq - self.outbox.receipted(config.epoch)
         heard = self.vitals.receipt()
@@ -136,7 +136,7 @@ class Face:
         yield "resident_bytes_max", "gauge", "Most memory ever used.", [({}, used.ru_maxrss * 1024.0)]
         yield "cpu_seconds_total", "counter", "Processor time used.", [({}, used.ru_utime + used.ru_stime)]
 
-    def _port_samples(self) -> Iterator[tuple[str, str, str, list[Sample]]]:
+    def _port_samples(self) -> Iterator[tuple[str, str, str, Sequence[Sample]]]:
         ports = sorted(self.vitals.ports().items())
         figures = sorted(self.figures().items())
         yield (

@@ -23,15 +23,13 @@ class Proof:
 
     def missing(self, *, is_heard: bool, seen: dict[PortId, PortVitals]) -> str | None:
         """Say in words what is missing; None: nothing."""
-        if not is_heard:
-            return "no receipt of the centre arrived: no broker, or not ours"
+        wanting = [] if is_heard else ["no receipt of the centre arrived: no broker, or nothing to send"]
         answered = {port for port, vitals in seen.items() if vitals.answered}
-        wanted = self.ports & self.lively
-        for port in sorted(wanted - answered):
-            return f"no meter on port {port} answered, where meters answered before"
-        if self.ports and not self.ports & answered:
-            return "no meter answered on any port"
-        return None
+        dumb = sorted((self.ports & self.lively) - answered)
+        wanting.extend(f"no meter on port {port} answered, where meters answered before" for port in dumb)
+        if self.ports and not self.ports & answered and not dumb:
+            wanting.append("no meter answered on any port")
+        return "; ".join(wanting) or None
 
 
 def lively_ports(seen: dict[PortId, PortVitals]) -> Collection[PortId]:
