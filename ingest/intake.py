@@ -370,7 +370,8 @@ class _GroupEntry:
     def _lock(
         self, proven: Sequence[Proven], others: Collection[GatewayEpoch], told: Sequence[Told]
     ) -> dict[GatewayEpoch, Chain]:
-        bundles = dict.fromkeys(others, b"") | {one.owner: one.key.bundle_hash for one in (*told, *proven)}
+        bundles = dict.fromkeys(others, b"") | {one.owner: one.key.bundle_hash for one in told}
+        bundles |= {one.owner: one.key.bundle_hash for one in proven}
         seqs: dict[GatewayEpoch, set[int]] = {owner: set() for owner in sorted(bundles)}
         for one in proven:
             seqs[one.owner].add(one.sealed.head.seq)

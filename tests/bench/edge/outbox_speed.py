@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from pathlib import Path
 from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.ports import BrokerEvent, Connected, Entry, ReceiptArrived
 from edge_agent.uplink_loop import UplinkLoop
-from metering.envelope import chain_digest, parse_sealed, seal
+from metering.envelope import chain_digest, seal
 from metering.identity import MeterId
 from metering.receipt import Receipt, seal_receipt
 from tests.conftest import MARK, SeededSigner, build_envelope
@@ -58,11 +58,12 @@ def sweep_of(meters: int) -> bytes:
 class NearCentre:
     """The centre and its broker, in this process."""
 
-    def __init__(self, deliver: Callable[[BrokerEvent], None]) -> None:
+    def __init__(self, deliver: Callable[[BrokerEvent], None], seqs: Mapping[bytes, int]) -> None:
         self._deliver = deliver
+        self._seqs = seqs
         self.begun_s = 0.0
         self.taken = 0
-        self._newest = b""
+        self._ahead: dict[int, bytes] = {}
 
     def connect(self) -> None:
         """Stand at once."""
@@ -70,13 +71,14 @@ class NearCentre:
         self._deliver(Connected())
 
     def publish(self, octets: bytes) -> None:
-        """Take one; live ones come out of order, so only what follows counts."""
-        seq = parse_sealed(octets).head.seq
-        if seq != self.taken + 1:
-            return
-        self.taken, self._newest = seq, octets
-        if seq % GROUP == 0 or seq == BACKLOG:
-            receipt = Receipt(GATEWAY, 1, seq, chain_digest(octets), MARK + timedelta(milliseconds=seq))
+        """Take one; live ones come ahead of history."""
+        self._ahead[self._seqs[octets]] = octets
+        newest = b""
+        while self.taken + 1 in self._ahead:
+            self.taken += 1
+            newest = self._ahead.pop(self.taken)
+        if newest and (self.taken % GROUP == 0 or self.taken == BACKLOG):
+            receipt = Receipt(GATEWAY, 1, self.taken, chain_digest(newest), MARK + timedelta(milliseconds=self.taken))
             self._deliver(ReceiptArrived(seal_receipt(receipt, _CENTRE)))
 
     def close(self) -> None:
@@ -96,7 +98,7 @@ def drain(folder: Path) -> tuple[float, int]:
         outbox.append(entries[begin : begin + 500])
     heard = _stop_at(lambda: loop)
     loop = UplinkLoop(gateway=GATEWAY, epoch=1, outbox=outbox, centre=_CENTRE.verifier, on_receipt=heard)
-    centre = NearCentre(loop.deliver)
+    centre = NearCentre(loop.deliver, {one.octets: one.seq for one in entries})
     loop.run(centre)
     spent_s = time.perf_counter() - centre.begun_s
     assert outbox.receipted(1) == BACKLOG
