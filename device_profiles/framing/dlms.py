@@ -113,7 +113,7 @@ class DlmsCodec:
         return text
 
     def converse(self, address: str, read: DlmsRead, secrets: MeterSecrets = NO_SECRETS) -> Conversation:
-        """Associate, get every attribute, release."""
+        """Associate, get every attribute, release. What secrets lack is said before anything is sent."""
         transport = self._transport(address, read.options)
         association = _Association(transport, read.options, secrets)
         yield from transport.connect()
@@ -164,16 +164,12 @@ class _Association:
         self._security: GmacSecurity | None = None
         self._invoke = 0
         self._agreed = Initiate(READING, PDU_OCTETS_MAX)
+        self._shown = self._prepare()
 
     def open(self) -> Steps[None]:
         """Associate; raises ExceptionReply when the meter declines, NotAuthentic when it cannot show who it is."""
         mechanism = self._options.mechanism
-        shown = b""
-        if mechanism is Mechanism.LOW:
-            shown = self._secrets.secret("password")
-        elif mechanism is Mechanism.GMAC:
-            shown = self._prepare_challenge()
-        received = yield from self._transport.transfer(self._request(shown).to_wire())
+        received = yield from self._transport.transfer(self._request().to_wire())
         response = AssociationResponse.from_wire(received)
         if not response.is_accepted:
             raise ExceptionReply(response.diagnostic, f"no association: {response.reason}")
@@ -183,7 +179,7 @@ class _Association:
             self._security.meet(response.title)
         self._agreed = Initiate.from_wire(self._opened_initiate(response.user_information))
         if self._security is not None:
-            yield from self._challenge(self._security, shown, response.authentication)
+            yield from self._challenge(self._security, response.authentication)
 
     def attributes(self, read: DlmsRead) -> Steps[list[Data]]:
         """Get every attribute, in order; raises ExceptionReply for one that the meter must have."""
@@ -261,7 +257,7 @@ class _Association:
             return answer
         return self._security.open_apdu(answer)
 
-    def _request(self, shown: bytes) -> AssociationRequest:
+    def _request(self) -> AssociationRequest:
         is_gmac = self._options.mechanism is Mechanism.GMAC
         initiate = Initiate(READING | Conformance.ACTION * is_gmac, PDU_OCTETS_MAX).to_request()
         title = b""
@@ -270,7 +266,7 @@ class _Association:
             if self._options.is_ciphered:
                 protected = self._security.protect(initiate)
                 initiate = bytes((GLO_INITIATE_REQUEST,)) + length_to_wire(len(protected)) + protected
-        return AssociationRequest(self._options.mechanism, initiate, shown, title, self._options.is_ciphered)
+        return AssociationRequest(self._options.mechanism, initiate, self._shown, title, self._options.is_ciphered)
 
     def _opened_initiate(self, octets: bytes) -> bytes:
         if self._security is None or not self._options.is_ciphered:
@@ -280,17 +276,21 @@ class _Association:
             raise NotAuthentic("the meter's initiate response is not protected")
         return self._security.open(reader.string())
 
-    def _prepare_challenge(self) -> bytes:
-        """Take up keys, title and counter, and give our challenge."""
+    def _prepare(self) -> bytes:
+        """Take up what the mechanism wants and give what it shows first: nothing, the password, or our challenge."""
         secrets = self._secrets
+        if self._options.mechanism is Mechanism.LOWEST:
+            return b""
+        if self._options.mechanism is Mechanism.LOW:
+            return secrets.secret("password")
         keys = GmacKeys(secrets.secret("encryption"), secrets.secret("authentication"))
         self._security = GmacSecurity(keys, secrets.secret("title"), secrets.next_count)
         fresh = b"challenge" + self._security.title + secrets.next_count().to_bytes(8)
         return hmac.digest(keys.authentication, fresh, hashlib.sha256)[:CHALLENGE_OCTETS]
 
-    def _challenge(self, security: GmacSecurity, ours: bytes, theirs: bytes) -> Steps[None]:
+    def _challenge(self, security: GmacSecurity, theirs: bytes) -> Steps[None]:
         """Answer the meter's challenge, and check its answer to ours."""
-        if len(theirs) < CHALLENGE_OCTETS_MIN or theirs == ours:
+        if len(theirs) < CHALLENGE_OCTETS_MIN or theirs == self._shown:
             raise NotAuthentic("the meter's challenge is too short, or our own")
         invoke = self._next_invoke()
         answer = octet_string(security.answer_to(theirs))
@@ -298,7 +298,7 @@ class _Association:
         returned = xdlms.parse_action_response(received, invoke)
         if returned is None or returned.tag is not DataTag.OCTET_STRING:
             raise NotAuthentic("the meter has not answered our challenge")
-        security.check_answer(returned.octets, ours)
+        security.check_answer(returned.octets, self._shown)
 
     def _next_invoke(self) -> int:
         self._invoke = 1 if self._transport.is_numbered else self._invoke % 15 + 1

@@ -50,6 +50,14 @@ def octets_expected(received: bytes) -> int:
     return HEADER_OCTETS + int.from_bytes(received[6:HEADER_OCTETS])
 
 
+def request_end(octets: bytes, at: int) -> int | None:
+    """Give where the message that begins at `at` ends; None when none does."""
+    if octets[at : at + 2] != _VERSION or len(octets) < at + HEADER_OCTETS:
+        return None
+    end = at + octets_expected(octets[at : at + HEADER_OCTETS])
+    return end if at + HEADER_OCTETS < end <= len(octets) else None
+
+
 class WrapperClient:
     """The gateway's side, for one conversation."""
 

@@ -188,6 +188,12 @@ def scan(octets: bytes) -> tuple[list[HdlcFrame], int]:
     return frames, missing
 
 
+def request_end(octets: bytes, at: int) -> int | None:
+    """Give where the frame that begins at `at` ends; None when none does."""
+    frame, end = frame_at(octets, at) if octets[at] == FLAG else (None, at)
+    return None if frame is None else end
+
+
 def frame_at(octets: bytes, at: int) -> tuple[HdlcFrame | None, int]:
     """Try the frame whose opening flag is at `at`: the frame or None, and where it ends or would end.
 

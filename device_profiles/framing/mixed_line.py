@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from device_profiles.framing import cjt188, dlt645, iec62056_21, mbus_frame, modbus_rtu
+from device_profiles.framing import cjt188, dlms_wrapper, dlt645, hdlc, iec62056_21, mbus_frame, modbus_rtu
 from device_profiles.profile import Protocol
 
 REQUEST_OCTETS_MAX = 212
@@ -18,10 +18,12 @@ RequestEnd = Callable[[bytes, int], int | None]
 """Gives where the request that begins at a place ends, or None."""
 
 _REQUEST_ENDS: tuple[tuple[RequestEnd, tuple[Protocol, ...]], ...] = (
+    (hdlc.request_end, (Protocol.DLMS_HDLC,)),
     (dlt645.request_end, (Protocol.DLT645_2007, Protocol.DLT645_1997)),
     (mbus_frame.request_end, (Protocol.MBUS,)),
     (cjt188.request_end, (Protocol.CJT188_2004, Protocol.CJT188_2018)),
     (modbus_rtu.request_end, (Protocol.MODBUS_RTU, Protocol.MODBUS_RTU_OVER_TCP)),
+    (dlms_wrapper.request_end, (Protocol.DLMS_WRAPPER,)),
     (iec62056_21.request_end, (Protocol.IEC62056_21,)),
 )
 """Those that check more stand first; IEC 62056-21, whose block check differs from maker to maker, checks least."""

@@ -234,9 +234,11 @@ def test_a_secret_of_another_form_is_refused_before_it_is_used(name: str, octets
 
 
 @pytest.mark.parametrize("kind", ["low", "gmac", "ciphered"])
-def test_a_secret_that_is_not_there_is_said(kind: str) -> None:
+def test_a_secret_that_is_not_there_is_said_before_anything_is_sent(kind: str) -> None:
+    meter = Meter(KINDS[kind])
     with pytest.raises(SecretMissing, match="key folder"):
-        Meter(KINDS[kind]).read(DlmsRead(everything(1), KINDS[kind]), NO_SECRETS)
+        meter.read(DlmsRead(everything(1), KINDS[kind]), NO_SECRETS)
+    assert meter.carried == []
 
 
 def test_keys_are_never_shown() -> None:
