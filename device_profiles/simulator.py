@@ -22,9 +22,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from device_profiles.families import family_of
+from device_profiles.families.modbus import MODBUS
 from device_profiles.framing import dlt645, modbus_pdu, modbus_rtu, modbus_tcp
 from device_profiles.framing.errors import FrameError
-from device_profiles.framing.mixed_line import address_in, request_ends, split_requests
+from device_profiles.framing.mixed_line import request_ends, split_requests
 from device_profiles.profile import Protocol
 from device_profiles.simulated_meter import RegisterSource, SimulatedMeter
 from metering.errors import MeteringError
@@ -35,8 +37,6 @@ SEND_TIMEOUT_S = 1.0
 """A client that does not take its answers for this long is hung up on."""
 HUNG_UP_S = 0.01
 """How often an unused line looks whether a gateway has opened it."""
-ROUTES_MAX = 4096
-"""Requests whose meter is remembered; more distinct ones than this come from noise only."""
 
 
 class LineInvalid(MeteringError):
@@ -59,9 +59,9 @@ class _Shell:
     """The meters behind one port, their faults, and the thread that serves them."""
 
     def __init__(self, meters: Iterable[SimulatedMeter], registers: RegisterSource, *, late_s: float) -> None:
-        self._meters: dict[tuple[bool, str], SimulatedMeter] = {}
+        self._meters: dict[tuple[str, str], SimulatedMeter] = {}
         for meter in meters:
-            key = (meter.protocol.is_modbus, meter.address)
+            key = (family_of(meter.protocol).name, meter.address)
             if key in self._meters:
                 raise LineInvalid(
                     f"address {meter.address} stands twice: {self._meters[key].meter_id}, {meter.meter_id}"
@@ -130,8 +130,9 @@ class SerialLine(_Shell):
         self, path: Path, meters: Iterable[SimulatedMeter], registers: RegisterSource, *, late_s: float = 0.05
     ) -> None:
         super().__init__(meters, registers, late_s=late_s)
-        if any(meter.protocol is Protocol.MODBUS_TCP for meter in self._meters.values()):
-            raise LineInvalid("a Modbus TCP meter cannot hang on a serial line")
+        for meter in self._meters.values():
+            if not meter.protocol.is_serial:
+                raise LineInvalid(f"{meter.meter_id} speaks {meter.protocol}, so it cannot hang on a serial line")
         self.path = path
         self._line, far_end = pty.openpty()
         tty.setraw(far_end)
@@ -139,7 +140,6 @@ class SerialLine(_Shell):
         self._settings = termios.tcgetattr(far_end)
         self._device = os.ttyname(far_end)
         os.close(far_end)
-        self._routes: dict[bytes, SimulatedMeter | None] = {}
         link = path.with_name(path.name + ".new")
         link.unlink(missing_ok=True)
         link.symlink_to(self._device)
@@ -187,16 +187,12 @@ class SerialLine(_Shell):
                 os.close(far_end)
 
     def _answer(self, request: bytes) -> None:
-        if request in self._routes:
-            meter = self._routes[request]
-        else:
-            meter = self._meters.get(address_in(request))
-            if len(self._routes) < ROUTES_MAX:
-                self._routes[request] = meter
-        reply = None if meter is None else self._reply(meter, request)
-        if reply is not None:
-            with contextlib.suppress(OSError):  # nobody listens: octets are lost, as on any line
-                os.write(self._line, reply)
+        """Let every meter hear `request`, as on any line; those that it is for answer, one after another."""
+        for meter in self._meters.values():
+            reply = self._reply(meter, request)
+            if reply is not None:
+                with contextlib.suppress(OSError):  # nobody listens: octets are lost, as on any line
+                    os.write(self._line, reply)
 
 
 class ModbusTcpPort(_Shell):
@@ -259,7 +255,7 @@ class ModbusTcpPort(_Shell):
         return bool(received)
 
     def _answer(self, request: bytes) -> bytes | None:
-        meter = self._meters.get((True, str(request[6])))
+        meter = self._meters.get((MODBUS.name, str(request[6])))
         reply = None if meter is None else self._reply(meter, request)
         if reply is None and not (meter is not None and self._faults.get(meter.meter_id) is Fault.MUTE):
             transaction, address, read = modbus_tcp.parse_request(request)
@@ -279,16 +275,19 @@ def _misbehaved(fault: Fault, protocol: Protocol, request: bytes, reply: bytes) 
 
 def _with_wrong_check(protocol: Protocol, reply: bytes) -> bytes:
     """Spoil the check octet; under TCP, which has none, the protocol id."""
-    at = {Protocol.MODBUS_RTU: len(reply) - 1, Protocol.DLT645_2007: len(reply) - 2, Protocol.MODBUS_TCP: 2}[protocol]
-    return reply[:at] + bytes((reply[at] ^ 0xFF,)) + reply[at + 1 :]
+    at = {Protocol.MODBUS_RTU: len(reply) - 1, Protocol.IEC62056_21: len(reply) - 1, Protocol.MODBUS_TCP: 2}
+    spoilt = at.get(protocol, len(reply) - 2)  # before the end octet 16, or 7E
+    return reply[:spoilt] + bytes((reply[spoilt] ^ 0xFF,)) + reply[spoilt + 1 :]
 
 
-def _for_another(protocol: Protocol, reply: bytes) -> bytes:
-    """Give the same answer, well formed, under another meter's address."""
+def _for_another(protocol: Protocol, reply: bytes) -> bytes | None:
+    """Give the same answer, well formed, under another meter's address; nothing where answers carry no address."""
     if protocol is Protocol.DLT645_2007:
         frame = dlt645.scan(reply)[0][0]
         other = f"{(int(frame.address) + 1) % 10**12:012d}"
         return dlt645.WAKE_UP + replace(frame, address=other).to_wire()
     if protocol is Protocol.MODBUS_TCP:
         return reply[:6] + bytes((reply[6] % 247 + 1,)) + reply[7:]
-    return modbus_rtu.with_crc(bytes((reply[0] % 247 + 1,)) + reply[1:-2])
+    if protocol is Protocol.MODBUS_RTU:
+        return modbus_rtu.with_crc(bytes((reply[0] % 247 + 1,)) + reply[1:-2])
+    return None
