@@ -13,9 +13,12 @@ from device_profiles.framing.bcd import from_bcd, to_bcd
 from metering.errors import MeteringError
 
 _PARTS = ("CC", "YY", "MM", "DD", "WW", "hh", "mm", "ss")
+_READ = ("CC", "YY", "MM", "DD", "hh", "mm", "ss")
 _NEEDED = ("YY", "MM", "DD")
 _CENTURY = 20
 _EPOCH = date(1970, 1, 1)
+_EPOCH_DAY = _EPOCH.toordinal()
+_DIGITS = tuple(from_bcd(octet) for octet in range(256))
 _DAY_S = 86_400
 MIDNIGHT_S = 30
 """How near to midnight a date and a time of two answers may be of different days [s]: longer than any such read."""
@@ -32,33 +35,36 @@ class WallTimeForm:
     and time come from two answers: within MIDNIGHT_S of midnight they may be of two days, and there is no value.
     """
 
-    __slots__ = ("_is_joined", "_parts", "octets")
+    __slots__ = ("_at", "_is_joined", "_parts", "octets")
 
     def __init__(self, layout: str, *, is_joined: bool = False) -> None:
         parts = tuple(layout[at : at + 2] for at in range(0, len(layout), 2))
         if not set(_NEEDED) <= set(parts) <= set(_PARTS) or len(set(parts)) != len(parts):
             raise LayoutInvalid(f"{layout!r} is no order of {' '.join(_PARTS)} with at least {' '.join(_NEEDED)}")
         self._parts = parts
+        self._at = tuple(parts.index(part) if part in parts else None for part in _READ)
         self._is_joined = is_joined
         self.octets = len(parts)
 
     def to_mantissa(self, wire: bytes) -> int | None:
         """Read the moment; None where the octets are no digits or no moment."""
-        shown = {part: from_bcd(octet) for part, octet in zip(self._parts, wire, strict=True)}
-        numbers = {part: number for part, number in shown.items() if number is not None}
-        if len(numbers) < len(shown):
+        digits = [_DIGITS[octet] for octet in wire]
+        if None in digits:
             return None
-        hour, minute, second = (numbers.get(part, 0) for part in ("hh", "mm", "ss"))
+        shown = [0 if at is None else digits[at] or 0 for at in self._at]
+        century, year, month, day, hour, minute, second = shown
         if hour > 23 or minute > 59 or second > 59:
             return None
         try:
-            day = date(100 * numbers.get("CC", _CENTURY) + numbers["YY"], numbers["MM"], numbers["DD"])
+            days = (
+                date(100 * (_CENTURY if self._at[0] is None else century) + year, month, day).toordinal() - _EPOCH_DAY
+            )
         except ValueError:
             return None
         second += 3600 * hour + 60 * minute
-        if day < _EPOCH or (self._is_joined and not MIDNIGHT_S <= second <= _DAY_S - MIDNIGHT_S):
+        if days < 0 or (self._is_joined and not MIDNIGHT_S <= second <= _DAY_S - MIDNIGHT_S):
             return None
-        return (day - _EPOCH).days * _DAY_S + second
+        return days * _DAY_S + second
 
     def to_octets(self, mantissa: int) -> bytes:
         """Write the moment; raises NotReadable where the meter's digits cannot show it."""

@@ -280,11 +280,11 @@ def _steps(channel: Channel, source: Cjt188Source, code: int) -> Fraction:
 
 
 def _converted(channel: Channel, number: int, steps: Fraction, code: int) -> int:
-    mantissa = number / steps
-    if mantissa.denominator != 1:
+    mantissa, rest = divmod(number * steps.denominator, steps.numerator)
+    if rest:
         resolution = f"10^{channel.exponent} {channel.unit.symbol}"
         raise NotReadable(f"{number} in {unit_told(code)} is no whole number of {resolution}: take another profile")
-    return mantissa.numerator
+    return mantissa
 
 
 def _layout(table: CheckedTable) -> str:
