@@ -14,6 +14,7 @@ from device_profiles.checked_table import CheckedTable
 from device_profiles.families.cjt188_units import factor_of, unit_told
 from device_profiles.families.family import MantissaReader, MeterEnd, Registers
 from device_profiles.families.fixed_layout import Cell, FixedLayoutEnd, PreparedAnswer, fixed_reader
+from device_profiles.families.moment_layout import read_layout
 from device_profiles.forms import BcdForm, Form, IntegerForm, NotReadable, RegisterType, WordOrder
 from device_profiles.framing import cjt188
 from device_profiles.framing.cjt188 import Cjt188Read, Cjt188ReadAddress, Cjt188Request
@@ -30,13 +31,12 @@ from device_profiles.profile import (
     ReadRequest,
     Source,
 )
-from device_profiles.wall_time import BitsForm, LayoutInvalid, WallTimeForm
+from device_profiles.wall_time import BitsForm, WallTimeForm
 from metering.toml_source import Place
 
 _BODY_OCTETS_MAX = 97
 _STATUS_OF_REFUSAL = 0
 _BINARIES = {2: RegisterType.U16, 4: RegisterType.U32, 8: RegisterType.U64}
-_FALLBACK_LAYOUT = "YYMMDD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Cjt188Family:
 
     def read_source(self, table: CheckedTable) -> Cjt188Source:
         """Read a `cjt188` table."""
-        layout = _layout(table)
+        layout = read_layout(table)
         source = Cjt188Source(
             di=table.hexadecimal("di"),
             length=table.integer("length", 1, _BODY_OCTETS_MAX),
@@ -285,18 +285,6 @@ def _converted(channel: Channel, number: int, steps: Fraction, code: int) -> int
         resolution = f"10^{channel.exponent} {channel.unit.symbol}"
         raise NotReadable(f"{number} in {unit_told(code)} is no whole number of {resolution}: take another profile")
     return mantissa
-
-
-def _layout(table: CheckedTable) -> str:
-    """Read how a moment stands in its octets, "" for a number."""
-    layout = table.text("layout", "")
-    try:
-        if layout:
-            WallTimeForm(layout)
-    except LayoutInvalid as error:
-        table.fault("layout", str(error), "write the parts in the order in which they come")
-        return _FALLBACK_LAYOUT
-    return layout
 
 
 def _check_source(table: CheckedTable, source: Cjt188Source) -> None:

@@ -11,14 +11,14 @@ from device_profiles.checked_table import CheckedTable
 from device_profiles.families.dlt645_end import Dlt645Cell, Dlt645End
 from device_profiles.families.family import MantissaReader, MeterEnd, Registers
 from device_profiles.families.fixed_layout import Cell, fixed_reader
+from device_profiles.families.moment_layout import read_layout
 from device_profiles.forms import BcdForm, Form
 from device_profiles.framing.dlt645 import CODEC_1997, CODEC_2007, Dlt645Read
 from device_profiles.profile import Channel, ChannelKind, Group, Link, Profile, Protocol, ReadRequest, Source
-from device_profiles.wall_time import BitsForm, LayoutInvalid, WallTimeForm
+from device_profiles.wall_time import BitsForm, WallTimeForm
 
 _BODY_OCTETS_MAX = 2000
 _CODECS = {Protocol.DLT645_2007: CODEC_2007, Protocol.DLT645_1997: CODEC_1997}
-_FALLBACK_LAYOUT = "YYMMDD"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Dlt645Family:
 
     def read_source(self, table: CheckedTable) -> Dlt645Source:
         """Read a `dlt645` table."""
-        layout = _layout(table)
+        layout = read_layout(table)
         source = Dlt645Source(
             di=table.hexadecimal("di"),
             octets=len(layout) // 2 if layout else table.integer("octets", 1, 8),
@@ -152,18 +152,6 @@ class Dlt645Family:
                     if cell not in cells.setdefault(identifier, []):
                         cells[identifier].append(cell)
         return Dlt645End(_CODECS[protocol], address, profile.groups[0].channels[0].obis, registers, cells)
-
-
-def _layout(table: CheckedTable) -> str:
-    """Read how a moment stands in its octets, "" for a number."""
-    layout = table.text("layout", "")
-    try:
-        if layout:
-            WallTimeForm(layout)
-    except LayoutInvalid as error:
-        table.fault("layout", str(error), "write the parts in the order in which they come")
-        return _FALLBACK_LAYOUT
-    return layout
 
 
 def _check_source(table: CheckedTable, source: Dlt645Source) -> None:
