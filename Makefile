@@ -10,7 +10,7 @@ DEMO_ARGS ?=
 LONG_ARGS ?=
 TRUST_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -108,6 +108,11 @@ bench-series: $(READY)
 bench-settle: $(READY)
 	$(BIN)/python -m tests.bench.settle.run
 	$(BIN)/python scripts/scale.py
+
+# The gateway: lines against the wire, a dead meter, eight lines, a thousand meters a minute, memory, outbox. Seven minutes;
+# writes docs/performance-edge.md.
+bench-edge: $(READY)
+	$(BIN)/python -m tests.bench.edge.run
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
