@@ -18,7 +18,7 @@ from allocation_engine import intervals
 from allocation_engine.evidence import PointReading
 from allocation_engine.intervals import SlotQuality
 from edge_agent.ports import Entry
-from edge_agent.uplink import SILENCE_S, WINDOW
+from edge_agent.uplink import LIVE_MAX, SILENCE_S, WINDOW_MAX
 from ingest import metering_points as points
 from ingest.intake import EQUIVOCATION
 from ingest.metering_points import MeteringPoint, StoredReading
@@ -163,7 +163,9 @@ class Witness:
         is_stuck = times > STUCK and not self._world.is_cloned(machine.name)
         require(not is_stuck, f"{machine.label} is stuck: it published {epoch}/{seq} {times} times")
         require(times <= allowed, f"{machine.label} published {epoch}/{seq} {times} times")
-        require(seq <= machine.receipted(epoch) + WINDOW, f"{machine.label} sends {epoch}/{seq} beyond its window")
+        is_history = seq <= machine.receipted(epoch) + WINDOW_MAX + LIVE_MAX
+        is_live = seq > machine.outbox.head(epoch).seq - LIVE_MAX
+        require(is_history or is_live, f"{machine.label} sends {epoch}/{seq} beyond its window")
 
 
 def judge(world: Any) -> None:
