@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,8 @@ from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.adapters.stoppable_clock import StoppableClock
 from edge_agent.config import ServiceNotices
 from edge_agent.face import Face
+from edge_agent.figures import LineFigures
+from edge_agent.meter_clocks import MeterClocks
 from edge_agent.ordered_settings import Begin, OrderedSettings, Shelf
 from edge_agent.poll_cycle import PollCycle
 from edge_agent.port_readers import readers_of
@@ -44,7 +46,8 @@ from edge_agent.vitals import Vitals, WatchedReader
 from metering.clock import Clock
 from metering.envelope import parse_sealed
 from metering.errors import MeteringError
-from metering.identity import PortId
+from metering.identity import MeterId, PortId
+from metering.interval import SiteCalendar
 from metering.receipt import Receipt
 from metering.tombstone import seal_tombstone
 from provisioning.broker_tls import BrokerTls
@@ -105,12 +108,12 @@ class Gateway:
         try:
             self._host = _host_clock(config, self._outbox, self.vitals, stop)
             clock = self._host or clock_of(config, stop)
-            readers = port_readers(config, catalogue, stop, self._host)
+            self._port_readers = port_readers(config, catalogue, stop, self._host)
         except MeteringError:
             self._outbox.close()
             raise
         self._readers = [
-            WatchedReader(port.id, one, self.vitals) for port, one in zip(config.ports, readers, strict=True)
+            WatchedReader(port.id, one, self.vitals) for port, one in zip(config.ports, self._port_readers, strict=True)
         ]
         self._uplink = UplinkLoop(
             gateway=config.gateway,
@@ -137,7 +140,12 @@ class Gateway:
             is_owed=_is_anchor_owed(self._outbox),
         )
         self._unaligned = UnalignedCycle(self._cycle, clock, every, self._anchors)
-        self._face = Face(config, self.vitals, self._outbox, self._uplink, clock, self._shelf)
+        self._meter_clocks = _meter_clocks(config, catalogue, clock)
+        if self._meter_clocks is not None:
+            self.vitals.listeners.append(self._meter_clocks.swept)
+        self._face = Face(
+            config, self.vitals, self._outbox, self._uplink, clock, self._shelf, self._ahead_s, self._figures
+        )
 
     @property
     def lively(self) -> Collection[PortId]:
@@ -183,6 +191,8 @@ class Gateway:
             return
         self._host.settle()
         self._anchors.post()
+        if self._meter_clocks is not None:
+            self._cycle.sealer.report(self._meter_clocks.set_where_wrong(self._port_readers))
         if self._unaligned.is_needed or (self._is_on_trial and not self.vitals.ports()):
             self._unaligned.poll_next()
         else:
@@ -216,6 +226,13 @@ class Gateway:
 
     def _shelf(self) -> Shelf:
         return Shelf() if self._orders is None else self._orders.settings.shelf
+
+    def _ahead_s(self) -> Mapping[MeterId, int]:
+        return {} if self._meter_clocks is None else self._meter_clocks.ahead_s()
+
+    def _figures(self) -> Mapping[PortId, LineFigures]:
+        found = {reader.port.id: getattr(reader.bus, "figures", None) for reader in self._port_readers}
+        return {port: figures for port, figures in found.items() if figures is not None}
 
     def _tell_outcomes(self) -> None:
         if self._orders is not None:
@@ -350,6 +367,13 @@ def _host_clock(config: GatewayConfig, outbox: SqliteOutbox, vitals: Vitals, sto
     boot = read_boot() or config.boot
     keeper = Timekeeper(boot=boot, known_at=outbox.newest_mark(), undated_until_synchronised=undated)
     return HostClock(stop, keeper, beat=vitals.beat)
+
+
+def _meter_clocks(config: GatewayConfig, catalogue: Catalogue, clock: Clock) -> MeterClocks | None:
+    """Have meters' clocks compared where somebody said which zone they keep."""
+    if config.time is None or config.time.zone is None:
+        return None
+    return MeterClocks(catalogue, SiteCalendar(config.time.zone), clock, config.time.correct_beyond_s)
 
 
 def _is_anchor_owed(outbox: SqliteOutbox) -> bool:

@@ -17,7 +17,7 @@ from edge_agent.ports import Outbox
 from edge_agent.uplink import Link
 from edge_agent.vitals import Vitals
 from metering.clock import Clock
-from metering.identity import PortId
+from metering.identity import MeterId, PortId
 from provisioning.gateway_config import GatewayConfig
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -46,7 +46,7 @@ class Face:
     uplink: Uplinked
     clock: Clock
     shelf: Callable[[], Shelf]
-    offsets_s: Callable[[], Mapping[str, int]] = dict
+    offsets_s: Callable[[], Mapping[MeterId, int]] = dict
     figures: Callable[[], Mapping[PortId, LineFigures]] = dict
 
     def document(self) -> dict[str, Any]:

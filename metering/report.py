@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from metering.envelope import EnvelopeMalformed, expect_bytes, expect_int, expect_list, expect_text, from_ms, to_ms
+from metering.identity import IdentifierInvalid, MeterId, PortId, check_identifier
 
 REASON_LENGTH_MAX = 500
 """A reason is for a person to read, not for a log."""
@@ -69,7 +70,19 @@ class SettingsReport:
         return ("settings", self.version, str(self.outcome), self.reason[:REASON_LENGTH_MAX])
 
 
-Record = Anchor | SettingsReport
+@dataclass(frozen=True, slots=True)
+class ClocksSet:
+    """The clocks of meters on `port` were set by a broadcast, because these were so far ahead [s]; behind: below 0."""
+
+    port: PortId
+    ahead_s: tuple[tuple[MeterId, int], ...]
+
+    def to_wire(self) -> tuple[Any, ...]:
+        """Give the leaf."""
+        return ("clocks-set", self.port, [list(one) for one in self.ahead_s])
+
+
+Record = Anchor | SettingsReport | ClocksSet
 
 
 def read_records(leaves: Iterable[Any]) -> tuple[Record, ...]:
@@ -85,7 +98,9 @@ def _record(leaf: Any) -> Record | None:
             return _anchor(expect_list(fields, 6, "anchor"))
         if tag == "settings":
             return _settings(expect_list(fields, 4, "settings report"))
-    except ValueError as error:
+        if tag == "clocks-set":
+            return _clocks_set(expect_list(fields, 3, "clocks set"))
+    except (ValueError, IdentifierInvalid) as error:
         raise EnvelopeMalformed(f"{tag}: {error}") from error
     return None
 
@@ -97,6 +112,17 @@ def _anchor(fields: Any) -> Anchor:
         instant=from_ms(expect_int(fields[3], "instant", -(2**47), 2**47)),
         error_ms=expect_int(fields[4], "error", 0, 2**47),
         source=TimeSource(expect_text(fields[5], "source")),
+    )
+
+
+def _clocks_set(fields: Any) -> ClocksSet:
+    ahead_s = [expect_list(one, 2, "clock") for one in expect_list(fields[2], None, "clocks")]
+    return ClocksSet(
+        PortId(check_identifier(expect_text(fields[1], "port"))),
+        tuple(
+            (MeterId(check_identifier(expect_text(meter, "meter"))), expect_int(seconds, "ahead", -(2**31), 2**31))
+            for meter, seconds in ahead_s
+        ),
     )
 
 
