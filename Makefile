@@ -9,6 +9,7 @@ READY  := $(VENV)/.ready
 DEMO_ARGS ?=
 LONG_ARGS ?=
 TRUST_ARGS ?=
+CUT_ARGS ?=
 
 .PHONY: demo test lint types unit tools compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge scale test-cluster lock clean help
 
@@ -59,8 +60,10 @@ test-long: $(READY)
 
 # PostgreSQL, broker and intake workers killed hundreds of times in the middle of the stream: 45 minutes. TRUST_ARGS="--seed 7"
 # repeats a run, "--database 20 --broker 20 --workers 4" shortens it, --write puts what it gave into docs/reliability.md.
+# Then 20,000 modelled power cuts of the gateway's outbox, two minutes; CUT_ARGS takes --cuts, --normal, --seed and --write.
 trust: $(READY)
 	$(BIN)/python -m tests.trust.run $(TRUST_ARGS)
+	$(BIN)/python -m tests.trust.power_cuts_run $(CUT_ARGS)
 
 bench-profiles: $(READY)
 	$(BIN)/python tests/bench/device_profiles_speed.py
