@@ -119,7 +119,13 @@ def test_counts_come_back_as_they_were_saved(tmp_path: Path) -> None:
 
 def torn(old: bytes, new: bytes) -> Iterator[bytes]:
     """Give what a power cut may leave of a file: any prefix of the writing, any single sector, or garbage in place."""
-    for upto in range(0, len(new) + 1, 128):
+    places = (
+        *range(64),
+        *range(64, SLOT_OCTETS, 512),
+        *range(SLOT_OCTETS, SLOT_OCTETS + 64),
+        *range(0, len(new) + 1, 512),
+    )
+    for upto in places:
         yield new[:upto] + old[upto:]
     for at in range(0, len(new), 512):
         yield old[:at] + new[at : at + 512] + old[at + 512 :]
