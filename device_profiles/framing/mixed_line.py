@@ -52,11 +52,5 @@ def split_requests(octets: bytes, ends: tuple[RequestEnd, ...]) -> tuple[list[by
     return requests, octets[begun:][-REQUEST_OCTETS_MAX:]
 
 
-def address_in(request: bytes) -> tuple[bool, str]:
-    """Give whether a request found by `split_requests` is a Modbus one, and the address it asks."""
-    frames, _ = dlt645.scan(request)
-    return (False, frames[0].address) if frames else (True, str(request[0]))
-
-
 def _request_end(octets: bytes, at: int, ends: tuple[RequestEnd, ...]) -> int | None:
     return next((end for request_end in ends if (end := request_end(octets, at)) is not None), None)

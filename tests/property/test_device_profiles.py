@@ -18,7 +18,7 @@ from device_profiles.decode import ProfileMismatch, decode_group, register_readi
 from device_profiles.families.modbus import ModbusSource
 from device_profiles.forms import BcdForm, IntegerForm, RegisterType, WordOrder
 from device_profiles.framing import codec_of, dlt645, modbus_rtu
-from device_profiles.framing.mixed_line import address_in, request_ends, split_requests
+from device_profiles.framing.mixed_line import request_ends, split_requests
 from device_profiles.profile import Channel, Profile, Protocol
 from device_profiles.profile_file import profile_from_canonical, profile_from_toml
 from device_profiles.read_plan import Dlt645Read, ModbusRead, ReadRequest, plan_reads
@@ -262,7 +262,6 @@ def test_requests_of_two_protocols_are_found_however_the_octets_arrive(requests:
         parts, rest = split_requests(rest + stream[start:end], ENDS)
         found += parts
     assert found == [request.lstrip(b"\xfe") if request[0] == 0xFE else request for request in requests]
-    assert [address_in(request)[0] for request in found] == [request[0] != 0xFE for request in requests]
 
 
 @given(octets=st.binary(max_size=600))
