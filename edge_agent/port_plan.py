@@ -20,7 +20,8 @@ from edge_agent.capacity import NotRehearsed, rehearse, seconds_on, usual_turnar
 from metering.errors import MeteringError
 from metering.identity import MeterId, PortId
 from provisioning.gateway_config import FittedMeter, GroupInterval
-from provisioning.site import ALWAYS, LineSettings, Port, PulsePort, SerialPort, StreamPort, TcpPort
+from provisioning.site import ALWAYS, LineSettings, Port, SerialPort, StreamPort
+from provisioning.wiring_checks import runs_on
 
 BUSY_SHARE = 0.7
 """A line that is used more than this has no room for a bad day."""
@@ -164,8 +165,9 @@ def added(
             f"{text!r}: write how many of which model, such as 8:eastron/sdm630 or 8:eastron/sdm630@line-a"
         )
     profile = catalogue.by_id(profile_id)
+    spoken = (*profile.links, *((Protocol.MODBUS_RTU_OVER_TCP,) if Protocol.MODBUS_RTU in profile.links else ()))
     for port in ports:
-        protocol = next((one for one in profile.links if _runs_on(one, port)), None)
+        protocol = next((one for one in spoken if runs_on(one, port)), None)
         if port_id in ("", port.id) and protocol is not None:
             like = next((meter for meter in meters if meter.port == port.id and meter.profile == profile.id), None)
             address = like.address if like is not None else _any_address(protocol)
@@ -175,16 +177,6 @@ def added(
             )
     known = ", ".join(port.id for port in ports)
     raise AddInvalid(f"{text!r}: no port here ({known}) takes {', '.join(profile.links)}")
-
-
-def _runs_on(protocol: Protocol, port: Port) -> bool:
-    if isinstance(port, TcpPort):
-        return protocol is Protocol.MODBUS_TCP
-    if isinstance(port, SerialPort):
-        return protocol.is_serial
-    if isinstance(port, PulsePort):
-        return protocol is Protocol.PULSE
-    return protocol.is_serial or protocol in (Protocol.MODBUS_RTU_OVER_TCP, Protocol.DLMS_WRAPPER)
 
 
 def _any_address(protocol: Protocol) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from device_profiles.catalogue import Catalogue, ProfileUnknown
 from device_profiles.framing import codec_of
 from device_profiles.framing.errors import AddressInvalid
-from device_profiles.profile import BILLING, ChannelKind, Profile, Protocol, SerialSettings, Side
+from device_profiles.profile import BILLING, ChannelKind, NotInProfile, Profile, Protocol, SerialSettings, Side
 from metering.errors import Fault
 from metering.identity import MeterId
 from metering.obis import SETTLED_QUANTITIES, Obis
@@ -57,6 +57,11 @@ def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
     yield from _places_once(draft)
 
 
+def runs_on(protocol: Protocol, port: Port) -> bool:
+    """Say whether meters can be spoken to by `protocol` through a port of this kind."""
+    return isinstance(port, _PORT_KINDS.get(protocol, (SerialPort, StreamPort)))
+
+
 def _counted(profile: Profile) -> frozenset[Obis]:
     """Give the settled registers of a model: counters of its group `billing`, which is read at every mark."""
     channels = (channel for group in profile.groups if group.name == BILLING for channel in group.channels)
@@ -99,41 +104,40 @@ def _address_by_codec(entry: Entry[Meter]) -> Iterator[Fault]:
 
 
 def _port_fits(entry: Entry[Meter], port: Port) -> Iterator[Fault]:
-    if not isinstance(port, _PORT_KINDS.get(entry.item.protocol, (SerialPort, StreamPort))):
+    if not runs_on(entry.item.protocol, port):
         problem = f"protocol {entry.item.protocol} does not run on port {port.id}, which is of kind {port.kind}"
         yield entry.fault("protocol", problem, "name another port or protocol")
 
 
 def _model_fits(entry: Entry[Meter], profile: Profile, port: Port | None) -> Iterator[Fault]:
     meter = entry.item
-    if meter.protocol not in profile.links:
+    try:
+        settings = profile.link(meter.protocol).serial
+    except NotInProfile:
         problem = f"{profile.id} does not speak {meter.protocol}"
         yield entry.fault("protocol", problem, f"it speaks {', '.join(profile.links)}")
         return
     if profile.side is Side.PRIMARY and meter.multiplier != 1:
         problem = f"the registers of {profile.id} count the primary side already; ct x pt is {meter.multiplier}"
         yield entry.fault("ct", problem, "write ct = 1 and pt = 1, or the ratio would count twice")
-    settings = profile.links[meter.protocol].serial
-    if settings is None:
+    if isinstance(port, StreamPort) and meter.line is not None:
+        problem = f"the line behind port {port.id} is set by its converter, which cannot be switched from here"
+        yield entry.fault("line", problem, "leave `line` out and set it at the port")
+    elif settings is None:
         return
-    if meter.line is not None:
-        yield from _line_fits(entry, profile, meter.line, settings, port)
+    elif meter.line is not None:
+        yield from _line_fits(entry, profile, meter.line, settings)
     elif isinstance(port, SerialPort) and port.baud not in settings.bauds:
         known = ", ".join(map(str, settings.bauds))
         problem = f"{profile.id} cannot be set to the {port.baud} bit/s of port {port.id}"
         yield entry.fault("port", problem, f"give the port one of {known}, or the meter a `line` of its own")
 
 
-def _line_fits(
-    entry: Entry[Meter], profile: Profile, line: LineSettings, settings: SerialSettings, port: Port | None
-) -> Iterator[Fault]:
-    """A meter's own line settings: the model can be set so, and there is somebody who switches the line."""
+def _line_fits(entry: Entry[Meter], profile: Profile, line: LineSettings, settings: SerialSettings) -> Iterator[Fault]:
+    """A meter's own line settings: the model can be set so."""
     if line.baud not in settings.bauds:
         known = ", ".join(map(str, settings.bauds))
         yield entry.fault("line", f"{profile.id} cannot be set to {line.baud} bit/s", f"write one of {known}")
-    if isinstance(port, StreamPort):
-        problem = f"the line behind port {port.id} is set by its converter, which cannot be switched from here"
-        yield entry.fault("line", problem, "leave `line` out and set it at the port")
 
 
 def _addresses_once(draft: SiteDraft) -> Iterator[Fault]:

@@ -120,7 +120,7 @@ def test_a_gateway_that_is_not_in_the_site_has_no_configuration() -> None:
         ("baud = 9600", "baud = 9600\nspeed = 1", "ports.0.speed: is not a known key", "speed"),
         ('group = "billing"\n', "", "group: is missing", None),
         ('port = "line-a"', 'port = "line-z"', "names port line-z", None),
-        ('protocol = "dlt645-2007"', 'protocol = "dlt645-1997"', "meters.0.protocol", "dlt645-1997"),
+        ('protocol = "dlt645-2007"', 'protocol = "dlt645-1967"', "meters.0.protocol", "dlt645-1967"),
         ('end = "2026-07-21T02:07:00Z"', 'end = "2026-07-21T02:07:00"', "no time zone", "end = "),
         ('id = "line-a"', 'id = "line/a"', "not an identifier", "[[ports]]"),
     ],
