@@ -246,7 +246,7 @@ class Arbiter:
         Gives the answer without the echo of the request.
         """
         sent, received, most = exchange.request, b"", ANSWER_OCTETS_MAX
-        pause_s = max(PAUSE_S_MAX, PAUSE_CHARACTERS * self.char_s)
+        pause_s = max(PAUSE_S_MAX, PAUSE_CHARACTERS * self.char_s, exchange.octet_pause_ms / 1000)
         while len(received) < most:
             octets = self._line.read(max(pause_s if received else first_by_s - time.monotonic(), 0.0))
             received += octets

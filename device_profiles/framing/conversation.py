@@ -36,6 +36,7 @@ class Exchange:
                        A conversation begins at the meter's own settings, and the line goes back to them after it
     pause_ms           silence to keep before the request, where the protocol asks more than the line's gap [ms]
     reply_ms_max       longest time to the first octet of the answer, where it is not the link's [ms]
+    octet_pause_ms     longest pause within the answer that the protocol allows, where it is more than usual [ms]
     """
 
     request: bytes
@@ -46,6 +47,7 @@ class Exchange:
     baud: int | None = None
     pause_ms: int = 0
     reply_ms_max: int | None = None
+    octet_pause_ms: int = 0
 
 
 Conversation = Generator[Exchange, bytes, bytes]
@@ -82,10 +84,14 @@ NO_SECRETS = NoSecrets()
 
 
 def one_exchange(
-    request: bytes, octets_expected: Callable[[bytes], int], parse_reply: Callable[[bytes], bytes]
+    request: bytes,
+    octets_expected: Callable[[bytes], int],
+    parse_reply: Callable[[bytes], bytes],
+    *,
+    octet_pause_ms: int = 0,
 ) -> Conversation:
     """Converse in a single exchange: most protocols ask once and are answered once."""
-    received = yield Exchange(request, octets_expected, check=parse_reply)
+    received = yield Exchange(request, octets_expected, check=parse_reply, octet_pause_ms=octet_pause_ms)
     return parse_reply(received)
 
 

@@ -53,6 +53,8 @@ from device_profiles.framing.errors import (
 )
 
 NO_SUCH_ITEM = 0x02
+OCTET_PAUSE_MS = 500
+"""Longest pause between two octets of an answer (DL/T 645-2007, 5.2: Tb) [ms]."""
 FOLLOW_UPS_MAX = 16
 """Most follow-up frames of one read: some 3 kB, more than any block of either edition."""
 
@@ -104,7 +106,8 @@ class Dlt645Codec:
         del secrets
         if not isinstance(request, Dlt645Read):
             parse = partial(self.parse_reply, address, request)
-            return (yield from one_exchange(self.build_request(address, request), octets_until_answer, parse))
+            asked = self.build_request(address, request)
+            return (yield from one_exchange(asked, octets_until_answer, parse, octet_pause_ms=OCTET_PAUSE_MS))
         body = yield from self._whole(address, request.di)
         return body + ((yield from self._whole(address, request.also)) if request.also else b"")
 
@@ -193,7 +196,9 @@ class Dlt645Codec:
             return content[: len(content) - len(tail)], goes_on
 
         request = WAKE_UP + Dlt645Frame(address, function, field).to_wire()
-        received = yield Exchange(request, octets_until_answer, check=lambda octets: parse(octets)[0])
+        received = yield Exchange(
+            request, octets_until_answer, check=lambda octets: parse(octets)[0], octet_pause_ms=OCTET_PAUSE_MS
+        )
         return parse(received)
 
     def _content(self, answer: Dlt645Frame, function: int, head: bytes) -> tuple[bytes, bool]:

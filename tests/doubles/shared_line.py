@@ -15,11 +15,16 @@ from device_profiles.simulated_meter import RegisterSource, SimulatedMeter
 
 
 class SharedLine(threading.Thread):
-    """Simulated meters of any protocols behind a pseudo-terminal that `path` points to."""
+    """Simulated meters of any protocols behind a pseudo-terminal that `path` points to.
+
+    heard    every request
+    pause_s  how long meters pause in the middle of an answer [s]
+    """
 
     def __init__(self, path: Path, meters: Sequence[SimulatedMeter], world: RegisterSource) -> None:
         super().__init__(daemon=True)
         self.heard: list[bytes] = []
+        self.pause_s = 0.0
         self._meters = meters
         self._world = world
         self._ends = request_ends(meter.protocol for meter in meters)
@@ -51,4 +56,7 @@ class SharedLine(threading.Thread):
             overlaid = replies[0]
             for reply in replies[1:]:
                 overlaid = bytes(one & other for one, other in zip(overlaid, reply, strict=False))
-            os.write(self._line, overlaid)
+            half = len(overlaid) // 2 if self.pause_s else 0
+            os.write(self._line, overlaid[:half])
+            self._stopping.wait(self.pause_s)
+            os.write(self._line, overlaid[half:])

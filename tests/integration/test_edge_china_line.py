@@ -158,3 +158,9 @@ def test_a_meter_that_is_away_costs_its_own_reading_only(bus: SerialBus, world: 
     assert read(bus, "heat")["6-0:1.0.0"] == 5_000_000
     world.away.clear()
     assert read(bus, "water")["8-0:1.0.0"] == 14_400
+
+
+def test_a_meter_may_pause_within_its_answer_as_the_standard_allows(bus: SerialBus, line: SharedLine) -> None:
+    line.pause_s = 0.2
+    assert read(bus, "old")["1-0:1.8.0"] == 10_800_000
+    assert read(bus, "new", "clock") == {"0-0:1.0.0": NOON}
