@@ -10,6 +10,7 @@ import pytest
 from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.ports import Entry
 from metering.tombstone import Tombstone
+from tests.bench.edge.outbox_speed import written
 from tests.doubles.edge import GATEWAY, entry
 from tests.doubles.power_cut import ForgetfulDisk
 from tests.trust.power_cuts import PATH, cut_power
@@ -32,6 +33,13 @@ def test_the_same_cuts_show_that_normal_loses_what_was_promised() -> None:
     tally = cut_power(200, seed=5, synchronous="normal")
     assert tally.lost > 20
     assert tally.damaged == 0
+
+
+def test_a_day_of_a_hundred_meters_keeps_its_budget_of_writes() -> None:
+    day = written("100 meters on 4 ports, every 15 min", 25, 4, 15)
+    assert day.envelopes == 4 * 96
+    assert day.written_octets <= 2_000_000
+    assert day.syncs <= 100
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
