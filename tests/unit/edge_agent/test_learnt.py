@@ -18,7 +18,7 @@ from device_profiles.read_plan import plan_reads
 from edge_agent.adapters.learnt_file import LearntFile
 from edge_agent.asking import LESSONS_MAX, AskedMeter
 from edge_agent.learnt import NOTHING, Lessons, lesson
-from edge_agent.ports import AnswerCut
+from edge_agent.ports import AnswerCut, BusTimeout
 from edge_agent.sweep import PortReader
 from metering.reading import MeterReading, ReadQuality
 from tests.doubles.edge import QUARTER, START, PlayedManualClock, ScriptedBus, Turn, fitted, serial_port
@@ -104,10 +104,10 @@ def test_a_meter_that_cuts_long_answers_gets_smaller_blocks() -> None:
 
 def test_one_cut_answer_is_noise_and_teaches_nothing() -> None:
     meter = OddMeter()
-    cuts = [AnswerCut("noise")]
+    turns: list[Turn] = [BusTimeout("lost"), AnswerCut("noise")]
     line = Line(meter)
-    line.bus._answer = lambda address, read: cuts.pop() if cuts else meter(address, read)
-    assert line.read()[0].quality is ReadQuality.MEASURED
+    line.bus._answer = lambda address, read: turns.pop(0) if turns else meter(address, read)
+    assert line.read()[0].quality is ReadQuality.INVALID
     assert spans(line.read()[1]) == [(read.address, read.count) for read in PLANNED]
 
 
