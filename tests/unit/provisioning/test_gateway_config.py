@@ -17,6 +17,7 @@ from provisioning.gateway_config import (
     ClockConfig,
     ClockKind,
     GatewayConfig,
+    HttpWay,
     gateway_config,
 )
 from provisioning.site import NotInSite, SerialPort, SiteInvalid, TcpPort
@@ -78,6 +79,18 @@ def test_a_certificate_without_its_key_is_told_with_its_line() -> None:
     (fault,) = caught.value.faults
     assert "both or neither" in fault.problem
     assert fault.line == text[: text.index("[broker.tls]")].count("\n") + 1
+
+
+@pytest.mark.parametrize("http", [HttpWay("http://127.0.0.1:8080"), HttpWay("https://centre.example", Path("/etc/ca"))])
+def test_a_way_over_http_reads_back_equal(http: HttpWay) -> None:
+    config = replace(config_of("gw-a"), http=http)
+    assert GatewayConfig.from_toml(TomlSource.parse(config.to_toml(), "gateway.toml")) == config
+
+
+@pytest.mark.parametrize("url", ["centre.example", "mqtt://centre.example", "https://", ""])
+def test_a_way_over_http_that_names_no_centre_is_refused(url: str) -> None:
+    with pytest.raises(SiteInvalid, match="give the centre as http"):
+        HttpWay(url)
 
 
 def test_a_gateway_knows_its_own_meters_alone() -> None:
