@@ -11,16 +11,18 @@ from typing import Any
 import pytest
 
 from device_profiles.catalogue import Catalogue, ProfileUnknown
+from edge_agent.adapters.http_broker import HttpBroker
+from edge_agent.adapters.mqtt_broker import MqttBroker
 from edge_agent.adapters.played_clock import PlayedClock
 from edge_agent.adapters.serial_bus import SerialBus
 from edge_agent.adapters.stoppable_clock import StoppableClock
 from edge_agent.adapters.tcp_bus import TcpBus
-from edge_agent.app import AlreadyRunning, Gateway, clock_of, port_readers, sole_use_of
+from edge_agent.app import AlreadyRunning, Gateway, clock_of, port_readers, sole_use_of, way_of
 from edge_agent.cli import main
 from edge_agent.port_readers import PLAYED_REPLY_STRETCH, asked_meters, bus_of
 from edge_agent.ports import Stopped
 from edge_agent.schedule import IntervalUnfit
-from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, ClockConfig, ClockKind, GatewayConfig
+from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, ClockConfig, ClockKind, GatewayConfig, HttpWay
 from provisioning.keys import FileSigner, KeyFileInvalid, write_public_key, write_signing_key
 from tests.doubles.edge import GATEWAY, LINE, UNITS, fitted, serial_port, tcp_port
 
@@ -60,6 +62,12 @@ def test_each_kind_of_port_and_clock_gets_its_adapter(config: GatewayConfig) -> 
     assert isinstance(clock_of(replace(config, clock=PLAYED), stop), PlayedClock)
     kinds = [type(bus_of(port, clock_of(config, stop))) for port in config.ports]
     assert kinds == [SerialBus, TcpBus]
+
+
+def test_the_way_to_the_centre_is_the_broker_unless_http_is_asked_for(config: GatewayConfig) -> None:
+    events: list[object] = []
+    assert isinstance(way_of(config, events.append), MqttBroker)
+    assert isinstance(way_of(replace(config, http=HttpWay("http://127.0.0.1:9")), events.append), HttpBroker)
 
 
 def test_meters_of_a_busy_host_get_more_patience_than_real_ones(config: GatewayConfig) -> None:
