@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ingest.console.words import Language
+from ingest.quantity_names import quantity_name
 from ingest.series.quality import QUALITIES
 
 _WORDS: dict[str, tuple[str, str]] = {
@@ -165,6 +166,6 @@ def quality_word(quality: int, language: Language) -> str:
 
 
 def obis_word(obis: str, language: Language) -> str:
-    """Name a quantity; its code where it has no name here."""
+    """Name a quantity; its code where nothing is known of it."""
     key = f"obis-{obis}"
-    return series_word(key, language) if key in _WORDS else obis
+    return series_word(key, language) if key in _WORDS else quantity_name(obis, language)

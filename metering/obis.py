@@ -63,8 +63,9 @@ class Obis:
 ENERGY_IMPORT = Obis.parse("1-0:1.8.0")
 ENERGY_EXPORT = Obis.parse("1-0:2.8.0")
 WATER_VOLUME = Obis.parse("8-0:1.0.0")
+WARM_WATER_VOLUME = Obis.parse("9-0:1.0.0")
 GAS_VOLUME = Obis.parse("7-0:3.0.0")
 HEAT_ENERGY = Obis.parse("6-0:1.0.0")
-SETTLED_QUANTITIES = (ENERGY_IMPORT, ENERGY_EXPORT, WATER_VOLUME, GAS_VOLUME, HEAT_ENERGY)
+SETTLED_QUANTITIES = (ENERGY_IMPORT, ENERGY_EXPORT, WATER_VOLUME, GAS_VOLUME, HEAT_ENERGY, WARM_WATER_VOLUME)
 """Registers whose differences become energy and volume by slot."""
 POWER_NET = Obis.parse("1-0:16.7.0")

@@ -27,9 +27,14 @@ SHOWN_UNITS = {
     "kJ": ("GJ", 6),
     "W": ("kW", 3),
     "var": ("kvar", 3),
+    "VA": ("kVA", 3),
+    "VAh": ("kVAh", 3),
     "mV": ("V", 3),
     "mA": ("A", 3),
     "mHz": ("Hz", 3),
+    "mL/h": ("m³/h", 6),
+    "m°C": ("°C", 3),
+    "s": ("s", 0),
     "1/1000": ("", 3),
 }
 """The unit people read for a base unit, and its decimals: 1 kWh has three."""

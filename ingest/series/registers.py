@@ -48,11 +48,16 @@ ByMeter = Sequence[tuple[Meter, Sequence[Standings]]]
 
 
 def quantities(catalogue: Catalogue, meters: Iterable[Meter]) -> tuple[Quantity, ...]:
-    """List what the models of these meters know, by OBIS code, each once; raises ProfileUnknown."""
+    """List what the models of these meters measure, by OBIS code, each once; raises ProfileUnknown.
+
+    A meter's clock and the bits of its state are no quantities: they have no least, no most and no sum.
+    """
     found: dict[Obis, Quantity] = {}
     for meter in meters:
         for group in catalogue.by_id(meter.profile).groups:
             for channel in group.channels:
+                if channel.kind not in (ChannelKind.COUNTER, ChannelKind.GAUGE):
+                    continue
                 one = Quantity(channel.obis, channel.unit.base_symbol, channel.kind, _decimals(channel))
                 first = found.setdefault(channel.obis, one)
                 found[channel.obis] = replace(first, decimals=max(first.decimals, one.decimals))

@@ -186,7 +186,28 @@ def test_every_word_stands_in_both_languages_and_every_quality_and_model_has_its
     for profile in Catalogue.shipped().profiles:
         for group in profile.groups:
             for channel in group.channels:
-                assert obis_word(str(channel.obis), Language.ZH) != str(channel.obis)
+                if channel.kind in (ChannelKind.COUNTER, ChannelKind.GAUGE):
+                    assert obis_word(str(channel.obis), Language.ZH) != str(channel.obis)
+
+
+@pytest.mark.parametrize(
+    ("obis", "chinese", "english"),
+    [
+        ("1-0:2.8.3*101", "上网电量 费率 3 日存储 1", "Energy given, tariff 3, stored day 1"),
+        ("1-0:1.6.0*1", "最大需量（受电） 存储值 1", "Largest demand taken, stored value 1"),
+        ("1-0:69.7.0", "C 相视在功率", "Apparent power L3"),
+        ("9-0:1.0.0*12", "热水用量 存储值 12", "Warm water, stored value 12"),
+        ("1-0:99.7.0", "1-0:99.7.0", "1-0:99.7.0"),
+        ("1-0:1.9.0", "1-0:1.9.0", "1-0:1.9.0"),
+        ("9-9:9.9.9", "9-9:9.9.9", "9-9:9.9.9"),
+        ("import", "import", "import"),
+    ],
+)
+def test_a_register_without_a_word_of_its_own_is_named_by_the_groups_of_its_code(
+    obis: str, chinese: str, english: str
+) -> None:
+    assert obis_word(obis, Language.ZH) == chinese
+    assert obis_word(obis, Language.EN) == english
 
 
 def test_a_document_has_null_at_each_break_and_adds_up() -> None:

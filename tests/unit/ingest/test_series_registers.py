@@ -121,7 +121,7 @@ def test_quantities_are_what_the_models_know_each_once() -> None:
 def test_every_channel_of_every_model_is_whole_in_its_decimals_and_has_a_unit_people_read(model: str) -> None:
     meter = replace(fitted(), profile=model)
     for one in quantities(CATALOGUE, (meter,)):
-        assert shown_unit(one)[1] >= 3
+        assert shown_unit(one)[1] >= 3 or one.unit == "s"
         profile = CATALOGUE.by_id(model)
         groups = {group.index: group.channels for group in profile.groups}
         places = [place for place in register_places(CATALOGUE, one.obis) if place.profile_hash == profile.hash]
