@@ -127,8 +127,10 @@ _FIXED_DECADES = (
     ("volume", "mL", 0x26, 9, 0, Fraction(1)),
     ("flow", "mL/h", 0x2F, 9, 0, Fraction(1)),
 )
+_FIXED_DISPUTED = (0x0D, 0x0E)
+"""100 kJ and 1 MJ by the order of the table, the other way round in libmbus: a factor of ten in a bill, so not read."""
 FIXED: dict[int, Measure] = {
-    **dict(entry for decades in _FIXED_DECADES for entry in _decades(*decades)),
+    **{code: each for decades in _FIXED_DECADES for code, each in _decades(*decades) if code not in _FIXED_DISPUTED},
     0x38: Measure("flow-temperature", "m°C", Fraction(1)),
     0x39: Measure("hca", "1/1000", Fraction(1000)),
     0x3F: Measure("dimensionless", "1/1000", Fraction(1000)),

@@ -10,6 +10,7 @@ import os
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -144,3 +145,34 @@ def _reads(profile: Profile, medium: int, body: bytes) -> bool:
         return None not in decode_group(profile, Protocol.MBUS, group, [body])
     except MeterError:
         return False
+
+
+SIZES = {"Wh": 1, "mL": 10**6, "W": 1, "mL/h": 10**6, "m°C": 1000, "mV": 1000, "mA": 1000, "s": 1}
+"""Base units in one unit of pyMeterBus."""
+
+
+def test_pymeterbus_makes_the_same_of_what_it_reads() -> None:
+    """An oracle, where it is installed: it is no dependency. Its numbers went through floats, so they are near only."""
+    meterbus = pytest.importorskip("meterbus")
+    equal = refused = unread = 0
+    for path in sorted((FOLDER / "test-frames").glob("*.hex")):
+        telegram = telegram_of(path)
+        try:
+            theirs = meterbus.load(bytes.fromhex(path.read_text(encoding="ascii"))).records
+            numbers = [each.parsed_value for each in theirs]
+        except Exception:  # noqa: BLE001 - whatever it raises
+            unread += 1
+            continue
+        for number, record in zip(numbers, telegram.records, strict=False):
+            if not isinstance(number, int | float | Decimal) or record.measure.base not in SIZES:
+                continue
+            try:
+                ours = number_in(record)
+            except MeterError:
+                refused += 1
+                continue
+            expected = Fraction(number) * SIZES[record.measure.base]
+            assert ours is not None
+            assert abs(ours * record.measure.factor - expected) <= NEAR * max(1, abs(expected)), path.name
+            equal += 1
+    assert (equal, refused, unread) == (620, 4, 3)

@@ -250,6 +250,12 @@ def test_the_fixed_structure_may_be_binary_and_stored() -> None:
     assert [(each.storage, number_in(each)) for each in found.records] == [(1, 1), (2, 0x135)]
 
 
+@pytest.mark.parametrize("unit", ["0D", "0E"])
+def test_a_unit_on_which_sources_disagree_by_ten_is_not_read(unit: str) -> None:
+    found = telegram_from_user(bytes.fromhex(f"73 78 56 34 12 0A 00 {unit} 69 01 00 00 00 35 01 00 00"))
+    assert [each.measure.quantity for each in found.records] == ["unknown", "volume"]
+
+
 def test_numbers_may_come_high_octet_first() -> None:
     user = "76 12 34 56 78 35 B5 01 07 55 00 00 00 04 13 00 00 01 02"
     found = telegram_from_user(bytes.fromhex(user))
