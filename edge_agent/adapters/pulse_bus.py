@@ -60,9 +60,14 @@ class PulseBus:
         self._thread: threading.Thread | None = None
 
     def open(self) -> bool:
-        """Take up the counts and begin to count; False if it counts already. Raises PortLost, CountsDamaged."""
+        """Take up the counts and begin to count; False if it counts already. Raises PortLost, CountsDamaged.
+
+        Two programs on one file of counts would lose pulses to each other, so the second one finds the port lost.
+        """
         if self._thread is not None and self._thread.is_alive():
             return False
+        if not self._store.claim():
+            raise PortLost(f"{self._store.path}: another program counts these inputs")
         self._stopping.clear()
         self._lines.close()
         levels = self._lines.open()
@@ -89,6 +94,7 @@ class PulseBus:
                 log.error("counts-not-written", extra={"port": self._port.id, "reason": str(error)})
             finally:
                 self._lines.close()
+        self._store.release()
 
     def ask(
         self,

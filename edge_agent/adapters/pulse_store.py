@@ -10,6 +10,7 @@ number. So a count that was told to anybody never goes back; what was counted af
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import zlib
@@ -36,6 +37,26 @@ class PulseStore:
         self.path = path
         self._sequence = 0
         self.saves = 0
+        self._lock: int | None = None
+
+    def claim(self) -> bool:
+        """Take the file for this program alone; False while another one counts into it. A killed one lets it go."""
+        if self._lock is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.path.with_suffix(".lock"), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                os.close(descriptor)
+                return False
+            self._lock = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let another program have the file."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def load(self) -> dict[int, int]:
         """Give the counts that were saved last, by input; none when there is no file yet. Raises CountsDamaged."""

@@ -427,6 +427,20 @@ def test_nothing_is_written_while_nothing_is_counted(bus_at: Callable[[], PulseB
     assert not store_path(tmp_path, port()).exists()
 
 
+def test_two_programs_never_count_into_one_file(bus_at: Callable[[], PulseBus], lines: HandLines) -> None:
+    """A probe beside the running gateway: it would take edges away and write its own count over the gateway's."""
+    running = bus_at()
+    running.open()
+    lines.pulse(1, 4)
+    with pytest.raises(PortLost, match="another program"):
+        bus_at().open()
+    assert count_of(running, 1) == 4
+    running.close()
+    second = bus_at()
+    assert second.open()
+    assert count_of(second, 1) == 4
+
+
 def test_an_input_that_is_left_out_keeps_its_count(
     bus_at: Callable[[], PulseBus], lines: HandLines, tmp_path: Path
 ) -> None:
