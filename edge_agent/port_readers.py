@@ -63,7 +63,7 @@ def readers_of(
         readers.append(
             PortReader(
                 port,
-                _counting(config, port, clock) if isinstance(port, PulsePort) else bus_of(port, clock),
+                _pulse_bus(config, port, clock) if isinstance(port, PulsePort) else bus_of(port, clock),
                 clock,
                 meters,
                 stop,
@@ -73,18 +73,23 @@ def readers_of(
                 calendar=None if zone is None else SiteCalendar(zone),
             )
         )
+    for reader in readers:
+        _begin_to_count(reader)
     return readers
 
 
-def _counting(config: GatewayConfig, port: PulsePort, clock: Clock) -> PulseBus:
-    """Have pulses counted from now on, not from the first mark on; inputs that are not there are tried at the mark."""
+def _pulse_bus(config: GatewayConfig, port: PulsePort, clock: Clock) -> PulseBus:
     inputs = sorted({int(meter.address) for meter in config.meters_on(port.id)})
-    bus = PulseBus(port, clock, lines_of(port, inputs), PulseStore(store_path(config.state_dir, port)))
-    try:
-        bus.open()
-    except PortLost as error:
-        log.warning("port-lost", extra={"port": port.id, "reason": str(error)})
-    return bus
+    return PulseBus(port, clock, lines_of(port, inputs), PulseStore(store_path(config.state_dir, port)))
+
+
+def _begin_to_count(reader: PortReader) -> None:
+    """Have pulses counted from now on, not from the first mark on; inputs that are not there are tried at the mark."""
+    if isinstance(reader.bus, PulseBus):
+        try:
+            reader.bus.open()
+        except PortLost as error:
+            log.warning("port-lost", extra={"port": reader.port.id, "reason": str(error)})
 
 
 def asked_meters(

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from metering.errors import MeteringError
+from edge_agent.ports import PortLost
 
 SLOT_OCTETS = 4096
 _HEAD = struct.Struct(">QI")
@@ -26,8 +26,11 @@ _CHECK = struct.Struct(">I")
 INPUTS_MAX = (SLOT_OCTETS - _HEAD.size - _CHECK.size) // _ENTRY.size
 
 
-class CountsDamaged(MeteringError):
-    """Neither slot of a file of counts is whole: it was written by something else, or the disk is failing."""
+class CountsDamaged(PortLost):
+    """Neither slot of a file of counts is whole: it was written by something else, or the disk is failing.
+
+    The port is lost until somebody looks; the other ports go on.
+    """
 
 
 class PulseStore:

@@ -104,6 +104,18 @@ def test_inputs_that_are_not_there_are_told_at_the_start_and_tried_at_each_mark(
     reader.close()
 
 
+def test_a_damaged_file_of_counts_costs_its_own_port_only(
+    config: GatewayConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Counting from 0 again would be billed as a fall of the register, and not counting at all is told."""
+    (config.state_dir / "pulses-pulses.counts").write_bytes(b"something else")
+    reader = reader_of(config)
+    assert any("move the file away" in getattr(record, "reason", "") for record in caplog.records)
+    (config.state_dir / "pulses-pulses.counts").unlink()
+    assert mantissas(reader) == [(0,), (0,)]
+    reader.close()
+
+
 def test_a_port_of_pulses_is_planned_like_any_other(config: GatewayConfig) -> None:
     catalogue = Catalogue.shipped()
     more = added("3:pulse/gas-10l", config.ports, config.meters, catalogue)
