@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -21,12 +22,14 @@ from device_profiles.profile import Protocol
 from device_profiles.read_plan import plan_reads
 from device_profiles.simulated_meter import SimulatedMeter
 from edge_agent.adapters.serial_bus import SerialBus
+from edge_agent.cli import main
 from edge_agent.ports import BusTimeout
 from metering.clock import SystemClock
 from metering.identity import MeterId
 from metering.obis import Obis
+from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GatewayConfig
 from provisioning.site import LineSettings, Parity
-from tests.doubles.edge import serial_port
+from tests.doubles.edge import GATEWAY, serial_port
 
 REPLY_S = 2.0
 LATE_S = 0.05
@@ -157,3 +160,34 @@ def test_a_meter_that_is_away_costs_its_own_reading_only(bus: SerialBus, line: S
 def test_the_search_finds_the_meters_of_a_line_that_others_share(bus: SerialBus) -> None:
     found = bus.converse(mbus_search.conversation("1111000"), reply_s=0.1, late_s=0.1).body.decode().split()
     assert [each[:8] for each in found] == ["11110000", "11110001"]
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_person_finds_the_addresses_by_a_command(
+    line: SharedLine, tmp_path: Path, capsys: pytest.CaptureFixture[str], lang: str
+) -> None:
+    assert line.is_alive()
+    config = GatewayConfig(
+        gateway=GATEWAY,
+        epoch=1,
+        boot=bytes(16),
+        state_dir=tmp_path / "state",
+        signing_key=tmp_path / "signing.key",
+        centre_public_key=tmp_path / "centre.pub",
+        every_s=900,
+        group="billing",
+        broker=BrokerConfig("127.0.0.1", 1, None, None),
+        clock=SYSTEM_CLOCK,
+        ports=(serial_port(tmp_path / "line"),),
+        meters=(),
+    )
+    path = tmp_path / "gateway.toml"
+    path.write_text(config.to_toml(), encoding="utf-8")
+    words = ["search", "--config", str(path), "--port", "line-a", "--lang", lang]
+    assert main([*words, "--first", "11110000"]) == 0
+    assert "11110000B535010" in capsys.readouterr().out
+    assert main([*words, "--first", "9999", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"port": "line-a", "meters": [], "unresolved": []}
+    for wrong in (["--first", "12a"], ["--first", "123456789"]):
+        assert main([*words, *wrong]) == 2
+    assert main([*words[:3], "--port", "nowhere"]) == 2
