@@ -48,7 +48,7 @@ def check_address(text: str) -> str:
     """Return `text` if it is one meter's address; raises AddressInvalid. Makers use hex digits in theirs too."""
     if not _ADDRESS.match(text) or text == ANY_METER:
         raise AddressInvalid(
-            f"{text!r} is not a CJ/T 188 address: write its 14 digits, maker's code first, with leading zeros, A to F large"
+            f"{text!r} is not a CJ/T 188 address: write its 14 digits, maker's code first, letters large"
         )
     return text
 
