@@ -13,7 +13,6 @@ from typing import Any
 
 from device_profiles.catalogue import Catalogue
 from edge_agent.port_plan import BUSY_SHARE, PortPlan, Verdict, added, plan_port
-from metering.errors import MeteringError
 from provisioning.gateway_config import FittedMeter, GatewayConfig, GroupInterval
 from provisioning.site import NotInSite, Port
 from provisioning.site_file import read_site
@@ -96,7 +95,7 @@ def plan(args: argparse.Namespace, at: datetime) -> list[PortPlan]:
             catalogue,
             group=wiring.group,
             every_s=wiring.every_s,
-            intervals=(*wiring.intervals, *map(_interval, args.also)),
+            intervals=(*wiring.intervals, *map(GroupInterval.parse, args.also)),
             at=at,
         )
         for port in wiring.ports
@@ -154,13 +153,6 @@ def _read(args: argparse.Namespace, catalogue: Catalogue) -> Wiring:
         if meter.port in known
     )
     return Wiring(tuple(ports), meters, args.group or "billing", args.every or 900, ())
-
-
-def _interval(text: str) -> GroupInterval:
-    group, _, seconds = text.partition(":")
-    if not group or not seconds.isdecimal():
-        raise MeteringError(f"{text!r}: write a group and its rhythm in seconds, such as status:60")
-    return GroupInterval(group, int(seconds))
 
 
 def _port_lines(one: PortPlan, words: dict[str, str]) -> list[str]:

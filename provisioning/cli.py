@@ -18,7 +18,7 @@ from metering.identity import GatewayId, SiteId, check_identifier
 from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
 from provisioning.centre_client import CentreClient, CentreUnreachable, read_token
 from provisioning.enrolment import Claim, open_bundle, seal_bundle
-from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, gateway_config
+from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GroupInterval, gateway_config
 from provisioning.keys import (
     CENTRE_PUBLIC_KEY,
     SIGNING_KEY,
@@ -118,6 +118,7 @@ def _config(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noq
         every_s=MARK_S,
         group="billing",
         places={},
+        intervals=tuple(map(GroupInterval.parse, args.also)) or None,
     )
     args.out.touch(mode=0o600)
     args.out.write_text(config.to_toml(), encoding="utf-8")
@@ -207,4 +208,6 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--state", required=True, type=Path, help="directory for the outbox")
             command.add_argument("--out", required=True, type=Path, help="file to write, such as gateway.toml")
+            also = "a group that is read between marks, such as status:60; repeatable"
+            command.add_argument("--also", action="append", default=[], metavar="GROUP:SECONDS", help=also)
     return parser

@@ -21,7 +21,7 @@ from metering.interval import SiteCalendar
 from metering.toml_source import TomlSource
 from provisioning.broker_tls import BrokerTls
 from provisioning.document import LEFT_OUT, DocumentMismatch, from_document, to_document
-from provisioning.site import LineSettings, Port, Site, SiteInvalid, Span
+from provisioning.site import LineSettings, Port, SerialPort, Site, SiteInvalid, Span, StreamPort
 
 
 class ClockKind(StrEnum):
@@ -101,6 +101,14 @@ class GroupInterval:
     def __post_init__(self) -> None:
         if self.every_s < INTERVAL_S_MIN:
             raise SiteInvalid(f"group {self.group} every {self.every_s} s: choose {INTERVAL_S_MIN} s or more")
+
+    @classmethod
+    def parse(cls, text: str) -> GroupInterval:
+        """Read `status:60`; raises SiteInvalid."""
+        group, _, seconds = text.partition(":")
+        if not group or not seconds.isdecimal():
+            raise SiteInvalid(f"{text!r}: write a group and its rhythm in seconds, such as status:60")
+        return cls(group, int(seconds))
 
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -247,7 +255,13 @@ def gateway_config(
         ports=ports,
         meters=meters,
         intervals=intervals,
+        time=TimeConfig(zone=site.calendar.zone) if any(_freezes(port) for port in ports) else None,
     )
+
+
+def _freezes(port: Port) -> bool:
+    """Say whether meters of `port` are told to freeze, which is believed by their clocks: their zone must be known."""
+    return isinstance(port, SerialPort | StreamPort) and bool(port.freeze)
 
 
 def wired(

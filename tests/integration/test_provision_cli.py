@@ -19,7 +19,7 @@ from metering.identity import GatewayId, SiteId
 from provisioning.broker_tls import BrokerTls
 from provisioning.cli import main
 from provisioning.enrolment import Claim, InstallOrder, Refused, decide, open_bundle, open_order
-from provisioning.gateway_config import GatewayConfig
+from provisioning.gateway_config import GatewayConfig, GroupInterval
 from provisioning.keys import FileSigner, read_public_key
 from tests.doubles.tls_broker import HAS_OPENSSL, make_certificates
 
@@ -164,10 +164,11 @@ def test_from_order_to_configuration(
     out = tmp_path / "gateway.toml"
     written = run(
         capsys, "config", "--gateway", "gw-a", "--keys", keys, "--site-dir", PARK, "--broker", "10.0.0.1:1883",
-        "--state", tmp_path / "state", "--out", out,
+        "--state", tmp_path / "state", "--out", out, "--also", "status:60",
     )  # fmt: skip
     assert written == {"written": str(out), "ports": 1, "meters": 11}
     config = GatewayConfig.read(out)
+    assert config.intervals == (GroupInterval("status", 60),)
     assert (config.gateway, config.epoch, config.broker.host) == ("gw-a", 1, "10.0.0.1")
     assert FileSigner.read(config.signing_key).public_key == FileSigner.read(keys / "signing.key").public_key
 

@@ -139,6 +139,20 @@ def test_freeze_false_is_as_good_as_none(tmp_path: Path) -> None:
         read_site(park(tmp_path, end=CONVERTER.replace("freeze = true", 'freeze = "yes"') + "# ---- Meters"))
 
 
+def test_a_gateway_whose_port_freezes_knows_its_meters_zone(tmp_path: Path) -> None:
+    assert config(read_site(PARK)).time is None
+    made = config(read_site(park(tmp_path, end=CONVERTER + "# ---- Meters")))
+    assert made.time is not None
+    assert made.time.zone == "Asia/Shanghai"
+
+
+@pytest.mark.parametrize("text", ["status", "status:", ":60", "status:often", "status:5"])
+def test_a_rhythm_that_is_none_says_how_to_write_it(text: str) -> None:
+    with pytest.raises(SiteInvalid):
+        GroupInterval.parse(text)
+    assert GroupInterval.parse("status:60") == GroupInterval("status", 60)
+
+
 def test_groups_with_their_rhythm_go_into_the_file_and_are_checked(tmp_path: Path) -> None:
     made = config(read_site(PARK), GroupInterval("status", 60))
     (tmp_path / "gateway.toml").write_text(made.to_toml(), encoding="utf-8")
