@@ -146,7 +146,7 @@ def main() -> int:
     for name, options, address, of_meter, of_client, works in ways:
         register = of_meter.get("register", REGISTER)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # the client prints what it deciphers
+            with contextlib.redirect_stderr(io.StringIO()):  # the client writes out what it deciphers
                 found = read_by_client(meter(options, address, **of_meter), options, address, **of_client)
             is_read = found == [register + tariff for tariff in range(COUNT)]
         except TimeoutError:

@@ -370,6 +370,16 @@ def test_a_repeated_counter_is_refused() -> None:
         client.open(message)
 
 
+def test_a_changed_message_that_is_authenticated_alone_is_refused() -> None:
+    client = GmacSecurity(GmacKeys(ENCRYPTION, AUTHENTICATION), b"MTR12345", lambda: 1)
+    client.meet(METER_TITLE)
+    good = bytes.fromhex("1001234567C0010000080000010000FF020006725D910F9221D263877516")
+    for at in range(len(good)):
+        with pytest.raises(NotAuthentic):
+            client.open(good[:at] + bytes((good[at] ^ 0x01,)) + good[at + 1 :])
+    assert client.open(good).hex() == "c0010000080000010000ff0200"
+
+
 def test_encryption_without_authentication_is_refused() -> None:
     client = GmacSecurity(GmacKeys(ENCRYPTION, AUTHENTICATION), b"MTR12345", lambda: 1)
     client.meet(METER_TITLE)

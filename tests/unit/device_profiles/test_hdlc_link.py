@@ -256,6 +256,15 @@ def test_every_changed_octet_of_every_answer_is_refused() -> None:
                 conversed(line)
 
 
+def test_a_frame_whose_header_check_is_wrong_is_never_found() -> None:
+    """Its other check is right: whoever changed the header computed that one anew."""
+    good = frame(hdlc.information_control(0, 1), LLC_REPLY + b"abc")
+    assert len(hdlc.scan(good)[0]) == 1
+    body = bytearray(good[1:-3])
+    body[6] ^= 0x01
+    assert hdlc.scan(b"\x7e" + body + hdlc.fcs16(bytes(body)) + b"\x7e")[0] == []
+
+
 def test_what_is_expected_grows_with_what_has_come() -> None:
     client = HdlcClient(METER, GATEWAY)
     exchange = next(client.connect())
