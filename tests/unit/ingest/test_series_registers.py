@@ -117,6 +117,14 @@ def test_quantities_are_what_the_models_know_each_once() -> None:
     assert len(found) == len(quantities(CATALOGUE, meters))
 
 
+def test_a_clock_and_the_bits_of_a_state_are_no_quantities() -> None:
+    profile = CATALOGUE.by_id("dlt645/three-phase-full")
+    kinds = {channel.kind for group in profile.groups for channel in group.channels}
+    assert kinds == set(ChannelKind)
+    shown = {one.kind for one in quantities(CATALOGUE, (replace(fitted(), profile=profile.id),))}
+    assert shown == {ChannelKind.COUNTER, ChannelKind.GAUGE}
+
+
 @pytest.mark.parametrize("model", [profile.id for profile in CATALOGUE.profiles])
 def test_every_channel_of_every_model_is_whole_in_its_decimals_and_has_a_unit_people_read(model: str) -> None:
     meter = replace(fitted(), profile=model)
