@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -73,8 +72,8 @@ class Ports:
 
 
 @contextlib.contextmanager
-def paced(baud: int, count: int, lines: int = 1) -> Iterator[list[Path]]:
-    """Have paced lines in another process."""
+def paced(baud: int, count: int, lines: int = 1, lateness: list[float] | None = None) -> Iterator[list[Path]]:
+    """Have paced lines in another process; how late they were altogether [s] is put into `lateness`."""
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"line-{number}" for number in range(lines)]
         words = [sys.executable, "-m", "tests.bench.edge.paced_line", str(baud), str(count), *map(str, paths)]
@@ -82,7 +81,9 @@ def paced(baud: int, count: int, lines: int = 1) -> Iterator[list[Path]]:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             yield paths
-            process.communicate()
+            told, _ = process.communicate()
+            if lateness is not None:
+                lateness.append(float(told))
 
 
 def reader_of(path: Path, baud: int, count: int) -> PortReader:
@@ -117,13 +118,16 @@ def allowed_s(baud: int) -> float:
 
 
 def pace(baud: int, count: int) -> Pace:
-    """Measure one speed, ours and a plain client in turn on the same line."""
-    with paced(baud, count) as (path,):
+    """Measure one speed, ours and a plain client in turn; what the line itself was late is taken off both."""
+    late: list[float] = []
+    with paced(baud, count, lateness=late) as (path,):
         reader = reader_of(path, baud, count)
-        ours_s = statistics.median(swept_s(reader) for _ in range(SWEEPS))
+        ours_s = sum(swept_s(reader) for _ in range(SWEEPS))
         reader.close()
-        plain_s = plain_client_s(path, baud, count)
-    return Pace(baud, 1 / allowed_s(baud), count / ours_s, count / plain_s)
+    with paced(baud, count, lateness=late) as (path,):
+        plain_s = sum(plain_client_s(path, baud, count) for _ in range(SWEEPS))
+    read, (late_ours_s, late_plain_s) = SWEEPS * count, late
+    return Pace(baud, 1 / allowed_s(baud), read / (ours_s - late_ours_s), read / (plain_s - late_plain_s))
 
 
 def plain_client_s(path: Path, baud: int, count: int) -> float:

@@ -3,7 +3,8 @@
     python -m tests.bench.edge.paced_line BAUD COUNT PATH [PATH ...]
 
 On each path hang COUNT meters, addresses from 1. An answer is there when the request, the meter's turnaround and the
-answer itself would have passed over a real line. Runs until its standard input ends.
+answer itself would have passed over a real line. Runs until its standard input ends, and then prints how much later
+than that its answers were, together [s]: this machine's lateness, not that of whoever asked.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def serve(baud: int, count: int, paths: list[Path]) -> None:
         path.symlink_to(os.ttyname(far_end))
         lines[line] = b""
     due: list[tuple[float, int, bytes]] = []
+    late_s = 0.0
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while True:
@@ -58,6 +60,7 @@ def serve(baud: int, count: int, paths: list[Path]) -> None:
         ready, _, _ = select.select([sys.stdin, *lines], [], [], wait_s)
         arrived_s = time.monotonic()
         if sys.stdin in ready:
+            sys.stdout.write(f"{late_s}\n")
             return
         for line in ready:
             lines[line] += os.read(line, 512)
@@ -68,8 +71,9 @@ def serve(baud: int, count: int, paths: list[Path]) -> None:
                 if answer is not None:
                     wire_s = (len(request) + len(answer)) * BITS / baud + TURNAROUND_S
                     heapq.heappush(due, (arrived_s + wire_s, line, answer))
-        while due and due[0][0] <= time.monotonic():
-            _, line, answer = heapq.heappop(due)
+        while due and due[0][0] <= (now_s := time.monotonic()):
+            due_s, line, answer = heapq.heappop(due)
+            late_s += now_s - due_s
             os.write(line, answer)
 
 
