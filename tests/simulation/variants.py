@@ -6,6 +6,7 @@ the proof that a green simulation means something.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,14 +16,14 @@ from typing import Any, cast
 from allocation_engine import intervals
 from allocation_engine.evidence import Installation, PointReading
 from allocation_engine.intervals import SettledSpan, SlotQuality
-from edge_agent.poll_cycle import PollCycle
 from edge_agent.ports import BrokerUnreachable, ChainHead, Entry
+from edge_agent.sealing import Sealer
 from edge_agent.uplink_loop import UplinkLoop
 from ingest import intake
 from ingest.chain import Chain
 from ingest.ports import ChainAdvance, Standing
 from ingest.verify import Claim, Keys, Proven, Reason, Rejected, Repeated, check_signature
-from metering.envelope import Sealed, chain_digest, parse_sealed, seal
+from metering.envelope import Envelope, Sealed, chain_digest, parse_sealed, seal
 from metering.interval import SLOT, Interval
 from metering.reading import ReadQuality
 from metering.receipt import Receipt, open_receipt
@@ -30,6 +31,7 @@ from tests.doubles.edge import START
 from tests.doubles.intake import MemoryGroup
 from tests.doubles.sim_keys import SimSigner
 from tests.doubles.sim_outbox import Disk, SimOutbox
+from tests.simulation.faults import Faults, draw_faults
 
 Patches = Mapping[str, Any]
 """Dotted names of production code, or of what stands for a disk or a database, and what takes their place."""
@@ -118,6 +120,14 @@ def restored_centre_ignored() -> Patches:
     return {"edge_agent.uplink_loop.UplinkLoop": Deaf}
 
 
+def _restored_often(rng: random.Random) -> Faults:
+    """The centre is set back often: an earlier epoch must be lost between its end and the next backup to tell."""
+    return replace(draw_faults(rng), restore=0.25)
+
+
+RESTORED_OFTEN: Patches = {"tests.simulation.world.draw_faults": _restored_often}
+
+
 def restored_centre_silent() -> Patches:
     """After a restore the centre asks nobody: an epoch that nobody writes any more is never sent again."""
 
@@ -125,7 +135,7 @@ def restored_centre_silent() -> Patches:
         def due_resends(self, now: datetime, most: int) -> Sequence[Standing]:
             return ()
 
-    return {"tests.doubles.intake.MemoryGroup": Silent}
+    return {"tests.doubles.intake.MemoryGroup": Silent, **RESTORED_OFTEN}
 
 
 def recall_of_the_lane_only() -> Patches:
@@ -136,7 +146,7 @@ def recall_of_the_lane_only() -> Patches:
             if receipt.epoch == self._lane:
                 super()._recall_if_less(receipt)
 
-    return {"edge_agent.uplink_loop.UplinkLoop": Narrow}
+    return {"edge_agent.uplink_loop.UplinkLoop": Narrow, **RESTORED_OFTEN}
 
 
 def resend_without_bound() -> Patches:
@@ -147,26 +157,27 @@ def resend_without_bound() -> Patches:
 def seq_from_clock() -> Patches:
     """The seq of a batch is counted from the time, two for each mark."""
 
-    class Punctual(PollCycle):
-        def _seal(self, mark: datetime, sweeps: Sequence[Any]) -> list[Entry]:
+    class Punctual(Sealer):
+        def _chained(self, envelopes: Sequence[Envelope], kept_as: datetime | None) -> list[Entry]:
             sealed: list[Entry] = []
-            for index, entry in enumerate(super()._seal(mark, sweeps)):
-                seq = 1 + len(self._readers) * ((mark - START) // SLOT) + index
-                envelope = replace(parse_sealed(entry.octets).envelope, seq=seq)
+            for index, entry in enumerate(super()._chained(envelopes, kept_as)):
+                envelope = parse_sealed(entry.octets).envelope
+                seq = entry.seq if envelope.mark is None else 1 + 2 * ((envelope.mark - START) // SLOT) + index
+                envelope = replace(envelope, seq=seq)
                 if sealed:
                     envelope = replace(envelope, previous_hash=chain_digest(sealed[-1].octets))
                 sealed.append(replace(entry, seq=seq, octets=seal(envelope, self._identity.signer)))
             return sealed
 
-    return {"edge_agent.poll_cycle.PollCycle": Punctual}
+    return {"edge_agent.poll_cycle.Sealer": Punctual}
 
 
 def publish_before_commit() -> Patches:
     """A batch goes out first and is written to disk then."""
 
-    class Impatient(PollCycle):
-        def poll(self, mark: datetime) -> None:
-            entries = self._seal(mark, [sweep for sweep in self._sweep(mark) if sweep.readings])
+    class Impatient(Sealer):
+        def _keep(self, envelopes: Sequence[Envelope], kept_as: datetime | None) -> None:
+            entries = self._chained(envelopes, kept_as)
             for entry in entries:
                 try:
                     self._outbox.publish(entry.octets)  # type: ignore[attr-defined]
@@ -175,7 +186,7 @@ def publish_before_commit() -> Patches:
             self._outbox.append(entries)
             self._appended(entries[-1].seq)
 
-    return {"edge_agent.poll_cycle.PollCycle": Impatient}
+    return {"edge_agent.poll_cycle.Sealer": Impatient}
 
 
 def marks_read_twice() -> Patches:
