@@ -10,8 +10,9 @@ DEMO_ARGS ?=
 LONG_ARGS ?=
 TRUST_ARGS ?=
 CUT_ARGS ?=
+FUZZ_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long trust bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -64,6 +65,11 @@ test-long: $(READY)
 trust: $(READY)
 	$(BIN)/python -m tests.trust.run $(TRUST_ARGS)
 	$(BIN)/python -m tests.trust.power_cuts_run $(CUT_ARGS)
+
+# Every decoder of the gateway tried with changed octets, ten minutes each, two beside one another: an hour and a half.
+# FUZZ_ARGS="--seconds 60 --only mbus dlms-hdlc --seed 7" shortens or repeats it, --write puts the table into docs/reliability.md.
+fuzz: $(READY)
+	$(BIN)/python -m tests.fuzz.run $(FUZZ_ARGS)
 
 bench-profiles: $(READY)
 	$(BIN)/python tests/bench/device_profiles_speed.py
