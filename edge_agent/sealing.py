@@ -73,17 +73,21 @@ class Sealer:
         )
 
     def _keep(self, envelopes: Sequence[Envelope], kept_as: datetime | None) -> None:
-        """Chain, seal and commit. In the outbox, what does not know its day stands under the newest that is known."""
         with self._lock:
-            head = self._outbox.head(self._identity.epoch)
-            seq, previous_hash = head.seq, head.digest
-            entries: list[Entry] = []
-            for envelope in envelopes:
-                seq += 1
-                octets = seal(replace(envelope, seq=seq, previous_hash=previous_hash), self._identity.signer)
-                previous_hash = chain_digest(octets)
-                sealed_at = max(envelope.sealed_at, kept_as or envelope.sealed_at)
-                entries.append(Entry(self._identity.epoch, seq, sealed_at, kept_as, octets))
+            entries = self._chained(envelopes, kept_as)
             self._outbox.append(entries)
             if entries:
                 self._appended(entries[-1].seq)
+
+    def _chained(self, envelopes: Sequence[Envelope], kept_as: datetime | None) -> list[Entry]:
+        """Seal onto the head of the chain. In the outbox, what does not know its day stands under the newest known."""
+        head = self._outbox.head(self._identity.epoch)
+        seq, previous_hash = head.seq, head.digest
+        entries: list[Entry] = []
+        for envelope in envelopes:
+            seq += 1
+            octets = seal(replace(envelope, seq=seq, previous_hash=previous_hash), self._identity.signer)
+            previous_hash = chain_digest(octets)
+            sealed_at = max(envelope.sealed_at, kept_as or envelope.sealed_at)
+            entries.append(Entry(self._identity.epoch, seq, sealed_at, kept_as, octets))
+        return entries
