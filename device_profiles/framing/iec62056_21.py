@@ -36,6 +36,8 @@ _IDENTIFICATION = re.compile(rb"/([A-Za-z]{3})([0-9A-Za-z])([^\r\n]*)\r\n")
 _SIGN_ON = re.compile(rb"/\?([0-9A-Za-z ]{0,32})!\r\n")
 _OPTION = re.compile(rb"\x060([0-9])([01])\r\n")
 _LINE_OCTETS_MAX = 64
+_OCTET_PAUSE_MS = 1500
+"""Longest time between two characters of a message (6.3.14): meters stop to think between lines."""
 _REACTION_MS = 200
 _REACTION_MS_FAST = 20
 """Least silence before the acknowledgement; makers who write a lower-case third letter take 20 ms (6.3.14)."""
@@ -96,7 +98,7 @@ def check_address(text: str) -> str:
 
 def converse(address: str, read: Iec62056Read, secrets: MeterSecrets = NO_SECRETS, /) -> Conversation:
     """Sign on and read out, or ask for `read.names` one after another."""
-    greeting = yield Exchange(sign_on(address), line_octets, check=identification_in)
+    greeting = yield Exchange(sign_on(address), line_octets, check=identification_in, octet_pause_ms=_OCTET_PAUSE_MS)
     meter = identification_in(greeting)
     if meter.baud is None:
         raise AnswerMismatch(f"speed character {meter.baud_character!r} is not one of mode C (0 to 6)")
@@ -108,6 +110,7 @@ def converse(address: str, read: Iec62056Read, secrets: MeterSecrets = NO_SECRET
         check=lambda received: block_in(received, read.check),
         baud=meter.baud if read.switches else None,
         pause_ms=meter.reaction_ms,
+        octet_pause_ms=_OCTET_PAUSE_MS,
     )
     content = block_in(block, read.check)
     if not read.names:
@@ -131,7 +134,12 @@ def _ask_names(read: Iec62056Read) -> Conversation:
     body = b""
     for name in read.names:
         command = with_check(SOH + b"R1" + STX + name.encode() + b"()" + ETX, read.check)
-        answer = yield Exchange(command, block_octets, check=lambda received: block_in(received, read.check))
+        answer = yield Exchange(
+            command,
+            block_octets,
+            check=lambda received: block_in(received, read.check),
+            octet_pause_ms=_OCTET_PAUSE_MS,
+        )
         body += named(name, block_in(answer, read.check)) + CRLF
     release = with_check(SOH + BREAK + ETX, read.check)
     yield Exchange(release, len, expects_reply=False)

@@ -72,6 +72,7 @@ def test_a_read_out_signs_on_changes_speed_and_reads_one_block() -> None:
     assert [exchange.request for exchange in exchanges] == [b"/?12345678!\r\n", b"\x06050\r\n"]
     assert [exchange.baud for exchange in exchanges] == [None, 9600]
     assert [exchange.pause_ms for exchange in exchanges] == [0, 200]
+    assert [exchange.octet_pause_ms for exchange in exchanges] == [1500, 1500]
 
 
 def test_a_meter_may_stay_at_one_speed_and_react_fast() -> None:
