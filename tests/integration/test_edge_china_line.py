@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from calendar import timegm
 from collections.abc import Iterator
 from datetime import datetime
@@ -18,11 +19,15 @@ from device_profiles.profile import Protocol
 from device_profiles.read_plan import plan_reads
 from device_profiles.simulated_meter import SimulatedMeter
 from edge_agent.adapters.serial_bus import SerialBus
+from edge_agent.cli import main
+from edge_agent.commands import address as command
 from edge_agent.ports import BusTimeout
 from metering.clock import SystemClock
 from metering.identity import MeterId
 from metering.obis import Obis
-from tests.doubles.edge import serial_port
+from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GatewayConfig
+from provisioning.site import LineSettings, Parity
+from tests.doubles.edge import GATEWAY, serial_port
 from tests.doubles.shared_line import SharedLine
 
 REPLY_S = 2.0
@@ -164,3 +169,59 @@ def test_a_meter_may_pause_within_its_answer_as_the_standard_allows(bus: SerialB
     line.pause_s = 0.2
     assert read(bus, "old")["1-0:1.8.0"] == 10_800_000
     assert read(bus, "new", "clock") == {"0-0:1.0.0": NOON}
+
+
+def config_of(tmp_path: Path) -> Path:
+    """A gateway with the line and no meters yet."""
+    config = GatewayConfig(
+        gateway=GATEWAY,
+        epoch=1,
+        boot=bytes(16),
+        state_dir=tmp_path / "state",
+        signing_key=tmp_path / "signing.key",
+        centre_public_key=tmp_path / "centre.pub",
+        every_s=900,
+        group="billing",
+        broker=BrokerConfig("127.0.0.1", 1, None, None),
+        clock=SYSTEM_CLOCK,
+        ports=(serial_port(tmp_path / "line"),),
+        meters=(),
+    )
+    path = tmp_path / "gateway.toml"
+    path.write_text(config.to_toml(), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("alone", ["new", "old", "heat"])
+def test_a_person_asks_the_one_meter_of_a_line_for_its_address(
+    line: SharedLine, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], alone: str
+) -> None:
+    assert line.is_alive()
+    world.away.update(set(METERS) - {alone})
+    words = ["address", "--config", str(config_of(tmp_path)), "--port", "line-a"]
+    asked = Protocol.CJT188_2004 if alone == "heat" else METERS[alone][1]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["protocol"], told["address"]) == (asked.value, METERS[alone][2])
+    assert main([*words, "--lang", "zh"]) == 0
+    assert f'请写 protocol = "{asked.value}"，address = "{METERS[alone][2]}"' in capsys.readouterr().out
+
+
+def test_a_person_is_told_when_no_meter_or_more_than_one_answers(
+    line: SharedLine, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        command, "USUAL_LINES", (LineSettings(2400, Parity.EVEN, 1), LineSettings(1200, Parity.NONE, 1))
+    )
+    words = ["address", "--config", str(config_of(tmp_path)), "--port", "line-a"]
+    assert main(words) == 1
+    assert "not one meter alone" in capsys.readouterr().out
+    world.away.update(METERS)
+    monkeypatch.setattr(command, "REPLY_S", 0.2)
+    assert main(words) == 1
+    assert "no meter answers on port line-a" in capsys.readouterr().out
+    asked = len(line.heard)
+    assert main([*words, "--scan", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"port": "line-a"}
+    assert len(line.heard) - asked == 9, "three protocols at the port's own speed and two others"
+    assert main([*words[:3], "--port", "nowhere"]) == 2
