@@ -142,13 +142,21 @@ def _line_fits(entry: Entry[Meter], profile: Profile, line: LineSettings, settin
 
 def _addresses_once(draft: SiteDraft) -> Iterator[Fault]:
     """Two meters of one protocol on one line must not answer to one address at one time."""
-    for group in grouped(draft.meters, lambda meter: (meter.port, meter.protocol, meter.address)):
+    for group in grouped(draft.meters, lambda meter: (meter.port, meter.protocol, _whole_address(meter))):
         for first, second in meeting(group):
             line = first.source.line(*first.place)
             problem = (
                 f"address {second.item.address} on port {second.item.port} is that of {first.item.id} (line {line})"
             )
             yield second.fault("address", problem, "each meter on a line needs its own address")
+
+
+def _whole_address(meter: Meter) -> str:
+    """Give the address in the one spelling of its protocol: an M-Bus number with or without its open part is one."""
+    try:
+        return codec_of(meter.protocol).check_address(meter.address)
+    except AddressInvalid:
+        return meter.address
 
 
 def _serials_once(draft: SiteDraft) -> Iterator[Fault]:
