@@ -91,6 +91,7 @@ class Timekeeper:
         self.boot = boot
         self._known_at = known_at
         self._undated = undated_until_synchronised
+        self._reached = known_at
         self._known: _Known | None = None
         self._sealed: deque[tuple[int, int, int]] = deque(maxlen=SEALED_MAX)
 
@@ -117,6 +118,7 @@ class Timekeeper:
         if self._known is not None:
             return self._held(self._known, host)
         if not self._undated and self._is_plausible(host.wall):
+            self._reached = max(host.wall, self._reached or host.wall)
             return Timing(host.wall - host.since_boot_ms * _MS, ClockState(ClockQuality.ESTIMATED, None))
         return Timing(BOOT_ZERO, ClockState(ClockQuality.UNKNOWN, None))
 
@@ -143,6 +145,7 @@ class Timekeeper:
         return Timing(known.zero, ClockState(ClockQuality.ESTIMATED, error_ms), known.source)
 
     def _is_plausible(self, wall: datetime) -> bool:
-        if self._known_at is None:
-            return wall >= FLOOR
-        return max(self._known_at, FLOOR) <= wall + timedelta(minutes=1) and wall <= self._known_at + AHEAD_MAX
+        """Say whether a clock may be right: not before what was known, not far behind the newest that was believed."""
+        if self._known_at is not None and wall + timedelta(minutes=1) < self._known_at:
+            return False
+        return wall >= FLOOR and (self._reached is None or wall <= self._reached + AHEAD_MAX)

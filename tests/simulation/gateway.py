@@ -332,7 +332,8 @@ class Gateway:
         self.session.close()
 
     def _appended(self, seq: int) -> None:
-        self.clock.keeper.sealed(self.epoch, seq, self.clock.since_boot_ms)
+        # The clock runs ahead of the world while a mark is polled; an answer may come before the world has caught up.
+        self.clock.keeper.sealed(self.epoch, seq, self.clock.since_boot_ms - self.world.spent_ms)
         self.uplink.deliver(uplink_loop.Appended(self.epoch, seq))
 
     def _signer(self) -> FusedSigner:

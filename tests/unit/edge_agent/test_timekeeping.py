@@ -91,6 +91,19 @@ def test_a_gateway_without_a_past_believes_any_clock_that_was_ever_set() -> None
     assert not keeper(None).judge(HostTime(FLOOR - MS, 0, False, None)).is_dated
 
 
+def test_a_clock_that_jumps_a_year_in_its_first_boot_is_believed_no_more() -> None:
+    clock = keeper(None)
+    assert clock.judge(host(0)).is_dated
+    assert not clock.judge(host(900_000, off=timedelta(days=365))).is_dated
+    assert clock.judge(host(1_800_000)).is_dated
+
+
+def test_a_clock_that_was_an_hour_ahead_is_believed_when_it_is_back() -> None:
+    clock = keeper()
+    for since_ms, off_h in ((0, 1), (900_000, 0)):
+        assert clock.judge(host(since_ms, off=timedelta(hours=off_h))).is_dated
+
+
 def test_a_machine_without_a_battery_waits_for_a_synchronisation() -> None:
     clock = keeper(undated=True)
     assert not clock.judge(host(0)).is_dated
