@@ -17,6 +17,9 @@ READERS = (
     "profile_vectors.py",
     "families/modbus.py",
     "families/modbus_source.py",
+    "families/mbus.py",
+    "families/iec62056_21.py",
+    "families/pulse.py",
 )
 READ = re.compile(r"(?:table|root|entry)\.(?:text|integers?|boolean|choice|hexadecimals?|tables?)\(\s*\"(\w+)\"")
 
