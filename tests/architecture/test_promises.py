@@ -1,8 +1,10 @@
-"""What docs/comparison.md and docs/acceptance.md claim is shown by tests, and the tests they name are there."""
+"""What docs/comparison.md, docs/comparison-edge.md and docs/acceptance.md claim is shown by tests that are there."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
+import io
 import re
 from collections.abc import Iterator
 from functools import cache
@@ -10,12 +12,21 @@ from pathlib import Path
 
 import pytest
 
+from edge_agent.cli import main as gateway_command
+
 ROOT = Path(__file__).parents[2]
 COMPARISON = ROOT / "docs" / "comparison.md"
+EDGE = ROOT / "docs" / "comparison-edge.md"
 ACCEPTANCE = ROOT / "docs" / "acceptance.md"
 NAMED = re.compile(r"`(tests/[\w./-]+(?:::\w+)*)`")
 MARKS = {"●", "◐", "○"}
 PEERS = MARKS | {"–", "◐$"}
+EDGE_ROWS = {
+    *("Protocols", "Register batching", "Device profile", "Decode options", "Discovery, identification", "Scheduling"),
+    *("Dead meter", "Ports in parallel", "Offline store", "Power loss", "Signing, provenance", "Timestamps"),
+    *("Clock drift", "Remote configuration", "Update of the program", "Provisioning", "Local face", "Metrics"),
+    *("Simulator", "Published limits"),
+}
 REPLAYS = ("Chengdu", "Shenzhen", "Suzhou", "Rent-free", "Hangzhou")
 
 
@@ -53,11 +64,37 @@ def is_there(named: str) -> bool:
     return (ROOT / path).is_file() and names[-1].startswith("test_") and names[-1] in defined_in(ROOT / path)
 
 
-@pytest.mark.parametrize("page", [COMPARISON, ACCEPTANCE], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [COMPARISON, EDGE, ACCEPTANCE], ids=lambda page: page.name)
 def test_every_test_that_is_named_is_there(page: Path) -> None:
     named = NAMED.findall(page.read_text(encoding="utf-8"))
     assert len(named) > 40
     assert [one for one in named if not is_there(one)] == []
+
+
+def edge_rows() -> dict[str, list[str]]:
+    """Rows of the gateway's comparison by what they compare."""
+    return {row[0]: row for row in rows(EDGE) if len(row) == 4 and row[0]}
+
+
+def test_every_row_of_the_gateway_is_shown_by_a_test_or_a_command() -> None:
+    compared_rows = edge_rows()
+    assert set(compared_rows) >= EDGE_ROWS
+    for name, (_, ours, shown, others) in compared_rows.items():
+        assert ours[0] in MARKS, name
+        assert others, name
+        assert NAMED.search(shown) or re.search(r"`(make|metertree-gateway) [\w-]+", shown), name
+
+
+def test_every_command_that_the_gateway_s_comparison_names_is_there() -> None:
+    shown = " ".join(row[2] for row in edge_rows().values())
+    help_text = io.StringIO()
+    with contextlib.redirect_stdout(help_text), pytest.raises(SystemExit):
+        gateway_command(["--help"])
+    for command in re.findall(r"`metertree-gateway ([\w-]+)", shown):
+        assert re.search(rf"^    {command}\b", help_text.getvalue(), re.M), command
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"`make ([\w-]+)`", shown):
+        assert re.search(rf"^{target}:", makefile, re.M), target
 
 
 def test_names_of_nothing_are_seen() -> None:
