@@ -43,8 +43,13 @@ class Patience:
         return self.probe_at is not None
 
     def is_due(self, now: datetime) -> bool:
-        """Say whether the meter may be asked at `now`."""
-        return self.probe_at is None or now >= self.probe_at
+        """Say whether the meter may be asked at `now`.
+
+        A probe that lies further ahead than the longest pause was set by a clock that has been put back since.
+        """
+        if self.probe_at is None or now >= self.probe_at:
+            return True
+        return self.probe_at - now > timedelta(seconds=PAUSES_S[-1])
 
     def timeouts_s(self, *, has_answered: bool) -> tuple[float, ...]:
         """Give the timeout of each attempt [s]: two attempts, or one probe.

@@ -48,6 +48,14 @@ def test_one_slow_answer_among_many_raises_the_timeout() -> None:
     assert patience.timeouts_s(has_answered=False)[0] == pytest.approx(0.4)
 
 
+def test_a_clock_that_was_a_year_ahead_does_not_silence_a_meter_for_a_year() -> None:
+    patience = Patience(0.5)
+    patience.stayed_silent(NOON + timedelta(days=365))
+    assert patience.is_due(NOON)
+    patience.stayed_silent(NOON)
+    assert not patience.is_due(NOON + timedelta(seconds=1))
+
+
 def test_a_silent_meter_gets_one_probe_and_growing_pauses() -> None:
     patience = Patience(0.5)
     at = NOON
