@@ -26,6 +26,7 @@ from metering.quantity import Unit
 
 _BODIES_KEPT = 16
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?\Z", re.ASCII)
+_HEX = re.compile(r"[0-9A-Fa-f]{1,15}\Z", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {
     **{unit.symbol.lower(): unit for unit in Unit if unit.symbol not in ("mV", "mA", "1", "1/1000", "mHz")},
@@ -179,10 +180,9 @@ def _size(printed: str, source: Iec62056Source, channel: Channel) -> Fraction:
 
 
 def _bits(text: str) -> int:
-    try:
-        return int(text, 16)
-    except ValueError as error:
-        raise NotReadable(f"{text!r} is not hex") from error
+    if not _HEX.match(text):
+        raise NotReadable(f"{text!r} is not hex")
+    return int(text, 16)
 
 
 def _seconds(text: str) -> int:

@@ -247,8 +247,9 @@ def test_heat_counts_in_watt_hours_or_joules() -> None:
 def test_states_and_times_are_read() -> None:
     state = channel(Unit.ONE, 0, ChannelKind.STATE, name="F", form=Form.HEX)
     assert read(b"F(1A)", state) == 26
-    with pytest.raises(NotReadable, match="not hex"):
-        read(b"F(XY)", state)
+    for wrong in (b"F(XY)", b"F(1_A)", b"F(-1)", b"F(0x1)", b"F(0123456789ABCDEF)"):
+        with pytest.raises(NotReadable, match="not hex"):
+            read(wrong, state)
     time = channel(Unit.S, 0, ChannelKind.TIME, name="9.36", form=Form.TIME)
     for printed in (b"9.36(2012-01-24&13:29:00)", b"9.36(120124132900)", b"9.36(1201241329)"):
         lines = printed.replace(b"&", b" ")
