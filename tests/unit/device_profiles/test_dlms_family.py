@@ -349,7 +349,7 @@ def test_shipped_profiles_claim_no_more_than_a_manual_and_hold_no_secret() -> No
 def test_a_meter_at_another_address_is_silent() -> None:
     one = SHIPPED[0]
     end = end_of(one, Protocol.DLMS_HDLC, "1/17", {})
-    exchange: Exchange = next(dlms.HDLC.converse("1/18", group_and_read(one)[1]))
+    exchange: Exchange = next(dlms.HDLC.converse("1/18", group_and_read(one)[1], PublishedSecrets()))
     assert end.answer(exchange.request) is None
     assert hdlc.scan(exchange.request)[0]
 
