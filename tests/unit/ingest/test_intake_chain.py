@@ -77,7 +77,9 @@ def test_a_refused_envelope_keeps_its_place_and_brings_no_mark() -> None:
 
 
 @given(st.sets(st.integers(2, 11), min_size=1), st.data())
-def test_a_chain_with_any_of_its_batches_told_as_lost_ends_at_the_same_head(lost: set[int], data: st.DataObject) -> None:
+def test_a_chain_with_any_of_its_batches_told_as_lost_ends_at_the_same_head(
+    lost: set[int], data: st.DataObject
+) -> None:
     runs = [seq for seq in sorted(lost) if seq - 1 not in lost]
     stones = [
         Tombstone(
