@@ -43,6 +43,7 @@ class MqttBroker:
         self._protocol = MQTTProtocolVersion.MQTTv5
         self._client: mqtt.Client | None = None
         self._refusal: str | None = None
+        self._in_flight = IN_FLIGHT_MAX
         self._receipt_ask: int | None = None
 
     def connect(self) -> None:
@@ -82,7 +83,7 @@ class MqttBroker:
             clean_session=None if self._protocol is MQTTProtocolVersion.MQTTv5 else True,
         )
         client.connect_timeout = CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(IN_FLIGHT_MAX)
+        client.max_inflight_messages_set(self._in_flight)
         client.max_queued_messages_set(4 * WINDOW_MAX)
         if self._config.user is not None:
             client.username_pw_set(self._config.user, self._config.password)
@@ -96,9 +97,13 @@ class MqttBroker:
 
     def _on_connect(self, client: mqtt.Client, _userdata: Any, _flags: Any, reason: Any, properties: Any) -> None:
         if not reason.is_failure:
-            asked = getattr(properties, "ReceiveMaximum", None)
-            if asked is not None:
-                client.max_inflight_messages_set(min(asked, IN_FLIGHT_MAX))
+            # paho takes another window only before it connects.
+            taken = min(getattr(properties, "ReceiveMaximum", IN_FLIGHT_MAX), self._in_flight)
+            if taken < self._in_flight:
+                self._in_flight = taken
+                self._refusal = f"the broker takes {taken} messages at once; the next session keeps to that"
+                client.disconnect()
+                return
             _, self._receipt_ask = client.subscribe(self._receipt_topic, qos=QOS)
             client.subscribe(self._config_topic, qos=QOS)
             return
