@@ -34,7 +34,7 @@ class RemoteSettings:
 
     trial_s    how long they may take until the centre was heard and meters answered [s]; else the old ones are back
     broker     None: as it is
-    intervals  None: none
+    intervals  None: as they are
     """
 
     every_s: int
@@ -65,7 +65,7 @@ class RemoteSettings:
             group=self.group,
             ports=self.ports,
             meters=self.meters,
-            intervals=self.intervals,
+            intervals=config.intervals if self.intervals is None else self.intervals,
             broker=broker,
         )
 

@@ -75,6 +75,12 @@ def test_the_brokers_place_may_change_but_not_the_login() -> None:
     assert after.broker == replace(own().broker, host="other.example", port=1883)
 
 
+def test_groups_beside_the_marks_stay_unless_they_are_named() -> None:
+    status, words = (GroupInterval("status", 60),), (GroupInterval("words", 600),)
+    assert settings().applied_to(replace(own(), intervals=status)).intervals == status
+    assert replace(settings(), intervals=words).applied_to(replace(own(), intervals=status)).intervals == words
+
+
 @pytest.mark.parametrize("key", ["gateway", "epoch", "state_dir", "signing_key", "centre_public_key", "clock", "tls"])
 def test_nothing_else_can_be_named(key: str) -> None:
     with pytest.raises(DocumentError, match=f"settings:1: {key}"):
