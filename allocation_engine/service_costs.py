@@ -2,7 +2,7 @@
 
 Direct        services ignore each other.
 Step-down     in a declared order each passes its cost on to those after it and to its own users; none gets any back.
-Reciprocal    x = c + A'x, solved exactly; possible when every service reaches a user in the end (central.md 4.4).
+Reciprocal    x = c + A'x, solved exactly; possible when every service reaches a user in the end.
 """
 
 from __future__ import annotations

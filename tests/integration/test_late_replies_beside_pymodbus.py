@@ -1,7 +1,6 @@
 """A meter answers after the timeout, into the next request: our bus gives right answers, a plain pymodbus does not.
 
-The fake meter answers its first request 50 ms after the client's timeout, when the second one has been sent
-(edge.md 7.1).
+The fake meter answers its first request 50 ms after the client's timeout, when the second one has been sent.
 """
 
 from __future__ import annotations
