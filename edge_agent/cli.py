@@ -18,7 +18,7 @@ from device_profiles.decode import register_readings
 from edge_agent import plan_command
 from edge_agent.adapters.sqlite_outbox import EpochExtent, read_extents
 from edge_agent.app import OUTBOX_FILE, port_readers, run_with_orders, sole_use_of
-from edge_agent.commands import address, doctor, profile, search, status
+from edge_agent.commands import address, doctor, profile, search, simulate, status
 from edge_agent.log_lines import start_logging
 from edge_agent.ports import OutboxDamaged
 from metering.clock import SystemClock
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.register(commands, common)
     search.register(commands, common)
     address.register(commands, common)
+    simulate.register(commands)
     return parser
 
 
