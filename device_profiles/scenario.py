@@ -226,9 +226,9 @@ def bounds(name: str) -> tuple[int, int]:
 
 def _spoken(profile: Profile) -> Iterable[Protocol]:
     """List how a model can be spoken to; what speaks RTU does so over TCP too, behind a device server."""
-    yield from profile.links
     if Protocol.MODBUS_RTU in profile.links:
         yield Protocol.MODBUS_RTU_OVER_TCP
+    yield from profile.links
 
 
 def _check_distinct(place: str, meters: Iterable[SimulatedSpec]) -> None:

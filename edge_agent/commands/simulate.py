@@ -189,8 +189,8 @@ def _figures(port: TimedPort) -> dict[str, Any]:
         "octets_asked": figures.octets_asked,
         "octets_answered": figures.octets_answered,
         "wire_s": round(figures.wire_s, 6),
-        "elapsed_s": round(elapsed_s, 3),
-        "utilisation": round(figures.utilisation(elapsed_s), 4),
+        "elapsed_s": round(elapsed_s, 6),
+        "utilisation": round(figures.utilisation(elapsed_s), 6),
         "faults": dict(sorted(figures.faults.items())),
     }
 
