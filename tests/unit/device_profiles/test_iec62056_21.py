@@ -170,15 +170,30 @@ def test_the_meters_end_finds_its_requests() -> None:
 
 
 def test_data_sets_stand_as_printed() -> None:
-    found = data_sets(b"6.8(0255.987*GJ)6.26(02458.16*m3)\r\n9.4(098.5*C&096.1*C)\r\nX(1)\r\n(2)\r\n(3,4)\r\n!\r\n")
+    found = data_sets(b"6.8(0255.987*GJ)6.26(02458.16*m3)\r\n9.4(098.5*C&096.1*C)\r\nX(1)\r\n(2)\r\n(3.0,4.0)\r\n!\r\n")
     assert [(each.name, [(entry.text, entry.unit) for entry in each.entries]) for each in found] == [
         ("6.8", [("0255.987", "GJ")]),
         ("6.26", [("02458.16", "m3")]),
         ("9.4", [("098.5", "C"), ("096.1", "C")]),
-        ("X", [("1", ""), ("2", ""), ("3", ""), ("4", "")]),
+        ("X", [("1", ""), ("2", ""), ("3.0", ""), ("4.0", "")]),
     ]
     assert data_sets(b"") == ()
     assert data_sets(b"(01)")[0].name == ""
+
+
+@pytest.mark.parametrize(
+    ("printed", "texts"),
+    [
+        (b"(00123,4*kWh)", ["00123,4"]),
+        (b"(-3,4)", ["-3,4"]),
+        (b"(1,2,3)", ["1", "2", "3"]),
+        (b"(1.5,2)", ["1.5", "2"]),
+        (b"(1*kWh,2*kWh)", ["1", "2"]),
+    ],
+)
+def test_a_comma_that_may_be_a_decimal_one_parts_nothing(printed: bytes, texts: list[str]) -> None:
+    """Read as a list, 00123,4 kWh would be billed as 123 kWh."""
+    assert [entry.text for entry in data_sets(b"1.8.0" + printed)[0].entries] == texts
 
 
 def channel(
@@ -219,6 +234,7 @@ def test_a_printed_number_is_read_exactly(lines: bytes, mantissa: int | None) ->
         (b"1.8.0(1*furlong)", "unit 'furlong' is not known"),
         (b"1.8.0(1e3*kWh)", "is not a number"),
         (b"1.8.0(1 2*kWh)", "is not a number"),
+        (b"1.8.0(00123,4*kWh)", "is not a number"),
         (b"1.8.0*01(1*kWh)", "stands 0 times"),
         (b"1.8.0(1*kWh)\r\n1.8.0(2*kWh)", "stands 2 times"),
         (b"", "stands 0 times in the read-out, which has nothing"),
