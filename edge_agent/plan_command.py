@@ -14,7 +14,7 @@ from typing import Any
 from device_profiles.catalogue import Catalogue
 from edge_agent.port_plan import BUSY_SHARE, PortPlan, Verdict, added, plan_port
 from provisioning.gateway_config import FittedMeter, GatewayConfig, GroupInterval
-from provisioning.site import NotInSite, Port
+from provisioning.site import NotInSite, Port, SiteInvalid
 from provisioning.site_file import read_site
 
 WORDS: dict[str, dict[str, str]] = {
@@ -82,12 +82,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def plan(args: argparse.Namespace, at: datetime) -> list[PortPlan]:
-    """Reckon every port as it is `at` an instant; raises DocumentError, AddInvalid, ProfileUnknown ..."""
+    """Reckon every port as it is `at` an instant; raises DocumentError, AddInvalid, SiteInvalid, ProfileUnknown ..."""
     catalogue = Catalogue.load(*args.profiles)
     wiring = _read(args, catalogue)
+    if wiring.every_s < 1:
+        raise SiteInvalid(f"--every {wiring.every_s}: give the seconds between marks, such as 900")
     meters = list(wiring.meters)
     for text in args.add:
         meters += added(text, wiring.ports, meters, catalogue)
+    asked = tuple(map(GroupInterval.parse, args.also))
+    _require_groups(asked, meters, catalogue)
     plans = [
         plan_port(
             port,
@@ -95,7 +99,7 @@ def plan(args: argparse.Namespace, at: datetime) -> list[PortPlan]:
             catalogue,
             group=wiring.group,
             every_s=wiring.every_s,
-            intervals=(*wiring.intervals, *map(GroupInterval.parse, args.also)),
+            intervals=(*wiring.intervals, *asked),
             at=at,
         )
         for port in wiring.ports
@@ -140,7 +144,7 @@ def exit_code(plans: Sequence[PortPlan]) -> int:
 def _read(args: argparse.Namespace, catalogue: Catalogue) -> Wiring:
     if not args.place.is_dir():
         config = GatewayConfig.read(args.place)
-        every_s, group = args.every or config.every_s, args.group or config.group
+        every_s, group = config.every_s if args.every is None else args.every, args.group or config.group
         return Wiring(config.ports, config.meters, group, every_s, config.intervals or ())
     site = read_site(args.place, catalogue)
     ports = site.ports if args.gateway is None else site.ports_of(site.gateway(args.gateway).id)
@@ -152,7 +156,19 @@ def _read(args: argparse.Namespace, catalogue: Catalogue) -> Wiring:
         for meter in site.meters
         if meter.port in known
     )
-    return Wiring(tuple(ports), meters, args.group or "billing", args.every or 900, ())
+    return Wiring(tuple(ports), meters, args.group or "billing", 900 if args.every is None else args.every, ())
+
+
+def _require_groups(asked: Sequence[GroupInterval], meters: Sequence[FittedMeter], catalogue: Catalogue) -> None:
+    """Refuse a group that no model here has: a slip of the pen would look like a line with time to spare."""
+    if not asked:
+        return
+    known = {group.name for name in {meter.profile for meter in meters} for group in catalogue.by_id(name).groups}
+    for interval in asked:
+        if interval.group not in known:
+            raise SiteInvalid(
+                f"--also {interval.group}: no model here has this group; they have {', '.join(sorted(known))}"
+            )
 
 
 def _port_lines(one: PortPlan, words: dict[str, str]) -> list[str]:

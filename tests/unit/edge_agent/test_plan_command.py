@@ -155,3 +155,10 @@ def test_mistakes_are_told_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", str(PARK), "--add", "8:nobody/nothing"]) == 2
     assert main(["plan", str(PARK / "nothing.toml")]) == 2
     assert "status:60" in capsys.readouterr().err
+    for wrong, told in (
+        (["--every", "0"], "such as 900"),
+        (["--every", "-5"], "such as 900"),
+        (["--also", "statsu:60"], "they have billing, status"),
+    ):
+        assert main(["plan", str(PARK), *wrong]) == 2
+        assert told in capsys.readouterr().err
