@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import cast
 
 from device_profiles.catalogue import Catalogue
 from edge_agent.adapters.face_port import FaceUnreachable, ask_face
@@ -30,6 +31,9 @@ FREE_OCTETS_MIN = 500 << 20
 WAITING_MAX = 200
 """More batches without receipt than this are told: two days of quarter hours on one port."""
 CONNECT_S = 5.0
+READ_WELL = ("measured", "late")
+NAMES_MAX = 8
+"""More meters than this are counted, not named."""
 RTC = Path("/sys/class/rtc")
 
 
@@ -269,3 +273,22 @@ def _running(config: GatewayConfig) -> Iterator[Finding]:
         return
     text = (f"{document.get('gateway')} 正在运行", f"{document.get('gateway')} runs")
     yield _well("face", *text)
+    if told := cast("list[dict[str, str]]", document.get("meters", [])):
+        yield _meters(told)
+
+
+def _meters(told: list[dict[str, str]]) -> Finding:
+    """What the running gateway says of its meters; a line that opens may still be one that nobody answers on."""
+    unread = [one["meter"] for one in told if one["quality"] not in READ_WELL]
+    if not unread:
+        return _well("meters", f"已读的 {len(told)} 块表均正常", f"all of the {len(told)} read so far give readings")
+    names = ", ".join(unread[:NAMES_MAX]) + (" ..." if len(unread) > NAMES_MAX else "")
+    text = (
+        f"{len(told)} 块表中 {len(unread)} 块无有效读数：{names}",
+        f"{len(unread)} of {len(told)} give no reading: {names}",
+    )
+    mend = (
+        "用 metertree-gateway status 看原因；检查接线、地址、波特率与校验",
+        "metertree-gateway status says why; look at wiring, address, speed and parity",
+    )
+    return Finding("meters", Verdict.WARNING, text, mend)

@@ -128,6 +128,22 @@ def test_the_doctor_finds_nothing_where_all_is_well(
     assert "内核已同步" in chinese
 
 
+def test_meters_that_give_the_running_gateway_no_reading_are_named(
+    config: GatewayConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every port opens, and still nobody answers: that is what an engineer calls the doctor for."""
+    told = [{"meter": "m-a", "quality": "measured"}, {"meter": "m-b", "quality": "late"}]
+    monkeypatch.setattr(doctor, "ask_face", lambda _: {"gateway": GATEWAY, "meters": told})
+    assert findings(config, tmp_path, capsys)["meters"]["verdict"] == "ok"
+    told += [{"meter": f"m-{n}", "quality": "no_answer"} for n in range(9)]
+    found = findings(config, tmp_path, capsys)["meters"]
+    assert (found["verdict"], bool(found["mend"])) == ("warning", True)
+    assert found["text"].startswith("9 of 11 give no reading: m-0, m-1")
+    assert found["text"].endswith("m-7 ...")
+    told.clear()
+    assert "meters" not in findings(config, tmp_path, capsys)
+
+
 def test_each_fault_is_told_with_its_mend(
     config: GatewayConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
