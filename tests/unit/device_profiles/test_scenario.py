@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -142,3 +143,12 @@ def test_every_way_has_bounds() -> None:
     for each in fields(Misbehaviour):
         least, most = bounds(each.name)
         assert least < most
+
+
+def test_the_page_s_scenario_is_one_and_its_table_is_whole() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    scenario = read(page.split("```toml")[1].split("```")[0])
+    assert [len(line.meters) for line in scenario.lines] == [2, 1]
+    assert scenario.lines[1].meters[0].protocol is Protocol.MODBUS_TCP
+    for each in fields(Misbehaviour):
+        assert f"`{each.name.replace('_', '-')}`" in page
