@@ -52,12 +52,15 @@ class CheckedTable:
         below = key if isinstance(key, tuple) else (key,) if key else ()
         self.faults.add((*self._place, *below), problem, mend)
 
-    def done(self) -> None:
-        """Note every key that nobody has read: a typing mistake must not pass for a left-out option."""
+    def done(self, known: Sequence[str] = ()) -> None:
+        """Note every key that nobody has read: a typing mistake must not pass for a left-out option.
+
+        known   what may stand here, where not all of it is read
+        """
         for key in self._content:
             if key not in self._read:
-                known = ", ".join(sorted(map(str, self._read)))
-                self.fault(key, f"unknown key {key!r}", f"known here: {known}")
+                told = ", ".join(known or sorted(map(str, self._read)))
+                self.fault(key, f"unknown key {key!r}", f"known here: {told}")
 
     def all_keys(self) -> tuple[str, ...]:
         """Give every key, as read."""

@@ -131,7 +131,7 @@ def _dispute(table: CheckedTable) -> Dispute:
 def _links(table: CheckedTable) -> dict[Protocol, Link]:
     spoken = tuple(protocol for family in FAMILIES for protocol in family.protocols)
     links = {Protocol(name): _link(table.table(name), Protocol(name)) for name in table.keys_in(spoken)}
-    table.done()
+    table.done(spoken)
     if not links:
         table.fault("", "no link", f"add a table for one of {', '.join(spoken)}")
     families = sorted({family_of(protocol).name for protocol in links})
