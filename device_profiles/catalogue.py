@@ -55,7 +55,11 @@ class Catalogue:
     def load(cls, *dirs: Path) -> Catalogue:
         """Give the shipped profiles and those of every `*.toml` below `dirs`; raises DocumentError with all faults."""
         shipped = _shipped_files()
-        faults: list[Fault] = []
+        faults = [
+            Fault(path=str(each), line=1, problem="no folder of profiles", mend="name one that exists")
+            for each in dirs
+            if not each.is_dir()
+        ]
         own: dict[tuple[str, int], Profile] = {}
         for path in (path for each in dirs for path in sorted(each.rglob("*.toml"))):
             try:

@@ -62,7 +62,16 @@ def register(subparsers: Subparsers) -> None:
 
 def _check(args: argparse.Namespace) -> int:
     """Check each file; 0 when all are good, 2 otherwise."""
-    outcomes = [(path, *_checked(path)) for path in _files(args.files)]
+    outcomes: list[tuple[Path, Profile | None, tuple[Fault, ...]]] = []
+    first: dict[tuple[str, int], tuple[Path, Profile]] = {}
+    for path in _files(args.files):
+        profile, faults = _checked(path)
+        if profile is not None:
+            other, known = first.setdefault((profile.id, profile.rev), (path, profile))
+            if known != profile:
+                problem = f"{profile.id} rev {profile.rev} stands with other content in {other}"
+                faults += (Fault(path=str(path), line=1, problem=problem, mend="raise rev with each change"),)
+        outcomes.append((path, profile, faults))
     if args.json:
         print(json.dumps([_outcome(path, profile, faults) for path, profile, faults in outcomes], ensure_ascii=False))
     else:

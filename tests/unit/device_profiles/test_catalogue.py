@@ -69,6 +69,14 @@ def test_the_same_file_twice_is_no_conflict(tmp_path: Path) -> None:
     assert len(Catalogue.load(tmp_path).profiles) == len(SHIPPED)
 
 
+def test_a_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """Else a slip in --profiles shows only as a model that nobody knows."""
+    (tmp_path / "one.toml").write_text(SDM630, encoding="utf-8")
+    for wrong in ("profils", "one.toml"):
+        with pytest.raises(DocumentError, match=f"{wrong}:1: no folder of profiles"):
+            Catalogue.load(tmp_path, tmp_path / wrong)
+
+
 def test_faults_of_several_files_are_named_together(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.toml").write_text(SDM630.replace("rev = 1", "rev = 0"), encoding="utf-8")

@@ -87,6 +87,17 @@ def test_a_folder_is_checked_file_by_file(copy: Path, capsys: pytest.CaptureFixt
     assert outcome["faults"][0]["line"] == line_of(copy, "rev = 0")
 
 
+def test_two_files_of_one_revision_must_be_equal(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Else each is good alone, and the gateway that loads the folder refuses both."""
+    other = copy.with_name("other.toml")
+    other.write_text("# a copy\n" + copy.read_text(encoding="utf-8"), encoding="utf-8")
+    assert main(["profile", "check", str(copy.parent)]) == 0
+    spoil(other, ("reply_ms_max = ", "reply_ms_max = 1"))
+    capsys.readouterr()
+    assert main(["profile", "check", str(copy.parent)]) == 2
+    assert "stands with other content in" in capsys.readouterr().out
+
+
 def test_a_folder_without_profiles_or_a_missing_file_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
