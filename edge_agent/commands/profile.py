@@ -9,11 +9,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device_profiles.catalogue import Catalogue
-from device_profiles.profile import Channel, Evidence, Profile, Source
+from device_profiles.profile import Channel, ChannelKind, Evidence, Profile, Source
 from device_profiles.profile_file import profile_from_toml
 from device_profiles.profile_vectors import check_vector
 from metering.errors import DocumentError, Fault, MeteringError
@@ -35,6 +36,14 @@ _NO_MODULUS = {
     "zh": "{path}：{obis} 未写 modulus；计数器归零时读数会留待人工处理",
     "en": "{path}: {obis} states no modulus; when it falls, its reading is held for a person",
 }
+_COUNTS_IN = {
+    1: ("electricity", ("Wh", "varh", "VAh")),
+    6: ("heat", ("kJ", "mL")),
+    7: ("gas", ("mL",)),
+    8: ("water", ("mL",)),
+    9: ("water", ("mL",)),
+}
+"""Of the first number of an OBIS code: the medium, and the base units of its counters."""
 _HEADS = {"zh": ("来源", "有出入之处"), "en": ("sources", "sources disagree on")}
 
 
@@ -105,7 +114,23 @@ def _checked(path: Path) -> tuple[Profile | None, tuple[Fault, ...]]:
         problem = "evidence is `captures`, and no vector was captured from a meter"
         mend = 'add one with derived = false, or write evidence = "registers" or "documents"'
         faults.append(source.fault("evidence", problem=problem, mend=mend))
+    faults += _foreign_counters(source, profile)
     return profile, tuple(faults)
+
+
+def _foreign_counters(source: TomlSource, profile: Profile) -> Iterator[Fault]:
+    """Find billing counters of another medium than the file's, or in units that their code never has."""
+    for at, channel in enumerate(profile.groups[0].channels):
+        if channel.kind is not ChannelKind.COUNTER or channel.obis.a not in _COUNTS_IN:
+            continue
+        medium, bases = _COUNTS_IN[channel.obis.a]
+        place = ("groups", 0, "channels", at)
+        if medium != profile.medium:
+            problem = f"{channel.obis} is a register of {medium}, this file is of {profile.medium}"
+            yield source.fault(*place, "obis", problem=problem, mend="mend the code, or medium")
+        elif channel.unit.base_symbol not in bases:
+            problem = f"{channel.obis} is no register in {channel.unit.symbol}"
+            yield source.fault(*place, "unit", problem=problem, mend="mend the unit, or the code")
 
 
 def _told(path: Path, profile: Profile | None, faults: tuple[Fault, ...], language: str) -> list[str]:

@@ -87,6 +87,22 @@ def test_a_folder_is_checked_file_by_file(copy: Path, capsys: pytest.CaptureFixt
     assert outcome["faults"][0]["line"] == line_of(copy, "rev = 0")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('unit = "kWh"', 'unit = "m3"', "1-0:1.8.0 is no register in m3"),
+        ('obis = "1-0:1.8.0"', 'obis = "8-0:1.0.0"', "8-0:1.0.0 is a register of water, this file is of electricity"),
+    ],
+)
+def test_a_counter_of_another_medium_is_a_mistake(
+    copy: Path, old: str, new: str, problem: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = copy.read_text(encoding="utf-8").split("[[vectors]]")[0]
+    copy.write_text(text.replace(old, new, 1), encoding="utf-8")
+    assert main(["profile", "check", str(copy)]) == 2
+    assert f"{copy}:{line_of(copy, new)}: {problem}" in capsys.readouterr().out
+
+
 def test_two_files_of_one_revision_must_be_equal(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Else each is good alone, and the gateway that loads the folder refuses both."""
     other = copy.with_name("other.toml")
