@@ -178,13 +178,8 @@ class TcpPort(TimedPort):
 
     def _take_in(self, source: int) -> None:
         if source == self._listener.fileno():
-            client, _ = self._listener.accept()
-            if len(self._clients) >= CLIENTS_MAX:
-                client.close()
-                return
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._clients[client.fileno()] = client
+            with contextlib.suppress(OSError):  # it has given up meanwhile
+                self._welcome(self._listener.accept()[0])
             return
         try:
             octets = self._clients[source].recv(READ_OCTETS)
@@ -202,6 +197,14 @@ class TcpPort(TimedPort):
             client.sendall(octets)
         except OSError:  # it has gone, or does not take its answers
             self._drop(to)
+
+    def _welcome(self, client: socket.socket) -> None:
+        if len(self._clients) >= CLIENTS_MAX:
+            client.close()
+            return
+        client.setblocking(False)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._clients[client.fileno()] = client
 
     def _drop(self, source: int) -> None:
         self.line.forget(source)

@@ -6,9 +6,11 @@ import contextlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from edge_agent.adapters.timed_port import PlaceTaken, PtyPort, TcpPort, TimedPo
 from edge_agent.cli import main
 from edge_agent.ports import BusTimeout
 from metering.clock import SystemClock
+from metering.errors import MeterError
 from metering.identity import MeterId, PortId
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, FittedMeter, GatewayConfig
 from provisioning.site import ALWAYS, Parity, SerialPort
@@ -37,6 +40,8 @@ from tests.doubles.edge import GATEWAY, serial_port
 CATALOGUE = Catalogue.shipped()
 WALL_S = 1_782_864_000
 ENERGY, VOLTAGE = ModbusRead(3, 0x101E, 2), ModbusRead(3, 0x2006, 2)
+VOLTAGES = ModbusRead(3, 0x2006, 6)
+"""Longer than what is asked beside it: a stalled machine cannot make an answer too late to be told apart."""
 TURNAROUND_MS, LATE_MS = 600, 500
 TIMEOUT_S = 0.7
 """The answer begins after 1.1 s: after this timeout, and long before the next answer can."""
@@ -79,11 +84,28 @@ def test_our_bus_does_not(late_line: TimedPort) -> None:
         bus.ask(Protocol.MODBUS_RTU, "1", ENERGY, reply_s=TIMEOUT_S, late_s=5.0)
     body = bus.ask(Protocol.MODBUS_RTU, "1", VOLTAGE, reply_s=10.0, late_s=10.0).body
     bus.close()
-    volts = ModbusTcpClient.convert_from_registers(
-        [int.from_bytes(body[:2], "big"), int.from_bytes(body[2:], "big")], ModbusTcpClient.DATATYPE.FLOAT32
-    )
-    assert isinstance(volts, float)
-    assert 2200 < volts < 2400
+    assert 2200 < struct.unpack(">f", body)[0] < 2400
+
+
+def test_our_bus_takes_nothing_wrong_from_a_line_where_everything_goes_wrong(tmp_path: Path) -> None:
+    ways = Misbehaviour(turnaround_ms=5, late=15, late_ms=150, mute=10, garbled=15, cut=10, busy=10, foreign=10)
+    wild = replace(spec(str(tmp_path / "line"), ways), speed=Speed(115_200), echo=True, noise=20)
+    with timed_port(wild, 5, WALL_S) as port:
+        bus = SerialBus(replace(serial_port(port.place), baud=115_200), SystemClock())
+        bus.open()
+        taken: dict[ModbusRead, list[bytes]] = {ENERGY: [], VOLTAGES: []}
+        for number in range(50):
+            read = VOLTAGES if number % 2 else ENERGY
+            with contextlib.suppress(MeterError):
+                taken[read].append(bus.ask(Protocol.MODBUS_RTU, "1", read, reply_s=0.1, late_s=0.3).body)
+        bus.close()
+        faults = port.line.figures.faults
+    assert len(faults) >= 4
+    assert len(taken[ENERGY]) > 2
+    assert all(2200 < volts < 2400 for body in taken[VOLTAGES] for volts in struct.unpack(">fff", body))
+    energy = [struct.unpack(">f", body)[0] for body in taken[ENERGY]]
+    assert energy == sorted(energy)
+    assert energy[-1] - energy[0] < 1, "kWh within a minute"
 
 
 def test_modbus_tcp_is_spoken_to_by_several_and_survives_nonsense() -> None:
