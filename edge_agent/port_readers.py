@@ -140,7 +140,8 @@ def _warn(config: GatewayConfig, catalogue: Catalogue, port: Port, clock: Clock)
         intervals=config.intervals or (),
         at=clock.now(),
     )
-    if plan.verdict in (Verdict.TOO_MUCH, Verdict.LATE):
+    is_late = plan.verdict is Verdict.LATE and port.tolerance_s > 0  # without tolerance, as in a probe, all is late
+    if plan.verdict is Verdict.TOO_MUCH or is_late:
         log.warning(
             "port-overloaded", extra={"port": port.id, "verdict": plan.verdict, "sweep_s": round(plan.sweep_s, 1)}
         )

@@ -130,6 +130,13 @@ def test_a_port_that_has_too_much_to_carry_is_told_at_the_start_but_not_in_playe
     assert "port-overloaded" in caplog.text
 
 
+def test_a_probe_is_not_told_that_its_lines_are_overloaded(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = config(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        readers(replace(whole, ports=tuple(replace(port, tolerance_s=0) for port in whole.ports)))
+    assert "port-overloaded" not in caplog.text
+
+
 def test_groups_between_marks_are_read_in_batches_as_they_fall_due() -> None:
     floor = Floor(Rhythm(MeterId("m-lift"), "status", 60, 0.1), Rhythm(MeterId("m-fire-pump"), "status", 90, 0.1))
     floor.work(100)
