@@ -24,6 +24,7 @@ from typing import Self
 
 from device_profiles.families import family_of
 from device_profiles.families.modbus import MODBUS
+from device_profiles.forms import NotReadable
 from device_profiles.framing import dlt645, modbus_pdu, modbus_rtu, modbus_tcp
 from device_profiles.framing.errors import FrameError
 from device_profiles.framing.mixed_line import request_ends, split_requests
@@ -114,7 +115,10 @@ class _Shell:
 
     def _reply(self, meter: SimulatedMeter, request: bytes) -> bytes | None:
         """Give what `meter` puts on the wire, its fault included."""
-        reply = meter.answer(request, self._registers)
+        try:
+            reply = meter.answer(request, self._registers)
+        except NotReadable:  # more than the model's digits can show: this meter has no answer, the others do
+            return None
         fault = self._faults.get(meter.meter_id)
         if fault is None or reply is None:
             return reply

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
@@ -53,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     outbox = commands.add_parser("outbox", parents=[common], help="show what is stored and what is receipted")
     outbox.add_argument("--json", action="store_true", help="print JSON")
     outbox.set_defaults(run=_outbox)
-    probe = commands.add_parser("probe", parents=[common], help="read the meters once and print what they show")
+    probe = commands.add_parser(
+        "probe", parents=[common], help="read the meters once and print what they show; stop the gateway first"
+    )
     probe.add_argument("--meter", help="this meter only")
     probe.add_argument("--group", help="another channel group of the profiles, such as status")
     probe.add_argument("--json", action="store_true", help="print JSON")
@@ -126,9 +129,10 @@ def _probe(args: argparse.Namespace) -> int:
     config = replace(config, clock=SYSTEM_CLOCK, meters=meters, ports=ports, group=args.group or config.group)
     catalogue = Catalogue.load(*args.profiles)
     readings: list[MeterReading] = []
-    for reader in port_readers(config, catalogue, threading.Event()):
-        readings.extend(reader.sweep(SystemClock().now()).readings)
-        reader.close()
+    with sole_use_of(config.state_dir) if config.state_dir.is_dir() else contextlib.nullcontext():
+        for reader in port_readers(config, catalogue, threading.Event()):
+            readings.extend(reader.sweep(SystemClock().now()).readings)
+            reader.close()
     shown = [_shown(catalogue, reading) for reading in readings]
     if args.json:
         print(json.dumps(shown, ensure_ascii=False))

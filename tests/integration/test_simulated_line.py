@@ -15,11 +15,12 @@ import serial
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.decode import decode_group
+from device_profiles.forms import NotReadable
 from device_profiles.framing import codec_of, modbus_tcp
 from device_profiles.framing.errors import AddressMismatch, CrcError, ExceptionReply, FrameError
 from device_profiles.profile import Protocol
 from device_profiles.read_plan import ModbusRead, ReadRequest, plan_reads
-from device_profiles.simulated_meter import SimulatedMeter
+from device_profiles.simulated_meter import RegisterSource, SimulatedMeter
 from device_profiles.simulator import Fault, LineInvalid, ModbusTcpPort, SerialLine
 from metering.identity import MeterId
 from metering.obis import Obis
@@ -133,6 +134,25 @@ def test_a_meter_off_the_bus_is_silent_and_comes_back(client: Client, world: Wor
     assert client.ask(meter, ModbusRead(3, 0x101E, 12), SILENCE_S) == b""
     world.away.clear()
     assert client.read(meter)[0] == IMPORT_WH // 10
+
+
+class Overfull(SimulatedMeter):
+    """A meter whose register has more digits than it can show."""
+
+    def answer(self, frame: bytes, registers: RegisterSource) -> bytes | None:
+        """Fail as a form does."""
+        raise NotReadable("too many digits")
+
+
+def test_a_register_that_the_digits_cannot_show_silences_its_own_meter_only(tmp_path: Path, world: World) -> None:
+    overfull = Overfull(MeterId("m-full"), Catalogue.shipped().by_id("acrel/adl400"), Protocol.MODBUS_RTU, "12")
+    with SerialLine(tmp_path / "rs485", [overfull, *meters_on_a_line()], world) as line:
+        client = Client(line.path)
+        try:
+            for meter in meters_on_a_line():
+                assert client.read(meter)[0] == IMPORT_WH // 10
+        finally:
+            os.close(client.fd)
 
 
 def test_nobody_answers_for_an_unknown_address(client: Client) -> None:

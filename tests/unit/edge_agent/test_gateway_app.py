@@ -167,3 +167,15 @@ def test_probing_a_port_that_is_not_there_says_no_answer(
     path.write_text(config.to_toml())
     assert main(["probe", "--config", str(path)]) == 1
     assert capsys.readouterr().out.count("NO_ANSWER") == len(LINE) + len(UNITS)
+
+
+def test_probing_beside_a_running_gateway_is_refused(
+    config: GatewayConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(config.to_toml())
+    with sole_use_of(config.state_dir):
+        assert main(["probe", "--config", str(path)]) == 2
+    told = capsys.readouterr()
+    assert "stop it first" in told.err
+    assert "NO_ANSWER" not in told.out
