@@ -139,12 +139,15 @@ def sweep_as_of(octets: bytes, dated: Callable[[datetime], datetime]) -> Sweep |
     """Take apart what is in the books, with times that were found out later; None where columns cannot hold it.
 
     dated   gives the true instant of one that counts from a boot
+
+    A mark is not among them, whatever the envelope says: it was taken by a clock that did not know the time.
+    Raises EnvelopeMalformed for times that are none.
     """
     frame = frame_of(octets)
     if frame is None:
         return None
     head = read_head(parse_sign1(frame.sealed_head).payload)
-    sweep = _take_apart([(octets, frame, replace(head, sealed_at=dated(head.sealed_at)))])[0]
+    sweep = _take_apart([(octets, frame, replace(head, sealed_at=dated(head.sealed_at), mark=None))])[0]
     return sweep if sweep.is_whole else None
 
 

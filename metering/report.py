@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -49,8 +49,8 @@ class Anchor:
     source: TimeSource
 
     def dated(self, counted: datetime) -> datetime:
-        """Give the true time of an instant that counts from the boot."""
-        return self.instant + timedelta(milliseconds=to_ms(counted) - self.since_boot_ms)
+        """Give the true time of an instant that counts from the boot; raises EnvelopeMalformed if that is none."""
+        return from_ms(to_ms(self.instant) + to_ms(counted) - self.since_boot_ms)
 
     def to_wire(self) -> tuple[Any, ...]:
         """Give the leaf."""

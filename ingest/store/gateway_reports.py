@@ -6,9 +6,11 @@ that follow from it; the envelope itself is kept as it came. Envelope and anchor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from ingest.ports import Entry
 from ingest.store.database import Connection, load_queries
@@ -18,8 +20,14 @@ from metering.envelope import EnvelopeMalformed, Head, Kind
 from metering.identity import GatewayId
 from metering.report import Anchor, Record, SettingsReport, TimeSource, read_records
 
+_log = logging.getLogger(__name__)
+
 Boot = tuple[GatewayId, int, bytes]
 """Gateway, epoch and boot."""
+RECORDS_MAX = 32
+"""Records of one report that count: a gateway says one or two things at a time, and each costs a query or two."""
+DATED_AT_ONCE = 128
+"""Envelopes dated at once: at most 32 MiB, whatever waited for an anchor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +56,13 @@ def has_readings(head: Head) -> bool:
     return head.kind is Kind.READINGS and head.clock.quality is not ClockQuality.UNKNOWN
 
 
-def enter_reports(connection: Connection, accepted: Sequence[Entry]) -> list[Sweep]:
-    """Take in what is no dated sweep, octets and ledger being written; give the sweeps that have a date by now."""
+def enter_reports(
+    connection: Connection, accepted: Sequence[Entry], is_bound: Callable[[Sweep], bool]
+) -> Iterator[list[Sweep]]:
+    """Take in what is no dated sweep, octets and ledger being written; give the sweeps that have a date by now.
+
+    is_bound   whether a gateway may report these meters at the times found out; else the sweep goes on waiting
+    """
     queries = load_queries("gateway_reports")
     boots: set[Boot] = set()
     for entry in accepted:
@@ -63,9 +76,11 @@ def enter_reports(connection: Connection, accepted: Sequence[Entry]) -> list[Swe
                 connection.execute(queries["add_anchor"], place | _anchor_row(record))
                 boots.add((head.gateway, head.epoch, record.boot))
             elif isinstance(record, SettingsReport):
-                row = {"version": record.version, "outcome": str(record.outcome), "reason": record.reason}
+                reason = record.reason.replace("\0", "\\0")
+                row = {"version": record.version, "outcome": str(record.outcome), "reason": reason}
                 connection.execute(queries["report_settings"], place | row | {"reported_at": entry.received_at})
-    return [sweep for boot in sorted(boots) for sweep in _dated(connection, boot)]
+    for boot in sorted(boots):
+        yield from _dated(connection, boot, is_bound)
 
 
 def undated_counts(connection: Connection) -> dict[GatewayId, int]:
@@ -108,7 +123,7 @@ def _records(sealed: Opened) -> Iterable[Record]:
     if sealed.head.kind is not Kind.REPORT:
         return ()
     try:
-        return read_records(sealed.envelope.records)
+        return read_records(islice(sealed.envelope.records, RECORDS_MAX))
     except EnvelopeMalformed:
         return ()
 
@@ -123,12 +138,29 @@ def _anchor_row(anchor: Anchor) -> dict[str, object]:
     }
 
 
-def _dated(connection: Connection, boot: Boot) -> Iterable[Sweep]:
+def _dated(connection: Connection, boot: Boot, is_bound: Callable[[Sweep], bool]) -> Iterator[list[Sweep]]:
+    """Date what waits in a boot, so many at a time; what an anchor gives no possible time stays without readings."""
     gateway, epoch, octets_of_boot = boot
-    wanted = {"gateway": gateway, "epoch": epoch, "boot": octets_of_boot}
-    rows = connection.execute(load_queries("gateway_reports")["date_envelopes"], wanted).fetchall()
-    for octets, since_boot_ms, instant, error_ms, source in rows:
-        anchor = Anchor(octets_of_boot, since_boot_ms, instant, error_ms, TimeSource(source))
-        sweep = sweep_as_of(bytes(octets), anchor.dated)
-        if sweep is not None:
-            yield sweep
+    queries = load_queries("gateway_reports")
+    wanted = {"gateway": gateway, "epoch": epoch, "boot": octets_of_boot, "most": DATED_AT_ONCE}
+    after_seq = 0
+    while rows := connection.execute(queries["date_envelopes"], wanted | {"after": after_seq}).fetchall():
+        sweeps: list[Sweep] = []
+        for seq, octets, since_boot_ms, instant, error_ms, source in rows:
+            after_seq = seq
+            anchor = Anchor(octets_of_boot, since_boot_ms, instant, error_ms, TimeSource(source))
+            sweep = None if octets is None else _sweep_at(bytes(octets), anchor)
+            if sweep is not None and is_bound(sweep):
+                sweeps.append(sweep)
+            elif sweep is not None:
+                connection.execute(queries["undate"], {"gateway": gateway, "epoch": epoch, "seq": seq})
+                _log.warning("intake.dated_unbound gateway=%s epoch=%s seq=%s", gateway, epoch, seq)
+        yield sweeps
+
+
+def _sweep_at(octets: bytes, anchor: Anchor) -> Sweep | None:
+    try:
+        return sweep_as_of(octets, anchor.dated)
+    except EnvelopeMalformed as error:
+        _log.warning("intake.not_datable: %s", error)
+        return None

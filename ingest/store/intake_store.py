@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -33,7 +34,8 @@ from ingest.store import backup_log, gateways, sites
 from ingest.store.database import Connection, Database, DatabaseUnreachable, load_queries
 from ingest.store.gateway_reports import due_orders, enter_reports, has_readings
 from ingest.store.reading_rows import COPY_BEGIN, COPY_END, reading_rows, unsettled_days
-from ingest.sweeps import Opened, Sweep, sweep_of
+from ingest.sweeps import Opened, Sweep, meters_of, sweep_of
+from metering.envelope import from_ms
 from metering.identity import GatewayId, KeyId, MeterId, SiteId
 from provisioning.site import Span
 
@@ -145,9 +147,13 @@ class PostgresGroup:
         self._copy("copy_envelopes", _ENVELOPE_TYPES, (_envelope_row(entry) for entry in accepted))
         sweeps = [_sweep_of(entry.sealed) for entry in accepted if has_readings(entry.sealed.head)]
         others = [entry for entry in accepted if not has_readings(entry.sealed.head)]
-        sweeps.extend(enter_reports(self._connection, others))
         self._copy_readings(sweeps)
-        days = sorted(unsettled_days(sweeps))
+        unsettled = unsettled_days(sweeps)
+        wirings = self.wiring({entry.sealed.head.gateway for entry in others})
+        for dated in enter_reports(self._connection, others, partial(_is_bound, wirings)):
+            self._copy_readings(dated)
+            unsettled |= unsettled_days(dated)
+        days = sorted(unsettled)
         if days:
             columns = {"meters": [meter for meter, _ in days], "days": [day for _, day in days]}
             self._execute("add_unsettled_days", columns)
@@ -193,11 +199,11 @@ class PostgresGroup:
         return backup_log.due_requests(self._connection, now, most)
 
     def _open_losses(self, chains: Mapping[str, Any]) -> dict[GatewayEpoch, tuple[Loss, ...]]:
-        found: dict[GatewayEpoch, tuple[Loss, ...]] = {}
+        found: dict[GatewayEpoch, list[Loss]] = {}
         for gateway, epoch, first_seq, last_seq, digest in self._execute("open_losses", chains):
             owner = GatewayEpoch(GatewayId(gateway), epoch)
-            found[owner] = (*found.get(owner, ()), Loss(first_seq, last_seq, bytes(digest)))
-        return found
+            found.setdefault(owner, []).append(Loss(first_seq, last_seq, bytes(digest)))
+        return {owner: tuple(losses) for owner, losses in found.items()}
 
     def due_orders(self, now: datetime, most: int) -> Sequence[tuple[GatewayId, bytes]]:
         """Give settings that are to be sent now; each order is given to one worker."""
@@ -288,6 +294,14 @@ def _ledger_row(entry: Entry) -> tuple[Any, ...]:
 def _envelope_row(entry: Entry) -> tuple[Any, ...]:
     head = entry.sealed.head
     return (head.gateway, head.epoch, head.seq, entry.received_at, entry.sealed.octets)
+
+
+def _is_bound(wirings: Mapping[GatewayId, Wiring], sweep: Sweep) -> bool:
+    """Say whether the gateway reads these meters at the times of their readings."""
+    wiring = wirings[sweep.head.gateway]
+    spans = (wiring.get(meter) for meter in meters_of(sweep.roster))
+    ended_ms = sweep.readings["ended_ms"].tolist()
+    return all(span is not None and from_ms(at) in span for span, at in zip(spans, ended_ms, strict=True))
 
 
 def _sweep_of(sealed: Opened) -> Sweep:

@@ -15,6 +15,7 @@ from ingest.cli import main
 from ingest.intake import Intake
 from ingest.ports import Arrival
 from ingest.settings_desk import GatewayNotEnrolled, SettingsDesk
+from ingest.store import gateway_reports
 from ingest.store.database import Database
 from ingest.store.gateway_reports import undated_counts
 from metering.clock import ClockQuality, ClockState, ManualClock
@@ -25,6 +26,7 @@ from metering.report import Anchor, Outcome, SettingsReport, TimeSource
 from metering.topics import config_topic
 from provisioning.keys import FileSigner, write_signing_key
 from provisioning.remote_settings import RemoteSettings, remote_settings
+from provisioning.site import Span
 from tests.doubles.chains import METERS, PROFILES, Gateway
 from tests.doubles.intake import MemoryConsumer
 from tests.doubles.store_harness import NOW, PostgresHarness
@@ -197,6 +199,56 @@ def test_a_report_that_nobody_can_read_holds_up_nothing(books: Books) -> None:
     books.take(chain.add(kind=Kind.REPORT, records=(("anchor", 7),), readings=(), mark=None), chain.add())
     assert books.harness.see().heads[GW.owner].contiguous_seq == 2
     assert books.harness.see().quarantine == []
+
+
+@pytest.mark.parametrize(("since_boot_ms", "instant_ms"), [(2**47, 0), (0, 2**47)])
+def test_an_anchor_that_gives_no_possible_time_stops_nobody(books: Books, since_boot_ms: int, instant_ms: int) -> None:
+    chain = Chain()
+    late = chain.add(sealed_at=from_ms(2**47 if instant_ms else 600_000), mark=None, clock=UNKNOWN)
+    books.take(late, chain.report(replace(anchor(), since_boot_ms=since_boot_ms, instant=from_ms(instant_ms))))
+    assert books.readings() == []
+    assert books.harness.see().heads[GW.owner].contiguous_seq == 2
+
+
+def test_a_meter_is_not_dated_into_a_time_in_which_another_gateway_reads_it(books: Books) -> None:
+    chain = Chain()
+    until = Span(None, BOOTED + timedelta(seconds=700))
+    books.harness.wire({GW.id: dict.fromkeys(METERS, until)})
+    books.take(chain.undated(600), chain.undated(900), chain.report(anchor()))
+    assert {row[0] for row in books.readings()} == {1}
+    assert books.waiting() == {GW.id: 1}
+
+
+def test_a_mark_of_a_clock_that_knew_no_time_dates_nothing(books: Books) -> None:
+    chain = Chain()
+    books.take(chain.add(sealed_at=from_ms(600_000), clock=UNKNOWN), chain.report(anchor()))
+    assert [row[2] for row in books.readings()] == [False] * 3
+
+
+def test_more_than_is_dated_at_once_is_dated_all_the_same(books: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_reports, "DATED_AT_ONCE", 2)
+    chain = Chain()
+    books.take(*(chain.undated(60 * minute) for minute in range(10, 15)), chain.report(anchor()))
+    assert {row[0] for row in books.readings()} == {1, 2, 3, 4, 5}
+    assert books.waiting() == {}
+
+
+def test_a_report_of_very_many_records_costs_no_more_than_a_few(books: Books) -> None:
+    chain = Chain()
+    books.take(chain.report(*(replace(anchor(), since_boot_ms=at) for at in range(500))), chain.add())
+    with books.database.transaction() as connection:
+        row = connection.execute("SELECT count(*) FROM clock_anchors").fetchone()
+    assert row == (gateway_reports.RECORDS_MAX,)
+    assert books.harness.see().heads[GW.owner].contiguous_seq == 2
+
+
+def test_a_reason_that_the_books_cannot_hold_as_it_is_holds_up_no_chain(books: Books) -> None:
+    SettingsDesk(books.database, CENTRE, books.clock).order(GW.id, wanted(books), "operator")
+    chain = Chain()
+    books.take(chain.report(SettingsReport(1, Outcome.REFUSED, "a\0b")), chain.add())
+    assert books.harness.see().heads[GW.owner].contiguous_seq == 2
+    (kept,) = SettingsDesk(books.database, CENTRE, books.clock).orders(GW.id)
+    assert kept.reason == "a\\0b"
 
 
 def wanted(books: Books) -> RemoteSettings:

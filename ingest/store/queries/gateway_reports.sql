@@ -11,7 +11,8 @@ VALUES (%(gateway)s, %(epoch)s, %(seq)s, %(boot)s) ON CONFLICT DO NOTHING;
 -- Whichever came later, envelope or anchor: the surest anchor that is here now dates what waits, once.
 WITH waiting AS (
     SELECT gateway, epoch, seq, boot FROM undated_envelopes
-    WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND boot = %(boot)s AND dated_by IS NULL
+    WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND boot = %(boot)s AND dated_by IS NULL AND seq > %(after)s
+    ORDER BY seq LIMIT %(most)s
 ),
 surest AS (
     SELECT seq, since_boot_ms, instant, error_ms, source FROM clock_anchors
@@ -25,12 +26,15 @@ dated AS (
     RETURNING undated_envelopes.gateway, undated_envelopes.epoch, undated_envelopes.seq,
         surest.since_boot_ms, surest.instant, surest.error_ms, surest.source
 )
-SELECT envelopes.octets, dated.since_boot_ms, dated.instant, dated.error_ms, dated.source
+SELECT dated.seq, envelopes.octets, dated.since_boot_ms, dated.instant, dated.error_ms, dated.source
 FROM dated
 JOIN ledger ON ledger.gateway = dated.gateway AND ledger.epoch = dated.epoch AND ledger.seq = dated.seq
-JOIN envelopes ON envelopes.gateway = dated.gateway AND envelopes.epoch = dated.epoch AND envelopes.seq = dated.seq
+LEFT JOIN envelopes ON envelopes.gateway = dated.gateway AND envelopes.epoch = dated.epoch AND envelopes.seq = dated.seq
     AND envelopes.received_at = ledger.received_at
 ORDER BY dated.seq;
+
+-- name: undate
+UPDATE undated_envelopes SET dated_by = NULL WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND seq = %(seq)s;
 
 -- name: count_undated
 SELECT gateway, count(*) FROM undated_envelopes WHERE dated_by IS NULL GROUP BY gateway ORDER BY gateway;
