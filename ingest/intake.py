@@ -409,7 +409,11 @@ class _GroupEntry:
             self._entered.counters.told_lost += 1
             _log.warning(
                 "intake.batches_lost gateway=%s epoch=%s first_seq=%s last_seq=%s cause=%s",
-                *(stone.gateway, stone.epoch, stone.first_seq, stone.last_seq, stone.cause),
+                stone.gateway,
+                stone.epoch,
+                stone.first_seq,
+                stone.last_seq,
+                stone.cause,
             )
 
     def _refuse(self, chain: Chain, arrival: Arrival, one: Proven, fault: Rejected) -> None:

@@ -20,7 +20,7 @@ TYPED = [
 ]
 SPOKEN = re.findall(r"`(metertree(?:-provision)? [^`]+)`", MANUAL)
 COMMANDS = sorted({line for line in (*TYPED, *SPOKEN) if re.match(r"metertree(-provision)? ", line)})
-NOT_WHOLE = re.compile(r"^metertree (alerts|erase|fleet|quarantine replay|restore)\b")
+NOT_WHOLE = re.compile(r"^metertree (alerts|erase|fleet|gateway-config|quarantine replay|restore)\b")
 """Named, not typed: their arguments are left to --help."""
 
 

@@ -38,7 +38,7 @@ def test_every_command_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_every_command_has_a_help_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
     for module in command_modules():
-        name = module.__name__.rpartition(".")[2]  # type: ignore[attr-defined]
+        name = module.__name__.rpartition(".")[2].replace("_", "-")  # type: ignore[attr-defined]
         with pytest.raises(SystemExit) as ended:
             build_parser().parse_args([name, "--help"])
         assert ended.value.code == 0
