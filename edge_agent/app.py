@@ -31,7 +31,7 @@ from edge_agent.config import ServiceNotices
 from edge_agent.face import Face
 from edge_agent.figures import LineFigures
 from edge_agent.meter_clocks import MeterClocks
-from edge_agent.ordered_settings import Begin, OrderedSettings, Shelf
+from edge_agent.ordered_settings import Begin, OrderedSettings, Shelf, ShelfDamaged
 from edge_agent.poll_cycle import PollCycle
 from edge_agent.port_readers import readers_of
 from edge_agent.ports import Broker, BrokerEvent, Stopped
@@ -251,11 +251,18 @@ class Gateway:
         while order is not None and not self._stop.wait(TRIAL_STEP_S):
             missing = proof.missing(is_heard=self.vitals.receipt() is not None, seen=self.vitals.ports())
             if missing is None:
-                orders.settings.keep(order)
+                try:
+                    orders.settings.keep(order)
+                except ShelfDamaged as error:  # a full disk may have room again at the next look
+                    log.error("settings-not-kept", extra={"reason": str(error)})
+                    continue
                 self._tell_outcomes()
                 return
             if self.vitals.up_s > proof.trial_s:
-                orders.settings.roll_back(order, missing)
+                try:
+                    orders.settings.roll_back(order, missing)
+                except ShelfDamaged as error:  # whoever starts anew cannot note the trial either, and begins without it
+                    log.error("roll-back-not-noted", extra={"reason": str(error)})
                 self.is_rolled_back = True
                 self._restart()
                 return

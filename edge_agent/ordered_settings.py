@@ -132,12 +132,24 @@ class OrderedSettings:
         return True
 
     def begin(self) -> Begin:
-        """Say what to start with; every call counts as a start of what is on trial."""
+        """Say what to start with; every call counts as a start of what is on trial. A full disk allows no trial."""
+        try:
+            return self._begin()
+        except ShelfDamaged as error:
+            log.error("settings-not-tried", extra={"reason": str(error)})
+            return self._proven()
+
+    def _begin(self) -> Begin:
         with self._lock:
             shelf = self._shelf
             if shelf.trial is None:
                 return self._proven()
-            order = open_order(shelf.trial, self._centre)
+            try:
+                order = open_order(shelf.trial, self._centre)
+            except SenderError as error:  # its octets, or the centre's key, changed since it came
+                told = SettingsReport(shelf.seen, Outcome.ROLLED_BACK, str(error))
+                self._write(replace(shelf, trial=None, starts=0, reports=(*shelf.reports, told)))
+                return self._proven()
             if shelf.starts >= STARTS_MAX:
                 self._write(_rolled_back(shelf, order, f"the gateway ended {shelf.starts} times while trying them"))
                 return self._proven()

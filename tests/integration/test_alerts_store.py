@@ -204,6 +204,21 @@ def test_a_loss_that_its_gateway_tells_stays_until_a_person_closes_it(room: Room
     assert room.told() == [("batches-lost", "gw-a")]
 
 
+def test_a_gateway_that_tells_of_every_seq_there_is_hides_no_other_gateway(room: Room) -> None:
+    chain = GW.chain(9)
+    room.intake.take([chain[0], *chain[5:], GW.tombstone(chain, 2, 5)])
+    with room.database.transaction() as connection:
+        for epoch in (7, 8):
+            connection.execute(
+                b"INSERT INTO lost_batches SELECT (told).* FROM (SELECT jsonb_populate_record(one, jsonb_build_object("
+                b"'epoch', %s::int, 'first_seq', 1, 'last_seq', 9223372036854775807)) AS told FROM lost_batches one "
+                b"WHERE epoch < 7 LIMIT 1) AS made",
+                (epoch,),
+            )
+    (told,) = room.look().is_open
+    assert told.detail["batches"] == 2**63 - 1
+
+
 def test_a_clock_that_is_not_set_is_told_and_closes_when_it_is(room: Room) -> None:
     unset = ClockState(ClockQuality.UNKNOWN, None)
     first = GW.sealed(replace(GW.envelope(1, bytes(32)), clock=unset))

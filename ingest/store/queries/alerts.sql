@@ -91,14 +91,15 @@ FROM alarms WHERE kind = 'equivocation' AND gateway IS NOT NULL
 GROUP BY gateway ORDER BY gateway;
 
 -- name: losses
--- Runs that were told again and longer are counted once: they share their first seq, and their seqs are joined.
+-- Runs that were told again and longer are counted once: they share their first seq, and their seqs are joined. Counted
+-- as numeric: a gateway may tell of every seq there is, in more than one epoch.
 SELECT alarms.gateway, count(*), coalesce((
         SELECT max((detail ->> 'count')::bigint) FROM alerts
         WHERE kind = 'batches-lost' AND scope = 'gateway' AND subject = alarms.gateway AND acknowledged_at IS NOT NULL
     ), 0), (
-        SELECT coalesce(sum(upper(run) - lower(run)), 0)::bigint
+        SELECT least(coalesce(sum(upper(run) - lower(run)), 0), 9223372036854775807)::bigint
         FROM (
-            SELECT unnest(range_agg(int8range(first_seq, last_seq, '[]'))) AS run FROM lost_batches
+            SELECT unnest(range_agg(numrange(first_seq, last_seq + 1::numeric))) AS run FROM lost_batches
             WHERE lost_batches.gateway = alarms.gateway GROUP BY epoch
         ) AS runs
     ), (SELECT min(first_mark) FROM lost_batches WHERE lost_batches.gateway = alarms.gateway),

@@ -231,6 +231,25 @@ def test_a_damaged_file_stops_orders_not_measuring(tmp_path: Path, centre_signer
     assert (tmp_path / SHELF_FILE).read_bytes() == text.encode("utf-8", "surrogateescape")
 
 
+def test_an_order_on_trial_that_can_no_longer_be_opened_is_given_up_and_told(
+    orders: OrderedSettings, tmp_path: Path, centre_signer: Any, gateway_signer: Any
+) -> None:
+    assert orders.arrived(order_of(centre_signer, 4))
+    after = OrderedSettings(base_config(tmp_path), gateway_signer.verifier)  # the centre's key is another one now
+    assert after.begin().config == base_config(tmp_path)
+    assert [(one.version, one.outcome) for one in reports(after)] == [(4, Outcome.ROLLED_BACK)]
+    assert after.begin().trial is None
+
+
+def test_on_a_full_disk_nothing_is_tried_and_measuring_goes_on(
+    orders: OrderedSettings, tmp_path: Path, centre_signer: Any
+) -> None:
+    assert orders.arrived(order_of(centre_signer))
+    (tmp_path / SHELF_FILE).with_suffix(".new").mkdir()  # the file cannot be written from now on
+    begin = again(orders, tmp_path, centre_signer).begin()
+    assert (begin.trial, begin.config) == (None, base_config(tmp_path))
+
+
 def test_the_file_says_what_it_was_told() -> None:
     shelf = Shelf(4, b"\x01", b"\x02", 1, (SettingsReport(3, Outcome.REFUSED, "why"),))
     assert Shelf.from_text(shelf.to_text()) == shelf
