@@ -72,4 +72,3 @@ def count_in(body: bytes) -> int:
     """Give the pulses in a body; raises FrameError."""
     count: int = _COUNT.unpack(body_in(body))[0]
     return count
-
