@@ -29,6 +29,8 @@ from tests.fuzz.targets import Case, Target, mended, targets
 SECONDS = 600
 KEPT_MAX = 4_000
 """Cases that are kept of one target; then new ones take the place of old ones."""
+FROM_SEEDS = 0.5
+"""Share of the cases that begin at a right answer: what is kept is mostly refused, and what follows from it as well."""
 FINDS_MAX = 10
 _NUMBERS = re.compile(r"\d+|'[^']*'|\"[^\"]*\"|b'[^']*'|0x[0-9a-f]+|[0-9a-f]{4,}")
 
@@ -53,7 +55,7 @@ def fuzz(target: Target, draw: random.Random, *, cases: int | None = None, secon
     for seed in target.seeds:
         seen.add(_ending(target, seed, found))
     while _goes_on(found, began, cases, seconds):
-        start = draw.choice(corpus)
+        start = draw.choice(target.seeds if draw.random() < FROM_SEEDS else corpus)
         changed = mended(draw, target, mutated(draw, start.octets, [draw.choice(corpus).octets]))
         case = Case(changed, start.place)
         ending = _ending(target, case, found)
