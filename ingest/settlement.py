@@ -197,7 +197,8 @@ def _settle_part(connection: Connection, site: Site, registers: Registers, runs:
 def _set_aside(connection: Connection, registers: Registers) -> set[NodeId]:
     """Find the nodes of a part that have to be settled one by one: what is not plain, or reaches beyond these days."""
     early, late = registers.open_ends()
-    asked = [meter for node in registers.part.nodes if node.node in early | late for meter in node.meters]
+    open_ended = early | late
+    asked = [meter for node in registers.part.nodes if node.node in open_ended for meter in node.meters]
     if asked:
         whole = registers.part.days.whole
         before, after = measured_beyond(connection, asked, whole.start, whole.end)
