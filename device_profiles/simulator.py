@@ -8,19 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import select
 import selectors
 import socket
-import termios
-import threading
-import tty
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from device_profiles.families import family_of
 from device_profiles.families.modbus import MODBUS
@@ -29,6 +23,7 @@ from device_profiles.framing import dlt645, modbus_pdu, modbus_rtu, modbus_tcp
 from device_profiles.framing.errors import FrameError
 from device_profiles.framing.mixed_line import request_ends, split_requests
 from device_profiles.profile import Protocol
+from device_profiles.served_port import HUNG_UP_S, PseudoTerminal, ServedPort
 from device_profiles.simulated_meter import RegisterSource, SimulatedMeter
 from metering.errors import MeteringError
 from metering.identity import MeterId
@@ -36,8 +31,6 @@ from metering.identity import MeterId
 READ_OCTETS = 4096
 SEND_TIMEOUT_S = 1.0
 """A client that does not take its answers for this long is hung up on."""
-HUNG_UP_S = 0.01
-"""How often an unused line looks whether a gateway has opened it."""
 
 
 class LineInvalid(MeteringError):
@@ -56,7 +49,7 @@ class Fault(StrEnum):
     """The line repeats the request before the answer, as some converters do."""
 
 
-class _Shell:
+class _Shell(ServedPort):
     """The meters behind one port, their faults, and the thread that serves them."""
 
     def __init__(self, meters: Iterable[SimulatedMeter], registers: RegisterSource, *, late_s: float) -> None:
@@ -71,9 +64,7 @@ class _Shell:
         self._registers = registers
         self._late_s = late_s
         self._faults: dict[MeterId, Fault] = {}
-        self._stopping = threading.Event()
-        self._wake_read, self._wake_write = os.pipe()
-        self._thread = threading.Thread(target=self._serve, name=type(self).__name__, daemon=True)
+        super().__init__(type(self).__name__)
 
     def set_fault(self, meter: MeterId, fault: Fault | None) -> None:
         """Make `meter` misbehave from the next request on; None mends it."""
@@ -81,37 +72,6 @@ class _Shell:
             self._faults.pop(meter, None)
         else:
             self._faults[meter] = fault
-
-    def start(self) -> None:
-        """Begin to answer."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop answering and take the port away, as a pulled plug would. Further calls do nothing."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        os.write(self._wake_write, b"\0")
-        if self._thread.is_alive():
-            self._thread.join()
-        self._close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _serve(self) -> None:
-        raise NotImplementedError
-
-    def _close(self) -> None:
-        raise NotImplementedError
 
     def _reply(self, meter: SimulatedMeter, request: bytes) -> bytes | None:
         """Give what `meter` puts on the wire, its fault included."""
@@ -138,65 +98,39 @@ class SerialLine(_Shell):
             if not meter.protocol.is_serial:
                 raise LineInvalid(f"{meter.meter_id} speaks {meter.protocol}, so it cannot hang on a serial line")
         self.path = path
-        self._line, far_end = pty.openpty()
-        tty.setraw(far_end)
-        os.set_blocking(self._line, False)
-        self._settings = termios.tcgetattr(far_end)
-        self._device = os.ttyname(far_end)
-        os.close(far_end)
-        link = path.with_name(path.name + ".new")
-        link.unlink(missing_ok=True)
-        link.symlink_to(self._device)
-        link.replace(path)
+        self._line = PseudoTerminal(path)
 
     def _close(self) -> None:
-        with contextlib.suppress(OSError):  # a newer line may have taken the link over, or removed it
-            if os.readlink(self.path) == self._device:
-                self.path.unlink()
-        os.close(self._line)
+        self._line.close()
 
     def _serve(self) -> None:
         poller = select.poll()
-        poller.register(self._line, select.POLLIN)
+        poller.register(self._line.near, select.POLLIN)
         poller.register(self._wake_read, select.POLLIN)
         ends = request_ends(meter.protocol for meter in self._meters.values())
         rest = b""
         while not self._stopping.is_set():
-            flags = dict(poller.poll()).get(self._line, 0)
+            flags = dict(poller.poll()).get(self._line.near, 0)
             if flags & select.POLLIN:
                 requests, rest = split_requests(rest + self._received(), ends)
                 for request in requests:
                     self._answer(request)
             elif flags & select.POLLHUP:
                 rest = b""
-                self._restore()
+                self._line.restore()
                 self._stopping.wait(HUNG_UP_S)
 
     def _received(self) -> bytes:
         with contextlib.suppress(OSError):  # the gateway closed its end while its octets were under way
-            return os.read(self._line, READ_OCTETS)
+            return os.read(self._line.near, READ_OCTETS)
         return b""
-
-    def _restore(self) -> None:
-        """Make the unused line as new: octets nobody took are gone, settings are the first ones.
-
-        A pseudo-terminal has no parity. The C library lets a request for it pass only while something else changes
-        too, so a gateway that opened this line a second time with its old settings would be refused.
-        """
-        with contextlib.suppress(OSError, termios.error):
-            far_end = os.open(self._device, os.O_RDWR | os.O_NOCTTY)
-            try:
-                termios.tcsetattr(far_end, termios.TCSAFLUSH, self._settings)
-            finally:
-                os.close(far_end)
 
     def _answer(self, request: bytes) -> None:
         """Let every meter hear `request`, as on any line; those that it is for answer, one after another."""
         for meter in self._meters.values():
             reply = self._reply(meter, request)
             if reply is not None:
-                with contextlib.suppress(OSError):  # nobody listens: octets are lost, as on any line
-                    os.write(self._line, reply)
+                self._line.send(reply)
 
 
 class ModbusTcpPort(_Shell):

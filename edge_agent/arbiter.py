@@ -23,13 +23,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
-from device_profiles.framing import codec_of
-from device_profiles.framing.conversation import NO_SECRETS, Conversation, Exchange, MeterSecrets, drive
+from device_profiles.framing.conversation import Conversation, Exchange, drive
 from device_profiles.framing.errors import ExceptionReply, FrameError
-from device_profiles.profile import Protocol as MeterProtocol
-from device_profiles.profile import ReadRequest
 from edge_agent.figures import LineFigures
-from edge_agent.ports import Answer, AnswerCut, BusTimeout, PortLost
+from edge_agent.ports import Answer, AnswerCut, Bus, BusTimeout, PortLost
 from metering.clock import Clock
 from metering.errors import MeterError
 from provisioning.site import LineSettings
@@ -98,7 +95,7 @@ class _Talk:
     is_cut: bool = False
 
 
-class Arbiter:
+class Arbiter(Bus):
     """One line with its meters. `settings` is how the line is set unless a meter says otherwise; None without speed."""
 
     keeps_late_answers = False
@@ -126,21 +123,6 @@ class Arbiter:
     def close(self) -> None:
         """Close the line."""
         self._line.close()
-
-    def ask(
-        self,
-        protocol: MeterProtocol,
-        address: str,
-        request: ReadRequest,
-        *,
-        reply_s: float,
-        late_s: float,
-        line: LineSettings | None = None,
-        secrets: MeterSecrets = NO_SECRETS,
-    ) -> Answer:
-        """Hold the conversation that one read takes; see `Bus.ask`."""
-        conversation = codec_of(protocol).converse(address, request, secrets)
-        return self.converse(conversation, reply_s=reply_s, late_s=late_s, line=line)
 
     def converse(
         self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from device_profiles.framing import codec_of
 from device_profiles.framing.conversation import NO_SECRETS, Conversation, MeterSecrets
 from device_profiles.framing.errors import FrameError
 from device_profiles.profile import Protocol as MeterProtocol
@@ -87,6 +88,8 @@ class Bus(Protocol):
         Raises BusTimeout, another MeterError for an answer that fails its checks, or PortLost. Returns and raises only
         when no answer to this request can be taken for one to the next.
         """
+        conversation = codec_of(protocol).converse(address, request, secrets)
+        return self.converse(conversation, reply_s=reply_s, late_s=late_s, line=line)
 
     def converse(
         self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None

@@ -16,14 +16,12 @@ import threading
 import time
 from pathlib import Path
 
-from device_profiles.framing import codec_of
-from device_profiles.framing.conversation import NO_SECRETS, Conversation, Exchange, MeterSecrets, drive
+from device_profiles.framing.conversation import Conversation, Exchange, drive
 from device_profiles.framing.pulse import asked_input, build_reply
-from device_profiles.profile import Protocol, ReadRequest
 from edge_agent.adapters.pulse_lines import PulseLines
 from edge_agent.adapters.pulse_store import PulseStore
 from edge_agent.figures import LineFigures
-from edge_agent.ports import Answer, BusTimeout, PortLost
+from edge_agent.ports import Answer, Bus, BusTimeout, PortLost
 from edge_agent.pulse_counter import PulseCounter
 from metering.clock import Clock
 from metering.errors import MeterError
@@ -42,7 +40,7 @@ def store_path(state_dir: Path, port: PulsePort) -> Path:
     return state_dir / f"pulses-{port.id}.counts"
 
 
-class PulseBus:
+class PulseBus(Bus):
     """The inputs of one port."""
 
     def __init__(self, port: PulsePort, clock: Clock, lines: PulseLines, store: PulseStore) -> None:
@@ -95,21 +93,6 @@ class PulseBus:
             finally:
                 self._lines.close()
         self._store.release()
-
-    def ask(
-        self,
-        protocol: Protocol,
-        address: str,
-        request: ReadRequest,
-        *,
-        reply_s: float,
-        late_s: float,
-        line: LineSettings | None = None,
-        secrets: MeterSecrets = NO_SECRETS,
-    ) -> Answer:
-        """Read the count of one input; see `Bus.ask`."""
-        conversation = codec_of(protocol).converse(address, request, secrets)
-        return self.converse(conversation, reply_s=reply_s, late_s=late_s, line=line)
 
     def converse(
         self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None

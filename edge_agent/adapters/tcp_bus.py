@@ -18,13 +18,13 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException, ModbusIOException
 from pymodbus.pdu import ExceptionResponse, ModbusPDU
 
-from device_profiles.framing import codec_of, modbus_tcp
+from device_profiles.framing import modbus_tcp
 from device_profiles.framing.conversation import NO_SECRETS, Conversation, Exchange, MeterSecrets, drive
 from device_profiles.framing.errors import ExceptionReply, FrameError
 from device_profiles.framing.modbus_pdu import REGISTERS_MAX, ModbusRead
 from device_profiles.profile import Protocol, ReadRequest
 from edge_agent.figures import LineFigures
-from edge_agent.ports import Answer, BusTimeout, PortLost
+from edge_agent.ports import Answer, Bus, BusTimeout, PortLost
 from metering.clock import Clock
 from metering.errors import MeterError
 from provisioning.site import LineSettings, TcpPort
@@ -41,7 +41,7 @@ _REGISTERS = [struct.Struct(f">{count}H") for count in range(REGISTERS_MAX + 1)]
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 
-class TcpBus:
+class TcpBus(Bus):
     """One Modbus TCP endpoint; one transaction at a time."""
 
     def __init__(self, port: TcpPort, clock: Clock) -> None:
@@ -80,8 +80,7 @@ class TcpBus:
         """Hold the conversation that one read takes; see `Bus.ask`."""
         if protocol is not Protocol.MODBUS_TCP:
             raise FrameError(f"{self._port.id} speaks Modbus TCP only, not {protocol}")
-        conversation = codec_of(protocol).converse(address, request, secrets)
-        return self.converse(conversation, reply_s=reply_s, late_s=late_s, line=line)
+        return super().ask(protocol, address, request, reply_s=reply_s, late_s=late_s, line=line, secrets=secrets)
 
     def converse(
         self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None

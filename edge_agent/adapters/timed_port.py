@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import select
 import socket
-import termios
-import threading
 import time
-import tty
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from device_profiles.framing.errors import FrameError
 from device_profiles.scenario import LineKind, LineSpec, ScenarioInvalid, endpoint
+from device_profiles.served_port import HUNG_UP_S, PseudoTerminal, ServedPort
 from device_profiles.timed_line import TimedLine
 
 READ_OCTETS = 4096
-HUNG_UP_S = 0.01
-"""How often an unused pseudo-terminal looks whether somebody has opened it."""
 PIECE_S = 0.0005
 """Octets that arrive within this are handed over together, so that fast lines do not cost a processor."""
 CLIENTS_MAX = 32
@@ -37,46 +30,19 @@ class PlaceTaken(ScenarioInvalid):
     """A line cannot be put where it was asked for."""
 
 
-class TimedPort:
+class TimedPort(ServedPort):
     """One line, served by a thread from `start` to `stop`. `place` is where it can be opened."""
 
     def __init__(self, place: str, line: TimedLine) -> None:
         self.place = place
         self.line = line
-        self._stopping = threading.Event()
-        self._wake_read, self._wake_write = os.pipe()
-        self._thread = threading.Thread(target=self._serve, name=f"line {place}", daemon=True)
         self._started_s = time.monotonic()
+        super().__init__(f"line {place}")
 
     @property
     def elapsed_s(self) -> float:
         """How long the line has been there [s]."""
         return time.monotonic() - self._started_s
-
-    def start(self) -> None:
-        """Begin to serve."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Take the line away. Further calls do nothing."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        os.write(self._wake_write, b"\0")
-        if self._thread.is_alive():
-            self._thread.join()
-        self._close()
-        os.close(self._wake_read)
-        os.close(self._wake_write)
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -99,37 +65,23 @@ class TimedPort:
     def _give_out(self, to: int, octets: bytes) -> None:
         raise NotImplementedError
 
-    def _close(self) -> None:
-        raise NotImplementedError
-
 
 class PtyPort(TimedPort):
     """A serial line: a link at `place` to a pseudo-terminal."""
 
     def __init__(self, place: str, line: TimedLine) -> None:
-        self._path = Path(place)
-        if self._path.is_symlink():
-            is_free = os.readlink(self._path).startswith(PSEUDO_TERMINALS)
-        else:
-            is_free = not self._path.exists()
+        path = Path(place)
+        is_free = os.readlink(path).startswith(PSEUDO_TERMINALS) if path.is_symlink() else not path.exists()
         if not is_free:
             raise PlaceTaken(f"{place} is there already and no link of an earlier simulation; give another path")
-        self._near, far_end = pty.openpty()
-        tty.setraw(far_end)
-        os.set_blocking(self._near, False)
-        self._settings = termios.tcgetattr(far_end)
-        self._device = os.ttyname(far_end)
-        os.close(far_end)
         try:
-            self._path.unlink(missing_ok=True)
-            self._path.symlink_to(self._device)
+            self._terminal = PseudoTerminal(path)
         except OSError as error:
-            os.close(self._near)
             raise PlaceTaken(f"{place} cannot be made: {error.strerror}; give a path in a folder of yours") from error
         super().__init__(place, line)
 
     def _sources(self) -> list[int]:
-        return [self._near]
+        return [self._terminal.near]
 
     def _take_in(self, source: int) -> None:
         try:
@@ -140,25 +92,17 @@ class PtyPort(TimedPort):
         self.line.hear(octets, self.elapsed_s, source)
 
     def _hung_up(self) -> None:
-        """Make the unused line as new: first settings, since a pseudo-terminal refuses parity twice; nothing kept."""
-        self.line.forget(self._near)
-        with contextlib.suppress(OSError, termios.error):
-            far_end = os.open(self._device, os.O_RDWR | os.O_NOCTTY)
-            try:
-                termios.tcsetattr(far_end, termios.TCSAFLUSH, self._settings)
-            finally:
-                os.close(far_end)
+        """Make the unused line as new; nothing is kept for whoever had it open."""
+        self.line.forget(self._terminal.near)
+        self._terminal.restore()
         self._stopping.wait(HUNG_UP_S)
 
     def _give_out(self, to: int, octets: bytes) -> None:
-        with contextlib.suppress(OSError):  # nobody listens: octets are lost, as on any line
-            os.write(to, octets)
+        del to  # there is one end only
+        self._terminal.send(octets)
 
     def _close(self) -> None:
-        with contextlib.suppress(OSError):  # a newer line may have taken the link over, or removed it
-            if os.readlink(self._path) == self._device:
-                self._path.unlink()
-        os.close(self._near)
+        self._terminal.close()
 
 
 class TcpPort(TimedPort):
