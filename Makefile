@@ -49,6 +49,8 @@ tools:
 	  scripts/install_mosquitto.sh >/dev/null 2>&1 || echo "no Mosquitto here: its tests are skipped"
 	@command -v promtool >/dev/null || [ -x .metertree/prometheus/usr/bin/promtool ] || \
 	  scripts/install_promtool.sh >/dev/null 2>&1 || echo "no promtool here: its tests are skipped"
+	@command -v chromium >/dev/null || [ -x .metertree/chromium/chromium ] || \
+	  scripts/install_chromium.sh >/dev/null 2>&1 || echo "no Chromium here: its tests are skipped"
 
 # The kernels once more as plain Python: there an overflow or a bad index is an error instead of a silent wrong number.
 compiled-off: $(READY)
