@@ -8,12 +8,16 @@ a file on a stick. The centre burns the claim and binds the key to the gateway f
 
 The same bundle may be presented again, and again gives the same answer, because an answer can be lost on the way; any
 other bundle with that claim is refused. A gateway that lost its state or its key enrols anew with a higher epoch.
+
+A bundle of format 2 also carries the survey: what was done at the site, as sealed events, the voucher that the engineer
+brought, and a request for a TLS certificate. Its digest is what the gateway's first envelope names as previous.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -22,18 +26,27 @@ from metering.envelope import (
     Algorithm,
     EnvelopeMalformed,
     Signer,
+    Verifier,
     decode_canonical,
     digest_of,
     encode,
+    expect_bytes,
+    expect_list,
     parse_sign1,
     sign1,
 )
 from metering.errors import MeteringError
 from metering.identity import GatewayId, IdentifierInvalid, KeyId, SiteId, check_identifier
+from provisioning.installation import DIGEST_OCTETS, EVENTS_MAX, NO_VOUCHER, InstallationEvent
+from provisioning.installation_events import EventChainBroken, open_events
 from provisioning.keys import PublicKeyInvalid, key_id_of, public_verifier
 
 BUNDLE_FORMAT = "metertree-enrolment/1"
 """Opens the payload, so that no other message the same key signs can be taken for a bundle."""
+SURVEY_FORMAT = "metertree-enrolment/2"
+BUNDLE_OCTETS_MAX = 4 * 1024 * 1024
+"""Bindings of a thousand meters; photos travel beside."""
+CSR_OCTETS_MAX = 8 * 1024
 EPOCH_MAX = 2**31 - 1
 
 # Crockford's base 32: no I, L, O, U, so nothing is misread from paper or over the telephone.
@@ -128,10 +141,26 @@ class InstallOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Survey:
+    """What a gateway presents of its installation.
+
+    voucher_digest   SHA-256 of the sealed voucher; None where there was none
+    csr              request for the certificate of its TLS key, DER (PKCS #10); None if it wants none
+    events           sealed installation events, from number 1
+    """
+
+    voucher_digest: bytes | None
+    csr: bytes | None
+    events: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """What a gateway presents; made by `seal_bundle`, proven whole and its own by `open_bundle`.
 
     digest   SHA-256 of the sealed octets; may serve as the first link of the gateway's chain
+    survey   what came with it; None in format 1
+    events   of the survey, opened
     """
 
     gateway: GatewayId
@@ -140,6 +169,8 @@ class Bundle:
     public_key: bytes
     claim_hash: bytes
     digest: bytes
+    survey: Survey | None = None
+    events: tuple[InstallationEvent, ...] = ()
 
     @property
     def key_id(self) -> KeyId:
@@ -184,25 +215,40 @@ def open_order(
     )
 
 
-def seal_bundle(gateway: GatewayId, *, epoch: int, claim: Claim, public_key: bytes, signer: Signer) -> bytes:
+def seal_bundle(
+    gateway: GatewayId,
+    *,
+    epoch: int,
+    claim: Claim,
+    public_key: bytes,
+    signer: Signer,
+    survey: Survey | None = None,
+) -> bytes:
     """Sign the bundle at the gateway; the same arguments give the same octets with an Ed25519 key.
 
     public_key   raw public half of `signer`
+    survey       None gives a bundle of format 1
     """
     content = [BUNDLE_FORMAT, gateway, epoch, int(signer.algorithm), public_key, claim.text]
+    if survey is not None:
+        content[0] = SURVEY_FORMAT
+        content += [survey.voucher_digest, survey.csr, list(survey.events)]
     return sign1(encode(content), signer)
 
 
 def open_bundle(octets: bytes) -> Bundle:
-    """Check that a bundle is whole and signed by the key it presents.
+    """Check that a bundle is whole and signed by the key it presents, and its events by the same.
 
-    Raises EnvelopeMalformed or SignatureInvalid, and nothing else. Whether the key may speak is not decided here.
+    Raises EnvelopeMalformed, SignatureInvalid or EventChainBroken, and nothing else. Whether the key may speak is not
+    decided here.
     """
-    message = parse_sign1(octets)
-    content: Any = decode_canonical(message.payload)
-    if not isinstance(content, list | tuple) or len(content) != 6 or content[0] != BUNDLE_FORMAT:
-        raise EnvelopeMalformed(f"not a bundle of format {BUNDLE_FORMAT}")
-    _, gateway, epoch, algorithm, public_key, claim = content
+    message = parse_sign1(octets, BUNDLE_OCTETS_MAX)
+    content: Any = decode_canonical(message.payload, BUNDLE_OCTETS_MAX)
+    lengths = {BUNDLE_FORMAT: 6, SURVEY_FORMAT: 9}
+    first = content[0] if isinstance(content, list | tuple) and content else None
+    if not isinstance(first, str) or len(content) != lengths.get(first):
+        raise EnvelopeMalformed(f"not a bundle of format {BUNDLE_FORMAT} or {SURVEY_FORMAT}")
+    _, gateway, epoch, algorithm, public_key, claim = content[:6]
     if type(gateway) is not str or type(public_key) is not bytes or type(claim) is not str:
         raise EnvelopeMalformed("gateway and claim must be texts, the public key octets")
     if type(epoch) is not int or not 1 <= epoch <= EPOCH_MAX:
@@ -216,7 +262,32 @@ def open_bundle(octets: bytes) -> Bundle:
     if algorithm != message.algorithm or verifier.key_id != message.key_id:
         raise EnvelopeMalformed("the header names another key or algorithm than the bundle presents")
     message.require(verifier)
-    return Bundle(GatewayId(gateway), epoch, message.algorithm, public_key, claim_hash, digest_of(octets))
+    survey = _survey(content[6:]) if first == SURVEY_FORMAT else None
+    events = () if survey is None else _events(survey, verifier, gateway, epoch)
+    return Bundle(
+        GatewayId(gateway), epoch, message.algorithm, public_key, claim_hash, digest_of(octets), survey, events
+    )
+
+
+def _survey(content: Sequence[Any]) -> Survey:
+    voucher, csr, events = content
+    events = expect_list(events, None, "events")
+    if len(events) > EVENTS_MAX:
+        raise EnvelopeMalformed(f"{len(events)} events; at most {EVENTS_MAX} are allowed")
+    if csr is not None and len(expect_bytes(csr, None, "request for a certificate")) > CSR_OCTETS_MAX:
+        raise EnvelopeMalformed(f"a request for a certificate has at most {CSR_OCTETS_MAX} octets")
+    return Survey(
+        voucher_digest=None if voucher is None else expect_bytes(voucher, DIGEST_OCTETS, "voucher digest"),
+        csr=csr,
+        events=tuple(expect_bytes(one, None, "event") for one in events),
+    )
+
+
+def _events(survey: Survey, verifier: Verifier, gateway: str, epoch: int) -> tuple[InstallationEvent, ...]:
+    events = open_events(survey.events, verifier, previous=survey.voucher_digest or NO_VOUCHER)
+    if any((event.gateway, event.epoch) != (gateway, epoch) for event in events):
+        raise EventChainBroken("the events of a bundle are those of its gateway and epoch")
+    return events
 
 
 def decide(bundle: Bundle, order: InstallOrder | None, *, last_epoch: int, now: datetime) -> Enrolled | Refused:

@@ -15,6 +15,7 @@ import hashlib
 import os
 import secrets
 import stat
+from enum import StrEnum
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -37,6 +38,13 @@ SALT_KEY_OCTETS = 32
 CENTRE_PUBLIC_KEY = "centre.pub"
 """File name of the centre's public key in a gateway's key directory."""
 _P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+class KeyLevel(StrEnum):
+    """Where a private key is kept, as its owner says; the registry shows it, nothing attests it."""
+
+    FILE = "file"
+    TOKEN = "token"
 
 
 class KeyFileInvalid(MeteringError):
@@ -109,6 +117,7 @@ class FileSigner:
     """An Ed25519 signing key that was read from a file."""
 
     algorithm = Algorithm.EDDSA
+    level = KeyLevel.FILE
 
     def __init__(self, key: Ed25519PrivateKey) -> None:
         self._key = key
@@ -118,7 +127,7 @@ class FileSigner:
     @classmethod
     def read(cls, path: Path) -> FileSigner:
         """Read a signing key; raises KeyFileInvalid, also when others than the owner may read the file."""
-        return cls(_private_key(path, _read_private(path)))
+        return cls(_private_key(path, read_private(path)))
 
     @classmethod
     def from_seed(cls, seed: bytes) -> FileSigner:
@@ -153,13 +162,23 @@ def public_verifier(algorithm: Algorithm, public_key: bytes) -> PublicVerifier:
     return Es256Verifier(public_key) if algorithm is Algorithm.ES256 else Ed25519Verifier(public_key)
 
 
+def with_smaller_s(signature: bytes) -> bytes:
+    """Give an ES256 signature r || s with the smaller of its two possible s."""
+    s = int.from_bytes(signature[32:])
+    return signature[:32] + min(s, _P256_ORDER - s).to_bytes(32)
+
+
+def raw_verifier(public_key: bytes) -> PublicVerifier:
+    """Give the verifier of a raw public key whose length says its algorithm; raises PublicKeyInvalid."""
+    return public_verifier(Algorithm.ES256 if len(public_key) == 65 else Algorithm.EDDSA, public_key)
+
+
 def read_public_key(path: Path) -> PublicVerifier:
     """Read a public key file of either algorithm; raises KeyFileInvalid."""
     text = _read_text(path)
     try:
         if "-----BEGIN" not in text:
-            raw = bytes.fromhex(text)
-            return public_verifier(Algorithm.ES256 if len(raw) == 65 else Algorithm.EDDSA, raw)
+            return raw_verifier(bytes.fromhex(text))
         key = serialization.load_pem_public_key(text.encode())
         if isinstance(key, Ed25519PublicKey):
             return Ed25519Verifier(key.public_bytes(Encoding.Raw, PublicFormat.Raw))
@@ -231,7 +250,7 @@ def _private_key(path: Path, text: str) -> Ed25519PrivateKey:
 
 def read_salt_key(path: Path) -> bytes:
     """Read the salt key that is there, and never make one; raises KeyFileInvalid."""
-    text = _read_private(path)
+    text = read_private(path)
     try:
         key = bytes.fromhex(text)
     except ValueError as error:
@@ -241,13 +260,19 @@ def read_salt_key(path: Path) -> bytes:
     return key
 
 
-def _read_private(path: Path) -> str:
-    """Read a file that nobody but its owner may be able to read; raises KeyFileInvalid."""
+def read_private(path: Path) -> str:
+    """Read a text that nobody but the owner of its file may be able to read; raises KeyFileInvalid."""
     text = _read_text(path)
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise KeyFileInvalid(path, f"others may read or write this key (mode {mode:04o})", f"chmod 600 {path}")
     return text
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a text for its owner alone, durably; never replaces another. Raises KeyFileInvalid."""
+    if not _write_once(path, text.encode(), 0o600) and read_private(path) != text.strip():
+        raise KeyFileInvalid(path, "holds another key already", "move that file away first")
 
 
 def _read_text(path: Path) -> str:

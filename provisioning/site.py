@@ -33,6 +33,7 @@ from metering.interval import Interval, SiteCalendar
 from metering.obis import Obis
 from metering.quantity import Shown
 from provisioning.document import LEFT_OUT, from_document, to_document
+from provisioning.place import Place, PlaceInvalid, check_outline
 
 
 class SiteInvalid(MeteringError):
@@ -122,16 +123,26 @@ class Placement:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A metering point of the tree. `placements` follow one another in time; the main node has none."""
+    """A metering point of the tree. `placements` follow one another in time; the main node has none.
+
+    outline   of the building it meters: corners (latitude, longitude) [10^-7 degree], in order round it
+    """
 
     id: NodeId
     kind: NodeKind
     placements: tuple[Placement, ...]
     names: Names
     accuracy_class: str
+    outline: tuple[tuple[int, int], ...] | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.id)
+        if self.outline is not None:
+            object.__setattr__(self, "outline", tuple(tuple(point) for point in self.outline))
+            try:
+                check_outline(self.outline)
+            except PlaceInvalid as error:
+                raise SiteInvalid(f"node {self.id}: {error}") from error
         if self.accuracy_class not in _ACCURACY_PPM:
             raise SiteInvalid(f"{self.accuracy_class!r} is no accuracy class; known: {', '.join(ACCURACY_CLASSES)}")
 
@@ -185,6 +196,7 @@ class Meter:
     address   on its line: decimal Modbus unit id ("17"), or the 12 digits of DL/T 645 as printed on the meter
     ct, pt    transformer ratios, whole numbers; register differences are multiplied by ct x pt
     line      how it is spoken to where that is not how its port is set
+    place     where it hangs
     """
 
     id: MeterId
@@ -198,6 +210,7 @@ class Meter:
     ct: int
     pt: int
     line: LineSettings | None = field(default=None, metadata=LEFT_OUT)
+    place: Place | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.id)
@@ -412,7 +425,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One version of a site. Each tuple is kept sorted by id, so that two files that say the same are equal."""
+    """One version of a site. Each tuple is kept sorted by id, so that two files that say the same are equal.
+
+    bindings   "required": a meter counts for money only with a binding that a second person approved
+    """
 
     id: SiteId
     names: Names
@@ -426,6 +442,7 @@ class Site:
     leases: tuple[Lease, ...]
     gateways: tuple[Gateway, ...]
     ports: tuple[Port, ...]
+    bindings: Literal["required"] | None = field(default=None, metadata=LEFT_OUT)
     _by_id: Mapping[str, Mapping[str, Any]] = field(init=False, repr=False, compare=False)
     _fitted: Mapping[NodeId, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
     _hashes: list[bytes] = field(init=False, repr=False, compare=False, default_factory=list)
