@@ -32,7 +32,7 @@ class ExpectedMeter:
 class Candidate:
     """A model that a meter may be.
 
-    score    what its matching probes say together, 0 to 100
+    score    what its probes say together, from 0 up; 100 alone is enough
     matched  how many of its probes matched, of `asked`
     """
 
@@ -43,7 +43,7 @@ class Candidate:
 
 
 class SerialSource(StrEnum):
-    """Where a serial number was read: a register of its own, or the address, which by protocol is printed on the meter."""
+    """Where a serial number was read: in a register of its own, or in the address, which is printed on the meter."""
 
     REGISTER = "register"
     ADDRESS = "address"
@@ -73,7 +73,8 @@ class FoundMeter:
     @property
     def profile(self) -> str | None:
         """The best model, None where none fits or two fit equally."""
-        if not self.candidates or len(self.candidates) > 1 and self.candidates[1].score == self.candidates[0].score:
+        scores = [each.score for each in self.candidates[:2]]
+        if not scores or (scores[0] == scores[-1] and len(scores) > 1):
             return None
         return self.candidates[0].profile
 
