@@ -53,7 +53,7 @@ def open_events(
 
     Raises EventChainBroken naming the first that does not fit, EnvelopeMalformed or SignatureInvalid.
     """
-    events = []
+    events: list[InstallationEvent] = []
     for octets in sealed:
         event = open_event(octets, verifier)
         if (event.number, event.previous) != (number, previous):

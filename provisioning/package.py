@@ -1,0 +1,133 @@
+"""The package: a file that carries a gateway's installation to the centre, by telephone or stick.
+
+It is a plain ZIP whose members are stored as they are, so that anyone can look into it with what he has:
+
+    order.cose              the order file the engineer brought
+    bundle.cose             the enrolment bundle, until a grant has come
+    events/000001.cose ...  sealed installation events, from number 1
+    photos/<sha256>         pictures that the events name, hexadecimal
+
+What it holds proves itself (signatures, digests); the package adds nothing to it and needs no seal of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from metering.errors import SenderError
+from provisioning.enrolment import BUNDLE_OCTETS_MAX
+from provisioning.installation import EVENTS_MAX, PHOTO_OCTETS_MAX
+from provisioning.installation_events import EVENT_OCTETS_MAX
+from provisioning.order_file import ORDER_OCTETS_MAX
+
+PACKAGE_SUFFIX = ".metertree-package"
+PACKAGE_OCTETS_MAX = 512 * 1024 * 1024
+"""Some hundred photos; what is larger is sent in parts."""
+_ORDER, _BUNDLE, _EVENTS, _PHOTOS = "order.cose", "bundle.cose", "events/", "photos/"
+_EARLIEST = (1980, 1, 1, 0, 0, 0)
+_PHOTO_NAME = 64
+
+
+class PackageInvalid(SenderError):
+    """A file is no package, or one of its members is not what its name says. The text says which, and the mend."""
+
+    reason = "package-invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a package holds, besides the photos; `photos` are their digests, to be read one by one."""
+
+    order: bytes | None
+    bundle: bytes | None
+    events: tuple[bytes, ...]
+    photos: tuple[bytes, ...]
+
+
+def write_package(
+    stream: BinaryIO,
+    *,
+    order: bytes | None,
+    bundle: bytes | None,
+    events: Iterable[bytes],
+    photos: Mapping[bytes, Path],
+) -> None:
+    """Write a package; equal contents give equal octets. `photos` are files by SHA-256."""
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+        for name, octets in ((_ORDER, order), (_BUNDLE, bundle)):
+            if octets is not None:
+                _put(archive, name, octets)
+        for number, octets in enumerate(events, 1):
+            _put(archive, f"{_EVENTS}{number:06d}.cose", octets)
+        for digest in sorted(photos):
+            _put(archive, _PHOTOS + digest.hex(), photos[digest].read_bytes())
+
+
+def read_package(stream: BinaryIO) -> Package:
+    """Read all but the photos; raises PackageInvalid."""
+    with _opened(stream) as archive:
+        members = {one.filename: one for one in archive.infolist()}
+        numbered = sorted(name for name in members if name.startswith(_EVENTS))
+        if len(numbered) > EVENTS_MAX:
+            raise PackageInvalid(f"{len(numbered)} events; at most {EVENTS_MAX} are allowed: send it in parts")
+        return Package(
+            order=_get(archive, members[_ORDER], ORDER_OCTETS_MAX) if _ORDER in members else None,
+            bundle=_get(archive, members[_BUNDLE], BUNDLE_OCTETS_MAX) if _BUNDLE in members else None,
+            events=tuple(_get(archive, members[name], EVENT_OCTETS_MAX) for name in numbered),
+            photos=tuple(_digest(name) for name in members if name.startswith(_PHOTOS)),
+        )
+
+
+def photos_in(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """Give digest and octets of each photo, one at a time; raises PackageInvalid if one is not what its name says."""
+    with _opened(stream) as archive:
+        for one in archive.infolist():
+            if one.filename.startswith(_PHOTOS):
+                octets, digest = _get(archive, one, PHOTO_OCTETS_MAX), _digest(one.filename)
+                if hashlib.sha256(octets).digest() != digest:
+                    raise PackageInvalid(
+                        f"{one.filename} is another picture than its name says: write the package anew"
+                    )
+                yield digest, octets
+
+
+def package_name(gateway: str, at: datetime) -> str:
+    """Give a file name that sorts by gateway and time."""
+    return f"{gateway}-{at:%Y%m%dT%H%M%SZ}{PACKAGE_SUFFIX}"
+
+
+def _opened(stream: BinaryIO) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(stream)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+        raise PackageInvalid(f"not a package: {error}; write it anew at the gateway") from error
+
+
+def _put(archive: zipfile.ZipFile, name: str, octets: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, _EARLIEST), octets)
+
+
+def _get(archive: zipfile.ZipFile, member: zipfile.ZipInfo, octets_max: int) -> bytes:
+    """Read a member that is stored as it is: nothing in a package can swell."""
+    if member.compress_type != zipfile.ZIP_STORED or member.file_size > octets_max:
+        raise PackageInvalid(f"{member.filename} is packed, or larger than {octets_max} octets: write it anew")
+    try:
+        return archive.read(member)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
+        raise PackageInvalid(f"{member.filename} cannot be read: {error}; write the package anew") from error
+
+
+def _digest(name: str) -> bytes:
+    digits = name.removeprefix(_PHOTOS)
+    try:
+        if len(digits) == _PHOTO_NAME and digits == digits.lower():
+            return bytes.fromhex(digits)
+    except ValueError:
+        pass
+    raise PackageInvalid(f"{name} does not name a photo by its SHA-256: write the package anew")
