@@ -30,6 +30,7 @@ from edge_agent.adapters.stoppable_clock import StoppableClock
 from edge_agent.config import ServiceNotices
 from edge_agent.face import Face
 from edge_agent.figures import LineFigures
+from edge_agent.line_loan import LentBus, keep_lending
 from edge_agent.meter_clocks import MeterClocks
 from edge_agent.ordered_settings import Begin, OrderedSettings, Shelf, ShelfDamaged
 from edge_agent.poll_cycle import PollCycle
@@ -126,7 +127,7 @@ class Gateway:
         self._executor = ThreadPoolExecutor(max(len(self._readers), 1), thread_name_prefix="port")
         boot = config.boot if self._host is None else self._host.boot
         self._cycle = PollCycle(
-            identity=Identity(config.gateway, config.epoch, boot, signer),
+            identity=Identity(config.gateway, config.epoch, boot, signer, config.bundle or bytes(32)),
             readers=self._readers,
             outbox=self._outbox,
             clock=clock,
@@ -140,6 +141,7 @@ class Gateway:
             is_owed=_is_anchor_owed(self._outbox),
         )
         self._unaligned = UnalignedCycle(self._cycle, clock, every, self._anchors)
+        self._is_new = config.bundle is not None and self._outbox.head(config.epoch).seq == 0
         self._meter_clocks = _meter_clocks(config, catalogue, clock)
         if self._meter_clocks is not None:
             self.vitals.listeners.append(self._meter_clocks.swept)
@@ -156,6 +158,8 @@ class Gateway:
         """Poll and send until `stop` is set, then end both loops and close the outbox."""
         uplink = threading.Thread(target=self._keep_sending, name="uplink", daemon=True)
         uplink.start()
+        lent = [reader.bus for reader in self._port_readers if isinstance(reader.bus, LentBus)]
+        threading.Thread(target=keep_lending, args=(lent, self._stop), name="lending", daemon=True).start()
         log.info("gateway-started", extra={"gateway": self._config.gateway, "epoch": self._config.epoch})
         try:
             with self._shown():
@@ -195,6 +199,9 @@ class Gateway:
             self._cycle.sealer.report(self._meter_clocks.set_where_wrong(self._port_readers))
         if self._unaligned.is_needed or (self._is_on_trial and not self.vitals.ports()):
             self._unaligned.poll_next()
+        elif self._is_new:  # just installed: what the meters show now is where their energy begins
+            self._is_new = False
+            self._unaligned.poll(self._host.now())
         else:
             self._cycle.poll_next()
 

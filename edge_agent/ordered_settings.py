@@ -3,8 +3,9 @@
 Theory of operation. An order is believed if the centre signed it for this gateway and epoch, and its number is above
 every number seen. It is written down before anything changes, in one file that is replaced as a whole; then the gateway
 starts anew with it, on trial. It is kept once the centre was heard and meters answered; else, when its time is up, when
-it cannot be opened or when the gateway ended twice meanwhile, the settings before it are back. Whatever becomes of it
-is reported in the gateway's chain; the report waits in the same file until it is sealed.
+it cannot be opened or when the gateway ended twice meanwhile, the settings before it are back. What an engineer changed
+at the site since (`outranks` in the gateway's file) stands above older orders. Whatever becomes of an order is reported
+in the gateway's chain; the report waits in the same file until it is sealed.
 
     arrived --written--> on trial --proven--> in force --report--> (centre)
                              `----failed----> as before --report--> (centre)
@@ -150,6 +151,9 @@ class OrderedSettings:
                 told = SettingsReport(shelf.seen, Outcome.ROLLED_BACK, str(error))
                 self._write(replace(shelf, trial=None, starts=0, reports=(*shelf.reports, told)))
                 return self._proven()
+            if self._is_outranked(order):
+                self._write(_rolled_back(shelf, order, "the installation at the site was changed since"))
+                return self._proven()
             if shelf.starts >= STARTS_MAX:
                 self._write(_rolled_back(shelf, order, f"the gateway ended {shelf.starts} times while trying them"))
                 return self._proven()
@@ -194,11 +198,17 @@ class OrderedSettings:
             return False
         return order.version > self._shelf.seen
 
+    def _is_outranked(self, order: SettingsOrder) -> bool:
+        """Say whether the gateway's own file is newer: the desk wrote it after this order was in force."""
+        return order.version <= (self._base.outranks or 0)
+
     def _proven(self) -> Begin:
         if self._shelf.in_force is None:
             return Begin(self._base)
         try:
             order = open_order(self._shelf.in_force, self._centre)
+            if self._is_outranked(order):
+                return Begin(self._base)
             return Begin(RemoteSettings.from_text(order.settings).applied_to(self._base))
         except MeteringError as error:
             log.error("settings-in-force-unfit", extra={"reason": str(error)})

@@ -18,6 +18,7 @@ from edge_agent.adapters.usb_latency import latency_hint
 from edge_agent.agenda import Agenda, Rhythm
 from edge_agent.capacity import NotRehearsed
 from edge_agent.learnt import Lessons
+from edge_agent.line_loan import LentBus
 from edge_agent.port_plan import Verdict, load_of, plan_port
 from edge_agent.ports import Bus, PortLost
 from edge_agent.sweep import AskedMeter, PortReader
@@ -63,7 +64,7 @@ def readers_of(
         readers.append(
             PortReader(
                 port,
-                _pulse_bus(config, port, clock) if isinstance(port, PulsePort) else bus_of(port, clock),
+                _pulse_bus(config, port, clock) if isinstance(port, PulsePort) else _lent_bus(config, port, clock),
                 clock,
                 meters,
                 stop,
@@ -76,6 +77,12 @@ def readers_of(
     for reader in readers:
         _begin_to_count(reader)
     return readers
+
+
+def _lent_bus(config: GatewayConfig, port: SerialPort | TcpPort | StreamPort, clock: Clock) -> Bus:
+    """Build a bus whose line the desk may borrow; in played time there is no desk, and nothing but marks."""
+    bus = bus_of(port, clock)
+    return bus if config.clock.kind is ClockKind.PLAYED else LentBus(bus, config.state_dir, port.id)
 
 
 def _pulse_bus(config: GatewayConfig, port: PulsePort, clock: Clock) -> PulseBus:

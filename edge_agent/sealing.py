@@ -18,12 +18,16 @@ from metering.report import Record
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """As whom the gateway seals."""
+    """As whom the gateway seals.
+
+    first_link   what the first envelope of the epoch names as its predecessor: the bundle, where there was a survey
+    """
 
     gateway: GatewayId
     epoch: int
     boot: bytes
     signer: Signer
+    first_link: bytes = bytes(32)
 
 
 class Sealer:
@@ -82,7 +86,7 @@ class Sealer:
     def _chained(self, envelopes: Sequence[Envelope], kept_as: datetime | None) -> list[Entry]:
         """Seal onto the head of the chain. In the outbox, what does not know its day stands under the newest known."""
         head = self._outbox.head(self._identity.epoch)
-        seq, previous_hash = head.seq, head.digest
+        seq, previous_hash = head.seq, head.digest if head.seq else self._identity.first_link
         entries: list[Entry] = []
         for envelope in envelopes:
             seq += 1

@@ -167,6 +167,8 @@ class GatewayConfig:
     intervals    further groups, each with a rhythm of its own
     face         None: nobody can ask the running gateway
     http         what to send over instead of the broker; None: the broker
+    bundle       SHA-256 of the installation's bundle, with which the epoch's chain begins; None: enrolled without one
+    outranks     what stands here is newer than the centre's orders up to this number; None: than none
     """
 
     gateway: GatewayId
@@ -185,6 +187,8 @@ class GatewayConfig:
     face: FaceConfig | None = field(default=None, metadata=LEFT_OUT)
     time: TimeConfig | None = field(default=None, metadata=LEFT_OUT)
     http: HttpWay | None = field(default=None, metadata=LEFT_OUT)
+    bundle: bytes | None = field(default=None, metadata=LEFT_OUT)
+    outranks: int | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.gateway)
@@ -192,6 +196,8 @@ class GatewayConfig:
             raise SiteInvalid("epoch counts from 1")
         if len(self.boot) != 16:
             raise SiteInvalid(f"boot must be 16 octets, not {len(self.boot)}")
+        if self.bundle is not None and len(self.bundle) != 32:
+            raise SiteInvalid(f"bundle must be 32 octets, not {len(self.bundle)}")
         known = {port.id for port in self.ports}
         for meter in self.meters:
             if meter.port not in known:

@@ -103,6 +103,23 @@ def test_an_order_that_fails_leaves_what_was_before(
     assert reports(after) == [SettingsReport(1, Outcome.ROLLED_BACK, "no meter answered on any port")]
 
 
+def test_what_was_changed_at_the_site_stands_above_older_orders(
+    orders: OrderedSettings, tmp_path: Path, centre_signer: Any
+) -> None:
+    orders.arrived(order_of(centre_signer))
+    trial = orders.begin().trial
+    assert trial is not None
+    orders.keep(trial)
+    changed = replace(base_config(tmp_path), every_s=60, outranks=1)
+    assert OrderedSettings(changed, centre_signer.verifier).begin().config == changed
+    later = OrderedSettings(changed, centre_signer.verifier)
+    later.arrived(order_of(centre_signer, 2, wanted(every_s=300)))
+    assert later.begin().config.every_s == 300
+    newer = OrderedSettings(replace(changed, outranks=2), centre_signer.verifier)
+    assert newer.begin().config.every_s == 60
+    assert [(one.version, one.outcome) for one in reports(newer)][-1] == (2, Outcome.ROLLED_BACK)
+
+
 def test_a_second_order_that_fails_leaves_the_first(orders: OrderedSettings, centre_signer: Any) -> None:
     orders.arrived(order_of(centre_signer))
     first = orders.begin()

@@ -94,6 +94,16 @@ def test_each_mark_gives_one_sealed_envelope_in_a_chain(gateway_signer: Any, exe
     assert bench.appended == [1, 2, 3]
 
 
+def test_the_chain_of_an_installed_gateway_begins_with_its_bundle(gateway_signer: Any, executor: Executor) -> None:
+    bench = Bench(gateway_signer, executor, outbox=MemoryOutbox())
+    bench.cycle.sealer._identity = Identity(GATEWAY, 1, BOOT, gateway_signer, bytes(range(32)))
+    bench.cycle.poll_next()
+    bench.cycle.poll_next()
+    first, second = bench.opened()
+    assert first.envelope.previous_hash == bytes(range(32))
+    assert second.envelope.previous_hash == first.digest
+
+
 def test_all_ports_of_a_mark_are_one_commit_in_the_order_of_the_configuration(
     gateway_signer: Any, executor: Executor
 ) -> None:

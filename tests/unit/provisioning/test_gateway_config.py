@@ -72,6 +72,15 @@ def test_a_configuration_with_tls_reads_back_equal(tls: BrokerTls) -> None:
     assert GatewayConfig.from_toml(TomlSource.parse(config.to_toml(), "gateway.toml")) == config
 
 
+def test_a_bundle_is_a_digest(tmp_path: Path) -> None:
+    config = replace(config_of("gw-a"), bundle=bytes(range(32)), outranks=3)
+    path = tmp_path / "gateway.toml"
+    path.write_text(config.to_toml(), encoding="utf-8")
+    assert GatewayConfig.read(path) == config
+    with pytest.raises(SiteInvalid, match="bundle must be 32 octets"):
+        replace(config, bundle=b"short")
+
+
 def test_a_certificate_without_its_key_is_told_with_its_line() -> None:
     text = config_of("gw-a").to_toml() + '\n[broker.tls]\nca = "/ca"\ncertificate = "/gw.crt"\n'
     with pytest.raises(DocumentError) as caught:
