@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import pwd
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING
 from metering.errors import MeteringError
 
 if TYPE_CHECKING:
+    from ingest.caller import Caller
     from ingest.store.layout import Storage
     from provisioning.broker_tls import BrokerTls
 
@@ -187,6 +190,17 @@ class Settings:
         if not secret:
             raise SettingInvalid(f"{setting.flag}: {path} is empty; write the secret into it")
         return secret
+
+
+def local_caller(name: str | None = None) -> Caller:
+    """Give who runs a command at the centre: by the name he gives, else by the account it runs under."""
+    from ingest.caller import Caller
+
+    try:
+        account = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # an account without a name, as in containers
+        account = str(os.getuid())
+    return Caller(name or f"local/{account}", socket.gethostname(), f"command, account {account}")
 
 
 def read_broker_config(settings: Settings) -> BrokerConfig:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.alert_rules import AlertKind, Scope
 from ingest.alert_words import alert_document
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.problems import Problem, not_found
 from ingest.store.alerts import (
     LISTED_MAX,
@@ -47,7 +47,7 @@ class AlertRoutes:
         self._database = database
         self._clock = clock
 
-    def router(self, admin: AdminToken) -> APIRouter:
+    def router(self, admin: Admission) -> APIRouter:
         """Give the routes; `admin` guards acknowledging."""
         router = APIRouter(prefix=PATH, tags=["alerts"])
         router.add_api_route("", self.list, methods=["GET"])

@@ -14,7 +14,7 @@ from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run_diff import RunDiff
 from allocation_engine.run_state import RunUnknown
 from allocation_engine.what_if import Scope, totals
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.problems import not_found
 from ingest.period_inputs import site_names
 from ingest.runs_desk import Act, Draft, RunsDesk
@@ -70,7 +70,7 @@ class DeskRoutes:
     def __init__(self, desk: RunsDesk) -> None:
         self._desk = desk
 
-    def router(self, admin: AdminToken) -> APIRouter:
+    def router(self, admin: Admission) -> APIRouter:
         """Give the routes; `admin` guards every step, and every computation a stranger could start."""
         router = APIRouter(prefix=PATH, tags=["allocation runs"])
         guard = [Depends(admin)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.problems import Problem, not_found
 from ingest.envelope_door import MESSAGES_MAX, EnvelopeDoor, split_messages
 from ingest.ports import StoreUnreachable
@@ -49,7 +49,7 @@ class EnvelopeRoutes:
         self._door = door
         self._desk = desk
 
-    def router(self, admin: AdminToken) -> APIRouter:
+    def router(self, admin: Admission) -> APIRouter:
         """Give the routes."""
         router = APIRouter(prefix="/v1", tags=["envelopes"])
         router.add_api_route("/envelopes", self.send, methods=["POST"])

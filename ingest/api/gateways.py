@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.problems import Problem, not_found
 from ingest.fleet import NOT_WELL, STATES, choose
 from ingest.fleet_desk import FleetDesk, gateway_document, standing_document
@@ -54,7 +54,7 @@ class GatewayRoutes:
         self._centre_key = centre_key
         self._fleet = fleet or FleetDesk(database, clock)
 
-    def router(self, admin: AdminToken) -> APIRouter:
+    def router(self, admin: Admission) -> APIRouter:
         """Give the routes; `admin` guards install orders. An enrolment is authorised by its claim and signature."""
         router = APIRouter(prefix="/v1", tags=["gateways"])
         guard = [Depends(admin)]

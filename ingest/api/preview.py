@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.desk import PATH
 from ingest.preview_desk import PreviewDesk
 from metering.errors import DocumentError
@@ -28,7 +28,7 @@ class PreviewRoutes:
     def __init__(self, desk: PreviewDesk) -> None:
         self._desk = desk
 
-    def router(self, admin: AdminToken) -> APIRouter:
+    def router(self, admin: Admission) -> APIRouter:
         """Give the route; `admin` guards it, for anybody else could keep the service computing."""
         router = APIRouter(prefix=PATH, tags=["allocation runs"])
         router.add_api_route("/{run}/preview", self.preview, methods=["POST"], dependencies=[Depends(admin)])

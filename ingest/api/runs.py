@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.changes import change_document, changed_run, changes_document, cursor_of, read_cursor
 from ingest.api.metrics import Metrics
 from ingest.api.problems import not_found
@@ -52,7 +52,7 @@ class RunRoutes:
         self._closing = closing
         self._metrics = metrics
 
-    def router(self, admin: AdminToken) -> APIRouter:
+    def router(self, admin: Admission) -> APIRouter:
         """Give the routes; `admin` guards the one that writes."""
         router = APIRouter(prefix=PATH, tags=["allocation runs"])
         router.add_api_route("", self.close, methods=["POST"], dependencies=[Depends(admin)], status_code=201)

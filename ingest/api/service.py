@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from ingest.alerts import Alerting
 from ingest.api import problems
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.alerts import AlertRoutes
 from ingest.api.desk import DeskRoutes
 from ingest.api.envelopes import EnvelopeRoutes
@@ -64,7 +64,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app = FastAPI(title="Metertree", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
     problems.install(app)
     app.middleware("http")(_counting(parts.metrics))
-    admin = AdminToken(parts.admin_token)
+    admin = Admission(parts.admin_token, parts.database)
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))

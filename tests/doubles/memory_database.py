@@ -22,6 +22,7 @@ from ingest.store.database import Database, load_queries
 from ingest.store.layout import layout_queries
 from ingest.store.readings import wire_instant
 from tests.doubles.binary_copy import fields_of, reading_row, settled_row
+from tests.doubles.memory_audit import AuditAnswers
 from tests.doubles.memory_changes import RunChangesAnswers
 from tests.doubles.memory_fleet import FleetAnswers
 from tests.doubles.memory_runs import RunLogAnswers
@@ -75,6 +76,8 @@ class Tables:
         self.exclusions: dict[tuple[str, int, str], Row] = {}
         self.run_changes: dict[Row, Row] = {}
         self.alerts: dict[int, dict[str, Any]] = {}
+        self.audit: dict[int, Row] = {}
+        self.operators: dict[str, Row] = {}
 
     def copied(self) -> Tables:
         """Give the same tables, to come back to."""
@@ -119,7 +122,7 @@ class MemoryDatabase(Database):
         """Nothing is open."""
 
 
-class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers):
+class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers):
     """Answers named queries."""
 
     def __init__(self, database: MemoryDatabase) -> None:
@@ -519,7 +522,7 @@ class MemoryCopy:
 
 _FILES = (
     *("gateways", "intake", "sites", "settled", "readings", "runs", "run_changes", "run_log", "statements"),
-    *("fleet", "alerts", "erasure", "database"),
+    *("fleet", "alerts", "erasure", "database", "audit", "operators"),
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NAMES[layout_queries("partitions")["layout"]] = "layout"

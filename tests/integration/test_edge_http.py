@@ -18,7 +18,7 @@ from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.ports import BrokerEvent, BrokerUnreachable, Connected, Entry, Lost, ReceiptArrived
 from edge_agent.uplink_loop import UplinkLoop
 from ingest.api import problems
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.envelope_door import EnvelopeDoor, split_messages
 from ingest.quarantine_desk import QuarantineDesk
@@ -46,7 +46,7 @@ def url(database: Database) -> Iterator[str]:
     door = EnvelopeDoor(store=harness.store, signer=CENTRE, clock=clock, profiles=PROFILES)
     app = FastAPI()
     problems.install(app)
-    app.include_router(EnvelopeRoutes(door, QuarantineDesk(database, CENTRE, clock, PROFILES)).router(AdminToken("t")))
+    app.include_router(EnvelopeRoutes(door, QuarantineDesk(database, CENTRE, clock, PROFILES)).router(Admission("t")))
     with serving(app) as client:
         yield str(client.base_url).rstrip("/")
 

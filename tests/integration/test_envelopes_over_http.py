@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from httpx import Client, Response
 
 from ingest.api import problems
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.envelopes import BODY_OCTETS_MAX, EnvelopeRoutes
 from ingest.envelope_door import MESSAGES_MAX, UNPROVEN_MAX, EnvelopeDoor, split_messages
 from ingest.intake import Intake
@@ -43,7 +43,7 @@ class Service:
         desk = QuarantineDesk(database, CENTRE, self.clock, PROFILES)
         self.app = FastAPI()
         problems.install(self.app)
-        self.app.include_router(EnvelopeRoutes(door, desk).router(AdminToken("t0ken")))
+        self.app.include_router(EnvelopeRoutes(door, desk).router(Admission("t0ken")))
         self.client: Client
 
     def _count(self) -> None:

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from httpx import Response
 
 from ingest.api import gateways as gateway_routes
-from ingest.api.admission import AdminToken
+from ingest.api.admission import Admission
 from ingest.api.gateways import BUNDLE_OCTETS_MAX
 from ingest.api.metrics import Metrics
 from ingest.api.problems import Problem, install, not_found, problem_response
@@ -255,7 +255,7 @@ def test_every_route_that_writes_asks_for_the_token_or_for_a_signature(centre: M
 def test_a_planted_token_check_that_lets_all_pass_is_seen(
     centre: MemoryCentre, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(AdminToken, "__call__", lambda *_: None)
+    monkeypatch.setattr(Admission, "__call__", lambda *_: None)
     # FastAPI calls the instance through its class, so the planted check is the one that answers.
     answer = centre.call("POST", RUNS, json=REQUEST)
     with pytest.raises(AssertionError):
