@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from metering.errors import MeteringError
@@ -9,6 +10,7 @@ from provisioning.document import LEFT_OUT
 
 E7 = 10_000_000
 NOTE_LENGTH_MAX = 200
+_DEGREES = re.compile(r"(-?)([0-9]{1,3})(?:\.([0-9]{1,7}))?\Z")
 OUTLINE_POINTS_MAX = 1000
 """A building is drawn with tens of corners; a thousand is a survey of its bricks."""
 
@@ -38,7 +40,21 @@ class Place:
             raise PlaceInvalid(f"a note has 1 to {NOTE_LENGTH_MAX} characters, or is left out")
 
 
-def check_point(point: tuple[int, int]) -> None:
+def degrees_e7(text: str) -> int:
+    """Read degrees as a person writes them, "31.2989500"; gives 10^-7 degree exactly. Raises PlaceInvalid."""
+    written = _DEGREES.match(text)
+    if written is None:
+        raise PlaceInvalid(f'{text!r} is no angle: write degrees with at most 7 decimals, such as "31.29895"')
+    sign, whole, decimals = written.groups(default="")
+    return (-1 if sign else 1) * (int(whole) * E7 + int(decimals.ljust(7, "0")))
+
+
+def degrees_text(angle_e7: int) -> str:
+    """Write an angle of 10^-7 degree as `degrees_e7` reads it."""
+    return f"{'-' if angle_e7 < 0 else ''}{abs(angle_e7) // E7}.{abs(angle_e7) % E7:07d}"
+
+
+def check_point(point: tuple[int, ...]) -> None:
     """Require (latitude, longitude) [10^-7 degree] on the earth; raises PlaceInvalid."""
     if len(point) != 2:
         raise PlaceInvalid(f"{point} is no point: give latitude and longitude")
@@ -47,7 +63,7 @@ def check_point(point: tuple[int, int]) -> None:
         raise PlaceInvalid(f"{point} does not lie on the earth: give latitude, then longitude, in 10^-7 degree")
 
 
-def check_outline(outline: tuple[tuple[int, int], ...]) -> None:
+def check_outline(outline: tuple[tuple[int, ...], ...]) -> None:
     """Require at least three corners, each once; the last joins the first by itself. Raises PlaceInvalid."""
     for point in outline:
         check_point(point)

@@ -181,7 +181,7 @@ def _owner(draft: SiteDraft) -> Iterator[Fault]:
 def _metering_points(draft: SiteDraft) -> Iterator[Fault]:
     """Each node has meters, one at a time, and whoever follows another has declared so."""
     metered = {entry.item.node for entry in draft.meters}
-    if len(draft.meters.entries) == len(draft.meters.written):
+    if len(draft.meters.entries) == len(draft.meters.written) and draft.bindings is None:
         for node in draft.nodes:
             if node.item.id not in metered:
                 mend = f'write a [[meters]] with node = "{node.item.id}"'

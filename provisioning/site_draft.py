@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from device_profiles.profile import Protocol
 from metering.errors import DocumentError, Fault
@@ -86,6 +86,7 @@ class SiteDraft:
     """All tables of a site as written, with the mistakes found in single entries.
 
     header, contracts   stand for the first and the last file, for mistakes that no entry shows
+    bindings            "required": meters count for money by approved bindings only, and may be bound later
     """
 
     id: SiteId
@@ -94,6 +95,7 @@ class SiteDraft:
     currency: str
     header: Entry[str]
     contracts: Entry[str]
+    bindings: Literal["required"] | None
     nodes: Table[Node] = field(default_factory=lambda: Table("nodes"))
     units: Table[Unit] = field(default_factory=lambda: Table("units"))
     gateways: Table[Gateway] = field(default_factory=lambda: Table("gateways"))
@@ -156,7 +158,15 @@ def _read_header(reader: TableReader, calendar: SiteCalendar, leases: TomlSource
         currency=currency,
         header=Entry("site", reader.source, ()),
         contracts=Entry("contracts", leases, ()),
+        bindings=_bindings(reader),
     )
+
+
+def _bindings(reader: TableReader) -> Literal["required"] | None:
+    """Read the optional key `bindings`; "optional" is as good as absent."""
+    if reader.has("bindings") and reader.one_of("bindings", ("required", "optional")) == "required":
+        return "required"
+    return None
 
 
 def _fill(table: Table[T], parent: TableReader, build: Callable[[TableReader], T]) -> None:
@@ -182,6 +192,7 @@ def _node(reader: TableReader) -> Node:
         placements=_placements(reader),
         names=reader.names("names"),
         accuracy_class=reader.one_of("accuracy_class", ACCURACY_CLASSES),
+        outline=reader.outline("outline"),
     )
 
 
@@ -286,6 +297,7 @@ def _meter(reader: TableReader) -> Meter:
         ct=reader.integer("ct", 1, 100_000),
         pt=reader.integer("pt", 1, 10_000),
         line=_line_settings(reader),
+        place=reader.place_on_ground("place"),
     )
 
 

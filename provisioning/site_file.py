@@ -51,4 +51,5 @@ def _site(draft: SiteDraft) -> Site:
         leases=draft.leases.items(),
         gateways=draft.gateways.items(),
         ports=draft.ports.items(),
+        bindings=draft.bindings,
     )

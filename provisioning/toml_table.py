@@ -18,7 +18,9 @@ from metering.identity import check_identifier
 from metering.interval import SiteCalendar
 from metering.obis import Obis
 from metering.quantity import Shown, Unit
-from metering.toml_source import Place, TomlSource
+from metering.toml_source import Place as WrittenAt
+from metering.toml_source import TomlSource
+from provisioning.place import Place, PlaceInvalid, check_outline, degrees_e7
 from provisioning.site import Names, Span
 
 E = TypeVar("E", bound=StrEnum)
@@ -45,7 +47,7 @@ def near(word: str, known: Collection[str]) -> str:
 class TableReader:
     """Reads the table at `place` of `source`; mistakes go to `faults`."""
 
-    def __init__(self, source: TomlSource, place: Place, table: Any, calendar: SiteCalendar, faults: list[Fault]):
+    def __init__(self, source: TomlSource, place: WrittenAt, table: Any, calendar: SiteCalendar, faults: list[Fault]):
         self.source = source
         self.place = place
         self.broken = False
@@ -178,6 +180,48 @@ class TableReader:
         if self._get(key, "a local time such as 2026-07-17T14:00:00") is _MISSING:
             return _EPOCH_START
         return self.instant(key) or _EPOCH_START
+
+    def degrees_e7(self, key: str) -> int:
+        """Read an angle in degrees as text or number; gives it exactly [10^-7 degree]."""
+        content = self._get(key, 'degrees such as "31.29895"')
+        if content is _MISSING:
+            return 0
+        try:
+            return degrees_e7(str(content))
+        except PlaceInvalid as error:
+            self.fault(key, f"{key} is {content!r}", str(error))
+            return 0
+
+    def place_on_ground(self, key: str) -> Place | None:
+        """Read `{ lat = "31.29895", lon = "120.5853", accuracy_cm = 300, note = "3rd floor" }`, if it is there."""
+        inner = self.table(key)
+        if inner is None:
+            return None
+        try:
+            place = Place(
+                inner.degrees_e7("lat"),
+                inner.degrees_e7("lon"),
+                inner.integer("accuracy_cm", 0, 10_000_000) if inner.has("accuracy_cm") else None,
+                inner.text("note") if inner.has("note") else None,
+            )
+        except PlaceInvalid as error:
+            inner.fault("", str(error), "write latitude and longitude in degrees")
+            place = None
+        inner.close()
+        self.broken |= inner.broken
+        return place
+
+    def outline(self, key: str) -> tuple[tuple[int, int], ...] | None:
+        """Read corners `[["31.29895", "120.5853"], ...]`, latitude first, if they are there; [10^-7 degree]."""
+        if not self.has(key):
+            return None
+        try:
+            corners = tuple((degrees_e7(str(lat)), degrees_e7(str(lon))) for lat, lon in self._table[key])
+            check_outline(corners)
+        except (PlaceInvalid, TypeError, ValueError) as error:
+            self.fault(key, f"{key} is no outline: {error}", 'write [["31.29895", "120.5853"], ...], 3 corners or more')
+            return None
+        return corners
 
     def area_cm2(self, key: str) -> int:
         """Read an area in m2 as text ("120.50") or whole number; gives it exactly [cm2]."""
