@@ -9,6 +9,9 @@
     profile = "chint/dtsu666"
     address = "1"
     late = 20                     # any word of `Misbehaviour`, underscores as hyphens
+    serial = 23001234             # shown where the profile reads a serial number
+    parity = "E"                  # baud, parity: where the meter is not set as the line; the line is then heard as the
+                                  # gateway sets it
 
 Every mistake is found in one run and named with its line.
 """
@@ -58,17 +61,23 @@ class LineKind(StrEnum):
             return protocol is Protocol.MODBUS_TCP
         if self is LineKind.SERIAL:
             return protocol.is_serial
-        return protocol not in (Protocol.MODBUS_TCP, Protocol.PULSE)
+        return protocol not in (Protocol.MODBUS_TCP, Protocol.PULSE, Protocol.HAND)
 
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSpec:
-    """One meter to simulate."""
+    """One meter to simulate.
+
+    speed    how the meter itself is set; None: as the line is
+    serial   its number, where its profile reads one; None for a drawn one
+    """
 
     profile: Profile
     protocol: Protocol
     address: str
     ways: Misbehaviour = HONEST
+    speed: Speed | None = None
+    serial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +105,9 @@ class LineSpec:
         meters: list[LineMeter] = []
         for number, each in enumerate(self.meters):
             meter_id = MeterId(f"meter-{number + 1}")
-            meter = SimulatedMeter(meter_id, each.profile, each.protocol, each.address)
+            meter = SimulatedMeter(meter_id, each.profile, each.protocol, each.address, each.serial)
             registers = LivingRegisters(each.profile, f"{seed}/{each.address}/{number}", wall_s, each.ways)
-            meters.append(LineMeter(meter, registers, each.ways))
+            meters.append(LineMeter(meter, registers, each.ways, each.speed))
         return TimedLine(meters, self.speed, own, echo=self.echo, noise=self.noise)
 
     def with_ways(self, given: Mapping[str, Any]) -> LineSpec:
@@ -193,14 +202,26 @@ def _meter(table: CheckedTable, kind: LineKind, catalogue: Catalogue) -> Simulat
     known = len(table.faults.found)
     profile, address, protocol = table.text("profile"), table.text("address"), table.text("protocol", "")
     ways = _ways(table)
+    speed = _own_speed(table, kind)
+    serial = table.integer("serial", 1, 10**12 - 1) if "serial" in table else None
     table.done()
     if len(table.faults.found) > known:
         return None
     try:
-        return simulated_spec(catalogue, kind, profile, address, protocol, ways)
+        spec = simulated_spec(catalogue, kind, profile, address, protocol, ways)
+        return replace(spec, speed=speed, serial=serial)
     except MeteringError as error:
         table.fault("", str(error), "mend profile, address or protocol")
         return None
+
+
+def _own_speed(table: CheckedTable, kind: LineKind) -> Speed | None:
+    """Read how a meter is set that is not set as its line."""
+    if "baud" not in table and "parity" not in table:
+        return None
+    if kind is not LineKind.SERIAL:
+        table.fault("baud", "only a serial line can be set otherwise than a meter", "leave baud and parity out")
+    return Speed(table.integer("baud", BAUD_MIN, BAUD_MAX, BAUD), table.choice("parity", PARITIES, "N"))
 
 
 def _ways(table: CheckedTable) -> Misbehaviour:

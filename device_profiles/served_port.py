@@ -12,6 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from device_profiles.timed_line import Speed
+
+BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)
+
+_BAUDS = {getattr(termios, f"B{baud}"): baud for baud in BAUDS if hasattr(termios, f"B{baud}")}
 HUNG_UP_S = 0.01
 """How often an unused pseudo-terminal looks whether a gateway has opened it."""
 
@@ -83,6 +88,21 @@ class PseudoTerminal:
         """Put octets on the line."""
         with contextlib.suppress(OSError):  # nobody listens: octets are lost, as on any line
             os.write(self.near, octets)
+
+    def speed(self) -> Speed | None:
+        """Give how the gateway has set its end; None where it set a speed that has no name here.
+
+        A pseudo-terminal keeps the speed and the stop bits. Of parity it keeps only what our own gateway leaves beside
+        it (edge_agent/adapters/serial_bus.py); another program's parity cannot be seen, and counts as none.
+        """
+        try:
+            settings = termios.tcgetattr(self.near)
+        except termios.error:
+            return None
+        baud = _BAUDS.get(settings[5])
+        has_parity, is_odd = settings[0] & termios.INPCK, settings[2] & termios.PARODD
+        parity = "N" if not has_parity else "O" if is_odd else "E"
+        return None if baud is None else Speed(baud, parity, 2 if settings[2] & termios.CSTOPB else 1)
 
     def restore(self) -> None:
         """Make the unused line as new: octets nobody took are gone, settings are the first ones.

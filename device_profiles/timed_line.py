@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
-from device_profiles.framing import modbus_pdu, modbus_tcp
+from device_profiles.framing import iec62056_21, modbus_pdu, modbus_tcp
 from device_profiles.framing.errors import FrameError
 from device_profiles.framing.mixed_line import request_ends, split_requests
 from device_profiles.living_registers import LivingRegisters
@@ -52,11 +52,26 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class LineMeter:
-    """One meter on the line, what it measures, and how it misbehaves."""
+    """One meter on the line, what it measures, and how it misbehaves.
+
+    speed   how the meter itself is set; None: always as the line is
+    """
 
     meter: SimulatedMeter
     registers: LivingRegisters
     ways: Misbehaviour = HONEST
+    speed: Speed | None = None
+
+    def hears(self, request: bytes, speed: Speed) -> bool:
+        """Say whether a request sent at `speed` reaches the meter as octets and not as garbage.
+
+        Receivers look at the first stop bit only, so their number does not matter. A meter of IEC 62056-21 goes on at
+        the speed it has offered; which meter has is its own end's affair.
+        """
+        own = self.speed
+        if own is None or (own.baud, own.parity) == (speed.baud, speed.parity):
+            return True
+        return self.meter.protocol is Protocol.IEC62056_21 and iec62056_21.asked_address(request) is None
 
 
 @dataclass(slots=True)
@@ -112,6 +127,7 @@ class TimedLine:
     ) -> None:
         self.figures = LineFigures()
         self._meters = tuple(meters)
+        self._speed = speed
         self._char_s = speed.char_s
         self._draw = random.Random(seed)
         self._started_s = started_s
@@ -122,6 +138,17 @@ class TimedLine:
         self._asked_until_s = started_s
         self._under_way: list[_Octet] = []
         self._order = 0
+
+    @property
+    def follows(self) -> bool:
+        """Whether meters have settings of their own, so that it matters how a gateway sets its end."""
+        return any(each.speed is not None for each in self._meters)
+
+    def set_speed(self, speed: Speed) -> None:
+        """Note how the gateway has set its end: what it sends from now on goes, and is heard, like that."""
+        if speed != self._speed:
+            self._speed, self._char_s = speed, speed.char_s
+            self._rests.clear()
 
     def hear(self, octets: bytes, at_s: float, to: Hearer = 0) -> None:
         """Take in what a gateway has sent; answers go back `to` it. Raises FrameError where it is no Modbus TCP."""
@@ -169,6 +196,8 @@ class TimedLine:
             return
         is_known, quiet_from_s, answering_s = False, ended_s, 0.0
         for each in self._meters:
+            if not each.hears(request, self._speed):
+                continue
             each.registers.at_s = ended_s - self._started_s
             reply = each.meter.answer(request, each.registers)
             if reply is None:

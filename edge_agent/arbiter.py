@@ -70,6 +70,16 @@ class OctetLine(Protocol):
         """Go on with other settings; raises PortLost."""
 
 
+class Stopwatch:
+    """How the arbiter measures and waits; real time, unless a test's line has a time of its own."""
+
+    monotonic = staticmethod(time.monotonic)
+
+    def wait(self, seconds: float) -> None:
+        """Let `seconds` [s] pass."""
+        select.select([], [], [], seconds)
+
+
 def gap_s_of(settings: LineSettings | None) -> float:
     """Give the silence between frames [s]; 0 where no line with a speed is known."""
     if settings is None:
@@ -101,8 +111,11 @@ class Arbiter(Bus):
     keeps_late_answers = False
     """Whether an answer that was under way when the line was lost can come after it was opened again."""
 
-    def __init__(self, line: OctetLine, settings: LineSettings | None, clock: Clock) -> None:
+    def __init__(
+        self, line: OctetLine, settings: LineSettings | None, clock: Clock, stopwatch: Stopwatch | None = None
+    ) -> None:
         self._line = line
+        self._stopwatch = stopwatch or Stopwatch()
         self._usual = settings
         self._clock = clock
         self.figures = LineFigures()
@@ -115,9 +128,9 @@ class Arbiter(Bus):
         if not self._line.open():
             return False
         self._note(self._usual)
-        while self.keeps_late_answers and (left_s := self._late_until_s - time.monotonic()) > 0:
+        while self.keeps_late_answers and (left_s := self._late_until_s - self._stopwatch.monotonic()) > 0:
             self.figures.strays += len(self._line.read(left_s))
-        self._await_silence(time.monotonic() + BABBLE_S_MAX)
+        self._await_silence(self._stopwatch.monotonic() + BABBLE_S_MAX)
         return True
 
     def close(self) -> None:
@@ -128,7 +141,7 @@ class Arbiter(Bus):
         self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None
     ) -> Answer:
         """Hold a conversation to its end; see `Bus.converse`."""
-        began_s = time.monotonic()
+        began_s = self._stopwatch.monotonic()
         talk = _Talk(reply_s, late_s)
         try:
             self._settle(line or self._usual)
@@ -146,7 +159,7 @@ class Arbiter(Bus):
             self._late_until_s = talk.until_s
             raise
         finally:
-            self.figures.busy_s += time.monotonic() - began_s
+            self.figures.busy_s += self._stopwatch.monotonic() - began_s
         now = self._clock.now()
         return Answer(body, talk.started_at or now, talk.ended_at or now, talk.turnaround_s)
 
@@ -156,7 +169,7 @@ class Arbiter(Bus):
         talk.exchange, talk.is_cut = exchange, False
         talk.started_at = talk.started_at or self._clock.now()
         self._line.send(exchange.request)
-        sent_s = time.monotonic() + len(exchange.request) * self.char_s
+        sent_s = self._stopwatch.monotonic() + len(exchange.request) * self.char_s
         own_s = (exchange.reply_ms_max or 0) / 1000
         talk.until_s = sent_s + max(talk.late_s, own_s)
         self.figures.exchanges += 1
@@ -165,7 +178,7 @@ class Arbiter(Bus):
         if not exchange.expects_reply:
             return self._leave(talk, sent_s)
         answer = self._receive(exchange, sent_s + max(talk.reply_s, own_s))
-        ended_s, talk.ended_at = time.monotonic(), self._clock.now()
+        ended_s, talk.ended_at = self._stopwatch.monotonic(), self._clock.now()
         self._busy_until = talk.ended_at
         if answer:
             if exchange.reply_ms_max is None:
@@ -179,7 +192,7 @@ class Arbiter(Bus):
 
     def _leave(self, talk: _Talk, sent_s: float) -> bytes:
         """Let a command that nobody answers get out, and leave the silence that ends it."""
-        _wait_until(sent_s)
+        self._wait_until(sent_s)
         talk.exchange = None
         talk.ended_at = self._busy_until = self._clock.now()
         self._keep_gap()
@@ -198,7 +211,7 @@ class Arbiter(Bus):
     def _change_speed(self, baud: int, sent_s: float) -> None:
         """Go on at another speed once the request has left at the old one."""
         if self._set is not None and baud != self._set.baud:
-            _wait_until(sent_s)
+            self._wait_until(sent_s)
             self._line.drain()
             settings = replace(self._set, baud=baud)
             self._line.switch(settings)
@@ -213,7 +226,7 @@ class Arbiter(Bus):
         """Leave the silence between frames since the last octet, and be sure that nothing is arriving."""
         if strays := self._line.read(0.0):
             self.figures.strays += len(strays)
-            self._await_silence(time.monotonic() + BABBLE_S_MAX)
+            self._await_silence(self._stopwatch.monotonic() + BABBLE_S_MAX)
         gap_s = max(self.gap_s, pause_s)
         if self._busy_until is not None:
             silent_s = (self._clock.now() - self._busy_until).total_seconds()
@@ -230,11 +243,11 @@ class Arbiter(Bus):
         sent, received, most = exchange.request, b"", ANSWER_OCTETS_MAX
         pause_s = max(PAUSE_S_MAX, PAUSE_CHARACTERS * self.char_s, exchange.octet_pause_ms / 1000)
         while len(received) < most:
-            octets = self._line.read(max(pause_s if received else first_by_s - time.monotonic(), 0.0))
+            octets = self._line.read(max(pause_s if received else first_by_s - self._stopwatch.monotonic(), 0.0))
             received += octets
             if received == sent and octets:  # the echo of our own request: the answer itself is still to begin
                 self.figures.echoes += 1
-                octets = self._line.read(max(first_by_s - time.monotonic(), 0.0))
+                octets = self._line.read(max(first_by_s - self._stopwatch.monotonic(), 0.0))
                 received += octets
             if not octets:
                 break
@@ -261,24 +274,23 @@ class Arbiter(Bus):
         if exchange is None:
             return
         late = b""
-        while (left_s := talk.until_s - time.monotonic()) > 0:
+        while (left_s := talk.until_s - self._stopwatch.monotonic()) > 0:
             octets = self._line.read(left_s)
             self.figures.strays += len(octets)
             late = (late + octets)[-ANSWER_OCTETS_MAX:]
             if octets and exchange.check is not None and _is_right(exchange, late.removeprefix(exchange.request)):
                 break
-        self._await_silence(time.monotonic() + BABBLE_S_MAX)
+        self._await_silence(self._stopwatch.monotonic() + BABBLE_S_MAX)
+
+    def _wait_until(self, instant_s: float) -> None:
+        if (left_s := instant_s - self._stopwatch.monotonic()) > 0:
+            self._stopwatch.wait(left_s)
 
     def _await_silence(self, until_s: float) -> None:
         """Discard octets until none has come for a gap; the gap is over then."""
-        while (octets := self._line.read(self.gap_s)) and time.monotonic() < until_s:
+        while (octets := self._line.read(self.gap_s)) and self._stopwatch.monotonic() < until_s:
             self.figures.strays += len(octets)
         self._busy_until = None
-
-
-def _wait_until(instant_s: float) -> None:
-    if (left_s := instant_s - time.monotonic()) > 0:
-        select.select([], [], [], left_s)
 
 
 def _octets_expected(exchange: Exchange, received: bytes) -> int:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from device_profiles.families.family import Registers
 from device_profiles.families.fixed_layout import ANSWERS_MAX, Cell, place
 from device_profiles.framing.dlt645 import (
-    ANY_METER,
     BROADCAST,
     NO_SUCH_ITEM,
     Dlt645Freeze,
@@ -21,7 +20,7 @@ from device_profiles.framing.dlt645 import (
     FollowUp,
 )
 from device_profiles.framing.dlt645_codec import Dlt645Codec
-from device_profiles.framing.dlt645_frame import FIELD_OCTETS_MAX
+from device_profiles.framing.dlt645_frame import FIELD_OCTETS_MAX, is_asked
 from device_profiles.framing.errors import FrameError
 from metering.obis import Obis
 
@@ -74,7 +73,7 @@ class Dlt645End:
         if isinstance(request, Dlt645Freeze) and address in (BROADCAST, self._address):
             self._freeze()
             return self._codec.build_done(self._address, request) if address != BROADCAST else None
-        if address not in (self._address, ANY_METER):
+        if not is_asked(address, self._address):
             return None
         if isinstance(request, Dlt645Read):
             return self._read(request)

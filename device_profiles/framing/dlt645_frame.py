@@ -23,6 +23,8 @@ BROADCAST = "9" * 12
 ANY_METER = "A" * 12
 """Address that every meter takes for its own; of use only where one meter is on the line."""
 
+_ANY_DIGIT = "A"
+
 START = 0x68
 FIELD_OCTETS_MAX = 200
 HEADER_OCTETS = 10
@@ -59,6 +61,16 @@ def check_address(text: str) -> str:
     if not is_address(text):
         raise AddressInvalid(f"{text!r} is not a DL/T 645 address: write 12 digits, with leading zeros, not all 9")
     return text
+
+
+def is_asked(asked: str, own: str) -> bool:
+    """Say whether meter `own` answers to `asked`: to its address, or to its last digits with AA before them.
+
+    Such shortened addresses (DL/T 645-2007, address field: low octets given, AA above) tell meters on a line apart
+    when nobody knows their numbers.
+    """
+    low = asked.lstrip(_ANY_DIGIT)
+    return len(low) % 2 == 0 and own.endswith(low)
 
 
 def scan(octets: bytes) -> tuple[list[Dlt645Frame], bytes]:
@@ -101,7 +113,7 @@ def octets_until_answer(received: bytes) -> int:
 def answer_of(address: str, received: bytes) -> Dlt645Frame:
     """Find the one answer of meter `address`, of any meter for the common address; raises FrameError."""
     answer = frame_stream.the_answer(received, frame_at, _is_answer)
-    if address not in (ANY_METER, answer.address):
+    if not is_asked(address, answer.address):
         raise AddressMismatch(f"answer from meter {answer.address}, asked was {address}")
     return answer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -48,6 +49,7 @@ class SerialLine:
         except (OSError, ValueError, termios.error) as error:
             raise PortLost(f"{port.device} cannot be opened: {error}") from error
         self._fd = self._serial.fileno()
+        self._show_parity(port.parity)
         return True
 
     def close(self) -> None:
@@ -65,6 +67,7 @@ class SerialLine:
             if not _is_pseudo_terminal(self._port.device):
                 line.bytesize = settings.data_bits
                 line.parity = settings.parity.value
+            self._show_parity(settings.parity)
         except (OSError, ValueError, termios.error) as error:
             raise self._lost(error) from error
 
@@ -96,6 +99,19 @@ class SerialLine:
         if not octets:
             raise self._lost(OSError(errno.EIO, "hung up"))
         return octets
+
+    def _show_parity(self, parity: Parity) -> None:
+        """Let the far end of a pseudo-terminal see the parity: it keeps none, but it keeps what goes with one.
+
+        A simulated line reads it there (device_profiles/served_port.py), and finds out a gateway that is set wrongly.
+        """
+        if not _is_pseudo_terminal(self._port.device):
+            return
+        with contextlib.suppress(termios.error):
+            settings = termios.tcgetattr(self._fd)
+            settings[0] = settings[0] & ~termios.INPCK | (0 if parity is Parity.NONE else termios.INPCK)
+            settings[2] = settings[2] & ~termios.PARODD | (termios.PARODD if parity is Parity.ODD else 0)
+            termios.tcsetattr(self._fd, termios.TCSANOW, settings)
 
     def _opened(self) -> serial.Serial:
         if self._serial is None:

@@ -89,6 +89,8 @@ class PtyPort(TimedPort):
         except OSError:  # nobody has the line open
             self._hung_up()
             return
+        if self.line.follows and (speed := self._terminal.speed()) is not None:
+            self.line.set_speed(speed)
         self.line.hear(octets, self.elapsed_s, source)
 
     def _hung_up(self) -> None:
