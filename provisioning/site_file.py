@@ -29,7 +29,7 @@ def read_site(directory: Path, catalogue: Catalogue | None = None) -> Site:
     found = [*draft.faults, *site_faults(draft), *wiring_faults(draft, catalogue or Catalogue.shipped())]
     if found:
         raise DocumentError(_in_reading_order(directory, found))
-    return _site(draft)
+    return site_of(draft)
 
 
 def _in_reading_order(directory: Path, faults: list[Fault]) -> tuple[Fault, ...]:
@@ -37,7 +37,8 @@ def _in_reading_order(directory: Path, faults: list[Fault]) -> tuple[Fault, ...]
     return tuple(sorted(dict.fromkeys(faults), key=lambda fault: (files.index(fault.path), fault.line)))
 
 
-def _site(draft: SiteDraft) -> Site:
+def site_of(draft: SiteDraft) -> Site:
+    """Give the well-formed entries of a draft as a site, whether or not they fit together."""
     return Site(
         id=draft.id,
         names=draft.names,
