@@ -40,6 +40,7 @@ class Protocol(StrEnum):
     DLMS_WRAPPER = "dlms-wrapper"
     IEC62056_21 = "iec62056-21"
     PULSE = "pulse"
+    HAND = "hand"
 
     @property
     def is_modbus(self) -> bool:
@@ -52,7 +53,10 @@ class Protocol(StrEnum):
         return self not in _WITHOUT_LINE
 
 
-_WITHOUT_LINE = (Protocol.MODBUS_TCP, Protocol.MODBUS_RTU_OVER_TCP, Protocol.DLMS_WRAPPER, Protocol.PULSE)
+_WITHOUT_LINE = (
+    *(Protocol.MODBUS_TCP, Protocol.MODBUS_RTU_OVER_TCP, Protocol.DLMS_WRAPPER),
+    *(Protocol.PULSE, Protocol.HAND),
+)
 
 
 class ChannelKind(StrEnum):

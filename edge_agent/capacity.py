@@ -36,6 +36,7 @@ USUAL_TURNAROUND_MS = {
     Protocol.DLMS_WRAPPER: 60,
     Protocol.IEC62056_21: 200,
     Protocol.PULSE: 1,
+    Protocol.HAND: 1,
 }
 """How long a meter of a usual make takes to begin its answer [ms]."""
 A_TIME_S = 1_782_864_000

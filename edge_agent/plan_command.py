@@ -147,7 +147,7 @@ def _read(args: argparse.Namespace, catalogue: Catalogue) -> Wiring:
         every_s, group = config.every_s if args.every is None else args.every, args.group or config.group
         return Wiring(config.ports, config.meters, group, every_s, config.intervals or ())
     site = read_site(args.place, catalogue)
-    ports = site.ports if args.gateway is None else site.ports_of(site.gateway(args.gateway).id)
+    ports = site.read_ports if args.gateway is None else site.ports_of(site.gateway(args.gateway).id)
     if not ports:
         raise NotInSite(f"site {site.id} has no port to reckon")
     known = {port.id for port in ports}

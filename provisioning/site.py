@@ -418,7 +418,26 @@ def _endpoint(port: PortId, place: str) -> tuple[str, int]:
     return host, int(number)
 
 
+@dataclass(frozen=True, slots=True)
+class HandPort:
+    """A round: meters without a bus, whose displays people read; `gateway` is the one at which they are installed."""
+
+    kind: Literal["hand"] = field(default="hand", init=False)
+    id: PortId
+    gateway: GatewayId
+
+    def __post_init__(self) -> None:
+        check_identifier(self.id)
+
+    def at(self, place: str) -> HandPort:
+        """Give the same round: it is nowhere in particular."""
+        del place
+        return self
+
+
 Port = SerialPort | TcpPort | StreamPort | PulsePort
+"""What a gateway reads meters through."""
+AnyPort = Port | HandPort
 
 T = TypeVar("T")
 
@@ -441,7 +460,7 @@ class Site:
     parties: tuple[Party, ...]
     leases: tuple[Lease, ...]
     gateways: tuple[Gateway, ...]
-    ports: tuple[Port, ...]
+    ports: tuple[AnyPort, ...]
     bindings: Literal["required"] | None = field(default=None, metadata=LEFT_OUT)
     _by_id: Mapping[str, Mapping[str, Any]] = field(init=False, repr=False, compare=False)
     _fitted: Mapping[NodeId, tuple[Meter, ...]] = field(init=False, repr=False, compare=False)
@@ -508,9 +527,9 @@ class Site:
         found: Gateway = self._find("gateways", gateway)
         return found
 
-    def port(self, port: PortId) -> Port:
+    def port(self, port: PortId) -> AnyPort:
         """Find a port; raises NotInSite."""
-        found: Port = self._find("ports", port)
+        found: AnyPort = self._find("ports", port)
         return found
 
     @property
@@ -521,13 +540,19 @@ class Site:
                 return party
         raise NotInSite(f"site {self.id} has no owner")
 
+    @property
+    def read_ports(self) -> tuple[Port, ...]:
+        """List the ports that gateways read: all but the rounds of people."""
+        return tuple(port for port in self.ports if not isinstance(port, HandPort))
+
     def ports_of(self, gateway: GatewayId) -> tuple[Port, ...]:
         """List the ports a gateway reads."""
-        return tuple(port for port in self.ports if port.gateway == gateway)
+        return tuple(port for port in self.read_ports if port.gateway == gateway)
 
     def meters_of(self, gateway: GatewayId) -> tuple[Meter, ...]:
         """List the meters a gateway reads, whatever their span."""
-        return tuple(meter for meter in self.meters if self.port(meter.port).gateway == gateway)
+        ports = {port.id for port in self.ports_of(gateway)}
+        return tuple(meter for meter in self.meters if meter.port in ports)
 
     def meters_at(self, node: NodeId) -> tuple[Meter, ...]:
         """List the meters of a node in the order they were fitted."""

@@ -19,9 +19,11 @@ from metering.toml_source import Place, TomlSource
 from provisioning.site import (
     ACCURACY_CLASSES,
     ALWAYS,
+    AnyPort,
     Bias,
     Exchange,
     Gateway,
+    HandPort,
     Lease,
     LineSettings,
     Meter,
@@ -32,7 +34,6 @@ from provisioning.site import (
     Party,
     PartyKind,
     Placement,
-    Port,
     PulsePort,
     SerialPort,
     StreamPort,
@@ -44,7 +45,7 @@ from provisioning.toml_table import NO_NAME, TableReader
 T = TypeVar("T")
 
 SITE_FILES = SITE_FILE, GATEWAYS_FILE, LEASES_FILE = "site.toml", "gateways.toml", "leases.toml"
-PORT_KINDS = ("serial", "modbus-tcp", "tcp", "pulse")
+PORT_KINDS = ("serial", "modbus-tcp", "tcp", "pulse", "hand")
 DEBOUNCE_US_MAX = 1_000_000
 """A contact that bounces for a second is broken [us]."""
 BAUDS = (300, 600, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
@@ -99,7 +100,7 @@ class SiteDraft:
     nodes: Table[Node] = field(default_factory=lambda: Table("nodes"))
     units: Table[Unit] = field(default_factory=lambda: Table("units"))
     gateways: Table[Gateway] = field(default_factory=lambda: Table("gateways"))
-    ports: Table[Port] = field(default_factory=lambda: Table("ports"))
+    ports: Table[AnyPort] = field(default_factory=lambda: Table("ports"))
     meters: Table[Meter] = field(default_factory=lambda: Table("meters"))
     exchanges: Table[Exchange] = field(default_factory=lambda: Table("exchanges"))
     parties: Table[Party] = field(default_factory=lambda: Table("parties"))
@@ -224,9 +225,11 @@ def _unit(reader: TableReader, draft: SiteDraft) -> Unit:
     )
 
 
-def _port(reader: TableReader) -> Port:
+def _port(reader: TableReader) -> AnyPort:
     kind = reader.one_of("kind", PORT_KINDS)
     port, gateway = PortId(reader.identifier("id")), GatewayId(reader.identifier("gateway"))
+    if kind == "hand":
+        return HandPort(port, gateway)
     tolerance_s = reader.integer("tolerance_s", 1, TOLERANCE_S_MAX)
     if kind == "modbus-tcp":
         return TcpPort(port, gateway, reader.text("host"), reader.integer("port", 1, 65535), tolerance_s)

@@ -11,7 +11,7 @@ from device_profiles.profile import BILLING, ChannelKind, NotInProfile, Profile,
 from metering.errors import Fault
 from metering.identity import MeterId
 from metering.obis import SETTLED_QUANTITIES, Obis
-from provisioning.site import LineSettings, Meter, Port, PulsePort, SerialPort, StreamPort, TcpPort
+from provisioning.site import AnyPort, HandPort, LineSettings, Meter, PulsePort, SerialPort, StreamPort, TcpPort
 from provisioning.site_checks import grouped, meeting
 from provisioning.site_draft import Entry, SiteDraft
 from provisioning.toml_table import near
@@ -27,6 +27,7 @@ _PORT_KINDS: dict[Protocol, tuple[type, ...]] = {
     Protocol.MODBUS_RTU_OVER_TCP: (StreamPort,),
     Protocol.DLMS_WRAPPER: (StreamPort,),
     Protocol.PULSE: (PulsePort,),
+    Protocol.HAND: (HandPort,),
 }
 """Where a protocol runs; those that are not named go over any line, with or without TCP under it."""
 
@@ -57,7 +58,7 @@ def wiring_faults(draft: SiteDraft, catalogue: Catalogue) -> Iterator[Fault]:
     yield from _places_once(draft)
 
 
-def runs_on(protocol: Protocol, port: Port) -> bool:
+def runs_on(protocol: Protocol, port: AnyPort) -> bool:
     """Say whether meters can be spoken to by `protocol` through a port of this kind."""
     return isinstance(port, _PORT_KINDS.get(protocol, (SerialPort, StreamPort)))
 
@@ -103,13 +104,13 @@ def _address_by_codec(entry: Entry[Meter]) -> Iterator[Fault]:
         yield entry.fault("address", str(error), "write the address as the meter's plate or menu shows it")
 
 
-def _port_fits(entry: Entry[Meter], port: Port) -> Iterator[Fault]:
+def _port_fits(entry: Entry[Meter], port: AnyPort) -> Iterator[Fault]:
     if not runs_on(entry.item.protocol, port):
         problem = f"protocol {entry.item.protocol} does not run on port {port.id}, which is of kind {port.kind}"
         yield entry.fault("protocol", problem, "name another port or protocol")
 
 
-def _model_fits(entry: Entry[Meter], profile: Profile, port: Port | None) -> Iterator[Fault]:
+def _model_fits(entry: Entry[Meter], profile: Profile, port: AnyPort | None) -> Iterator[Fault]:
     meter = entry.item
     try:
         settings = profile.link(meter.protocol).serial
@@ -176,7 +177,9 @@ def _places_once(draft: SiteDraft) -> Iterator[Fault]:
             yield entry.fault(key, problem, "put all meters of a line on one port")
 
 
-def _place_of(port: Port) -> tuple[str, ...]:
+def _place_of(port: AnyPort) -> tuple[str, ...]:
+    if isinstance(port, HandPort):
+        return ("hand", port.id)
     if isinstance(port, SerialPort | PulsePort):
         return (port.gateway, port.device)
     return (port.host, str(port.port))

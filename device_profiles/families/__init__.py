@@ -11,6 +11,7 @@ from device_profiles.families.cjt188 import CJT188
 from device_profiles.families.dlms import DLMS
 from device_profiles.families.dlt645 import DLT645
 from device_profiles.families.family import Family
+from device_profiles.families.hand import HAND
 from device_profiles.families.iec62056_21 import IEC62056_21
 from device_profiles.families.mbus import MBUS
 from device_profiles.families.modbus import MODBUS
@@ -26,6 +27,7 @@ FAMILIES: tuple[Family, ...] = (
     IEC62056_21,
     DLMS,
     PULSE,
+    HAND,
 )
 _BY_PROTOCOL = {protocol: family for family in FAMILIES for protocol in family.protocols}
 

@@ -11,7 +11,7 @@ import typing
 from datetime import datetime
 from typing import Any
 
-from device_profiles.framing import cjt188, dlms, dlt645, iec62056_21, mbus, modbus_rtu, modbus_tcp, pulse
+from device_profiles.framing import cjt188, dlms, dlt645, hand, iec62056_21, mbus, modbus_rtu, modbus_tcp, pulse
 from device_profiles.framing.conversation import Conversation, MeterSecrets
 from device_profiles.framing.errors import NotInProtocol as NotInProtocol
 from device_profiles.profile import Protocol
@@ -52,6 +52,7 @@ _CODECS: dict[Protocol, Codec[Any]] = {
     Protocol.DLMS_WRAPPER: dlms.WRAPPER,
     Protocol.IEC62056_21: iec62056_21,
     Protocol.PULSE: pulse,
+    Protocol.HAND: hand,
 }
 _BROADCASTS: dict[Protocol, Broadcasts] = {
     Protocol.DLT645_2007: dlt645.CODEC_2007,

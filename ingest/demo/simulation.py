@@ -60,7 +60,7 @@ def simulated_world(site: Site, play: Play, catalogue: Catalogue, wiring: Wiring
             cutter.set_cut(any(instant in cut.span for cut in play.offline if cut.gateway == gateway))
 
     with ExitStack() as stack:
-        for port in site.ports:
+        for port in site.read_ports:
             stack.enter_context(_wire(site, port, registers[port.gateway], catalogue, wiring))
         time_server = TimeServer(PlayedTime(registers, set_cuts), wiring.time_port)
         servers: tuple[Cutter | TimeServer, ...] = (*cutters.values(), time_server)

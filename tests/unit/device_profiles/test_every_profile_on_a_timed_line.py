@@ -22,7 +22,7 @@ LINKS = [
     pytest.param(profile, protocol, id=f"{profile.id}-{protocol}")
     for profile in Catalogue.shipped().profiles
     for protocol in profile.links
-    if protocol is not Protocol.PULSE
+    if protocol not in (Protocol.PULSE, Protocol.HAND)
 ]
 
 
