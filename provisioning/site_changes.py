@@ -63,20 +63,38 @@ def _bound(site: Site, gateway: GatewayId, binding: Binding, planned: Collection
     """Put the meter at its node; one that was bound under the same id before was bound wrongly."""
     site = _with_node(site, binding.node)
     meter = replace(binding.meter, place=binding.place)
-    before = next((one for one in site.meters if one.id == meter.id), None)
-    if before is not None and before.id not in planned:
-        if before.span.end is not None:
-            mend = "a meter that comes back gets an id of its own"
-            raise SiteInvalid(f"meter {meter.id} is gone since {before.span.end}: {mend}")
-        if any(meter.id in (one.old, one.new) for one in site.exchanges):
-            mend = "declare another exchange, or correct the site's files"
-            raise SiteInvalid(f"meter {meter.id} came by an exchange and cannot be bound anew: {mend}")
     _check_reachable(site, gateway, meter)
     _check_unit(site, binding)
+    before = next((one for one in site.meters if one.id == meter.id), None)
+    if before is not None and before.id not in planned:
+        meter = _corrected(site, before, meter)
     others = [one for one in site.meters if one.id != meter.id]
     yielding = {one.id for one in others if one.id in planned and one.node == meter.node}
     _check_alone(meter, (one for one in others if one.id not in planned))
     return replace(site, meters=(*(one for one in others if one.id not in yielding), meter))
+
+
+def _corrected(site: Site, before: Meter, meter: Meter) -> Meter:
+    """Give a meter that was bound before as it is bound now: what it counted until now must not lose its place."""
+    if before.span.end is not None:
+        raise SiteInvalid(
+            f"meter {meter.id} is gone since {before.span.end}: one that comes back gets an id of its own"
+        )
+    fixed = ("serial", "node", "ct", "pt")
+    if all(getattr(before, name) == getattr(meter, name) for name in fixed):
+        return replace(meter, span=before.span if _earlier(before.span, meter.span) else meter.span)
+    if any(meter.id in (one.old, one.new) for one in site.exchanges):
+        mend = "declare another exchange, or correct the site's files"
+        raise SiteInvalid(f"meter {meter.id} came by an exchange and cannot be bound to something else: {mend}")
+    if _earlier(before.span, meter.span):
+        since = "always" if before.span.start is None else str(before.span.start)
+        mend = "correct it from then on, or declare an exchange, a change of ratio or a decommissioning"
+        raise SiteInvalid(f"meter {meter.id} counts since {since} at {before.node} as {before.serial}: {mend}")
+    return meter
+
+
+def _earlier(one: Span, other: Span) -> bool:
+    return one.start is None or (other.start is not None and one.start < other.start)
 
 
 def _exchanged(site: Site, gateway: GatewayId, body: Exchange, planned: Collection[MeterId]) -> Site:
