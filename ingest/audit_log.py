@@ -35,6 +35,8 @@ class Verb(StrEnum):
     RUN_CHECKED = "run-checked"
     RUN_APPROVED = "run-approved"
     RUN_PUBLISHED = "run-published"
+    RUN_SUPERSEDED = "run-superseded"
+    RUN_DRAFTED = "run-drafted"
     QUARANTINE_REPLAYED = "quarantine-replayed"
     ALERT_ACKNOWLEDGED = "alert-acknowledged"
     SETTINGS_ORDERED = "settings-ordered"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -71,12 +73,26 @@ class Caller:
 
         An operator acts under his own name only. The admin token speaks for whom it says, as it always did.
         """
-        if given is None or not given.strip():
-            return self.name
-        if self.in_person and given != self.name:
+        if self.in_person and given is not None and given.strip() not in ("", self.name):
             raise NotInPerson(f"the token is that of {self.name}, who cannot act as {given!r}: leave the name out")
-        return given
+        return self.name if self.in_person or given is None else given
 
 
 SERVICE = Caller("service", "", "")
 """What the service does by itself."""
+_present: ContextVar[Caller] = ContextVar("who is at the door", default=SERVICE)
+
+
+@contextmanager
+def acting(caller: Caller) -> Iterator[None]:
+    """Let what is recorded inside be the acts of `caller`, however deep it is done; another thread has its own."""
+    token = _present.set(caller)
+    try:
+        yield
+    finally:
+        _present.reset(token)
+
+
+def present() -> Caller:
+    """Give who acts here; the service itself where nobody else does."""
+    return _present.get()

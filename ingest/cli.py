@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from ingest.commands import command_modules
-from ingest.config import INTAKE_SHARE, SettingInvalid, Settings, add_settings
+from ingest.config import INTAKE_SHARE, SettingInvalid, Settings, add_settings, local_caller
 from ingest.log_lines import LogFormat, set_up_logging
 from ingest.program_config import LOG_FORMAT
 from metering.errors import DocumentError, MeteringError
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         log_format = _log_format(args)
         set_up_logging(log_format, verbose=args.verbose, **_told_on_every_line(args))
-        return int(args.run(args))
+        return _run(args)
     except DocumentError as error:
         for fault in error.faults:
             _complain(log_format, str(fault))
@@ -48,6 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run the command; what it changes is recorded as done by whoever runs it."""
+    from ingest.caller import acting
+
+    with acting(local_caller()):
+        return int(args.run(args))
 
 
 def _log_format(args: argparse.Namespace) -> LogFormat:

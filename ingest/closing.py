@@ -38,6 +38,7 @@ from ingest.settlement import Settlement, settle_waiting
 from ingest.side_by_side import side_by_side
 from ingest.store.database import Connection, Database
 from ingest.store.gateways import keys
+from ingest.store.run_audit import note_steps
 from ingest.store.run_changes import forget_changes
 from ingest.store.run_log import book_run, move_run, open_log, require_standing
 from ingest.store.run_slots import add_slots
@@ -116,40 +117,54 @@ class Closing:
         watch(Stage.SETTLE, 0, 1)
         self.settlement.settle_site(site)
         with self.settlement.database.transaction() as connection:
-            watch(Stage.GATHER, 0, 1)
-            version, rules, inputs = self._gather_newest(connection, site, period)
-            watch(Stage.COMPUTE, 0, 1)
-            run = close_period(inputs, rules)
-            watch(Stage.COMMIT, 0, 1)
-            commitment = commit_run(run, self.salt_key)
-            watch(Stage.STORE, 0, 1)
-            stored = find_run(connection, run.id, lines=False)
-            if stored is None:
-                state = RunState.DRAFT if draft else RunState.COMPUTED
-                stored = add_run(
-                    connection,
-                    run,
-                    _document(run, inputs, rules, commitment),
-                    line_documents(run),
-                    state=state,
-                    computed_by=actor,
-                    site_version=version.version,
-                    booked_at=booked_at,
-                )
-                open_log(connection, run.id, state, actor=actor, acted_at=booked_at)
-                add_slots(connection, run.id, inputs)
-            else:
-                forget_changes(connection, run.id)
-                if draft or stored.head.state not in (RunState.DRAFT, RunState.SUPERSEDED):
-                    return stored, False
-                stored = _taken_up(connection, stored, actor, booked_at)
-            if draft or numbers_of_run(connection, run.id):
-                return stored, True
-            sealer = self._sealer(connection, run, inputs, rules, commitment, booked_at)
-            # Statements need neither energies nor site: of a large one a third of the memory, while it is forked.
-            del version, rules, inputs, commitment
-            self._add_statements(connection, run, sealer, booked_at, watch)
+            stored, is_new = self._closed(connection, site, period, booked_at, actor, draft, watch)
+            note_steps(connection, stored.head.run)
+        return stored, is_new
+
+    def _closed(
+        self,
+        connection: Connection,
+        site: SiteId,
+        period: str,
+        booked_at: datetime,
+        actor: str,
+        draft: bool,
+        watch: Watch,
+    ) -> tuple[StoredRun, bool]:
+        watch(Stage.GATHER, 0, 1)
+        version, rules, inputs = self._gather_newest(connection, site, period)
+        watch(Stage.COMPUTE, 0, 1)
+        run = close_period(inputs, rules)
+        watch(Stage.COMMIT, 0, 1)
+        commitment = commit_run(run, self.salt_key)
+        watch(Stage.STORE, 0, 1)
+        stored = find_run(connection, run.id, lines=False)
+        if stored is None:
+            state = RunState.DRAFT if draft else RunState.COMPUTED
+            stored = add_run(
+                connection,
+                run,
+                _document(run, inputs, rules, commitment),
+                line_documents(run),
+                state=state,
+                computed_by=actor,
+                site_version=version.version,
+                booked_at=booked_at,
+            )
+            open_log(connection, run.id, state, actor=actor, acted_at=booked_at)
+            add_slots(connection, run.id, inputs)
+        else:
+            forget_changes(connection, run.id)
+            if draft or stored.head.state not in (RunState.DRAFT, RunState.SUPERSEDED):
+                return stored, False
+            stored = _taken_up(connection, stored, actor, booked_at)
+        if draft or numbers_of_run(connection, run.id):
             return stored, True
+        sealer = self._sealer(connection, run, inputs, rules, commitment, booked_at)
+        # Statements need neither energies nor site: of a large one a third of the memory, while it is forked.
+        del version, rules, inputs, commitment
+        self._add_statements(connection, run, sealer, booked_at, watch)
+        return stored, True
 
     @property
     def desk(self) -> RunsDesk:

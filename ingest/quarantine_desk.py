@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ingest.adapters.handed_over import HandedOver
+from ingest.audit_log import Verb
 from ingest.intake import Intake
 from ingest.ports import Arrival, Entry
+from ingest.store.audit import note
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresGroup, PostgresIntakeStore
 from ingest.store.quarantine import Kept, find_held, find_kept, forget_kept, list_kept
 from ingest.verify import Proven, Reason, Rejected, Told, admit_content, prove, read_claim
 from metering.clock import Clock
-from metering.envelope import Signer
+from metering.envelope import Signer, digest_of
 from metering.errors import BooksError
 
 
@@ -73,6 +75,15 @@ class QuarantineDesk:
     def replay(self, number: int) -> Replayed:
         """Try one again; raises NotInQuarantine or StoreUnreachable."""
         kept = self.show(number)
+        done = self._replay(kept)
+        before = {"reason": kept.reason, "gateway": kept.gateway, "epoch": kept.epoch, "seq": kept.seq}
+        after = {"outcome": str(done.outcome), "reason": done.reason, "digest": digest_of(kept.octets).hex()}
+        with self._database.transaction() as connection:
+            note(connection, Verb.QUARANTINE_REPLAYED, f"quarantine/{number}", before=before, after=after)
+        return done
+
+    def _replay(self, kept: Kept) -> Replayed:
+        number = kept.number
         arrival = Arrival(kept.topic, kept.octets)
         verdict = self._judge(arrival)
         if isinstance(verdict, Rejected):

@@ -22,6 +22,7 @@ from allocation_engine.what_if import Scope, Shadow, shadow, what_if
 from device_profiles.catalogue import Catalogue
 from ingest.run_facts import FactsForgotten, facts_of_run, facts_of_site
 from ingest.store.database import Connection, Database
+from ingest.store.run_audit import note_steps
 from ingest.store.run_log import (
     LoggedTransition,
     Reason,
@@ -119,6 +120,7 @@ class RunsDesk:
                 before, after = (require_run(connection, one, lines=True) for one in (booked, run))
                 lines = correction_of(before.document, after.document, self._why(connection, before, after))
                 add_correction(connection, run, booked, lines, publication)
+            note_steps(connection, run, *(other for other, _ in earlier))
             return require_run(connection, run)
 
     def story(self, run: str) -> RunStory:
@@ -185,6 +187,7 @@ class RunsDesk:
                     raise ReasonInvalid(f"{subject!r} has no finding, or its reason is empty; findings: {told}")
                 put_reason(connection, run, Reason(subject, reason.strip(), act.actor, act.acted_at))
             self._step(connection, stored, to, act)
+            note_steps(connection, run)
             return require_run(connection, run)
 
     def _hold(self, connection: Connection, run: str) -> StoredRun:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from ingest.audit_log import Verb
 from ingest.store import gateway_reports, sites
+from ingest.store.audit import note
 from ingest.store.database import Database
 from ingest.store.gateway_reports import Ordered
 from ingest.store.gateways import gateway_state
 from metering.clock import Clock
-from metering.envelope import Signer
+from metering.envelope import Signer, digest_of
 from metering.errors import BooksError
 from metering.identity import GatewayId
 from metering.order import SettingsOrder, seal_order
@@ -47,6 +49,8 @@ class SettingsDesk:
             octets = seal_order(order, self._signer)
             kept = Ordered(gateway, version, epoch, octets, ordered_by, now, 0, None, "", None)
             gateway_reports.add_order(connection, kept)
+            after = {"version": version, "epoch": epoch, "by": ordered_by, "digest": digest_of(octets).hex()}
+            note(connection, Verb.SETTINGS_ORDERED, f"gateway/{gateway}", after=after)
         return order
 
     def orders(self, gateway: GatewayId) -> tuple[Ordered, ...]:

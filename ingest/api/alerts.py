@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ingest.alert_rules import AlertKind, Scope
 from ingest.alert_words import alert_document
-from ingest.api.admission import Admission
+from ingest.api.admission import Admission, Admitted
 from ingest.api.problems import Problem, not_found
+from ingest.caller import acting
 from ingest.store.alerts import (
     LISTED_MAX,
     AlertAcknowledged,
@@ -87,11 +88,12 @@ class AlertRoutes:
             except AlertUnknown as error:
                 raise not_found(f"alert {alert}", _FIND) from error
 
-    def acknowledge(self, alert: int, request: Acknowledgement) -> dict[str, Any]:
+    def acknowledge(self, alert: int, request: Acknowledgement, caller: Admitted) -> dict[str, Any]:
         """Note who takes care of an alert. Of an equivocation it is also its end: nothing else closes that."""
-        with self._database.transaction() as connection:
+        by = caller.named(request.by)
+        with acting(caller), self._database.transaction() as connection:
             try:
-                done = acknowledge(connection, _number(alert), by=request.by, note=request.note, now=self._clock.now())
+                done = acknowledge(connection, _number(alert), by=by, note=request.note, now=self._clock.now())
             except AlertUnknown as error:
                 raise not_found(f"alert {alert}", _FIND) from error
             except AlertAcknowledged as error:

@@ -1,6 +1,7 @@
 """`/v1/allocation-runs/{run}/...`: the steps a run takes through people's hands, and what changes would change.
 
-The admin token admits; who acts is what the caller says. Approval compares names, so give each person one spelling.
+An operator acts under his own name. The admin token speaks for whom it names: approval compares names, so give each
+person one spelling.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run_diff import RunDiff
 from allocation_engine.run_state import RunUnknown
 from allocation_engine.what_if import Scope, totals
-from ingest.api.admission import Admission
+from ingest.api.admission import Admission, Admitted
 from ingest.api.problems import not_found
+from ingest.caller import Caller, acting
 from ingest.period_inputs import site_names
 from ingest.runs_desk import Act, Draft, RunsDesk
 from ingest.store.run_log import corrections_of
@@ -33,15 +35,14 @@ class StepRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: str = Field(examples=["accountant"])
+    by: str = Field("", examples=["accountant"], description="an operator's token says it; with the admin token, who")
     at: AwareDatetime = Field(examples=["2026-08-01T10:00:00+08:00"])
     reason: str = Field("", max_length=2000)
     reasons: dict[str, str] = Field(default_factory=dict, max_length=10_000)
 
-    @property
-    def act(self) -> Act:
-        """Who acts, as the desk wants it."""
-        return Act(self.by, self.at, self.reason)
+    def act(self, caller: Caller) -> Act:
+        """Who acts, as the desk wants it; raises NotInPerson."""
+        return Act(caller.named(self.by), self.at, self.reason)
 
 
 class DraftRequest(BaseModel):
@@ -84,17 +85,20 @@ class DeskRoutes:
         router.add_api_route("/{run}/correction", self.correction, methods=["GET"])
         return router
 
-    def check(self, run: str, request: StepRequest) -> dict[str, Any]:
+    def check(self, run: str, request: StepRequest, caller: Admitted) -> dict[str, Any]:
         """Say that the run was looked at; give a reason for each finding, here or at approval."""
-        return _moved(self._desk.check(run, request.act, request.reasons))
+        with acting(caller):
+            return _moved(self._desk.check(run, request.act(caller), request.reasons))
 
-    def approve(self, run: str, request: StepRequest) -> dict[str, Any]:
+    def approve(self, run: str, request: StepRequest, caller: Admitted) -> dict[str, Any]:
         """Approve a checked run, as somebody who neither computed nor checked it."""
-        return _moved(self._desk.approve(run, request.act, request.reasons))
+        with acting(caller):
+            return _moved(self._desk.approve(run, request.act(caller), request.reasons))
 
-    def publish(self, run: str, request: StepRequest) -> dict[str, Any]:
+    def publish(self, run: str, request: StepRequest, caller: Admitted) -> dict[str, Any]:
         """Make the run final; the published run of the period, if any, is superseded and corrected by delta lines."""
-        return _moved(self._desk.publish(run, request.act))
+        with acting(caller):
+            return _moved(self._desk.publish(run, request.act(caller)))
 
     def diff(self, run: str, other: str) -> dict[str, Any]:
         """Say what `other` changes against `run`, line by line, each with its causes."""

@@ -7,8 +7,9 @@ from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from ingest.api.admission import Admission
+from ingest.api.admission import Admission, Admitted
 from ingest.api.problems import Problem, not_found
+from ingest.caller import acting
 from ingest.envelope_door import MESSAGES_MAX, EnvelopeDoor, split_messages
 from ingest.ports import StoreUnreachable
 from ingest.quarantine_desk import NotInQuarantine, QuarantineDesk
@@ -107,10 +108,11 @@ class EnvelopeRoutes:
         except NotInQuarantine as error:
             raise not_found(f"message {number} in quarantine", "list those there are: GET /v1/quarantine") from error
 
-    def replay(self, number: int) -> dict[str, Any]:
+    def replay(self, number: int, caller: Admitted) -> dict[str, Any]:
         """Try one again through the same door."""
         try:
-            done = self._desk.replay(number)
+            with acting(caller):
+                done = self._desk.replay(number)
         except NotInQuarantine as error:
             raise not_found(f"message {number} in quarantine", "list those there are: GET /v1/quarantine") from error
         return {"number": number, "outcome": done.outcome, "reason": done.reason, "detail": done.detail}

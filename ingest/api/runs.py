@@ -8,11 +8,12 @@ from typing import Any
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from ingest.api.admission import Admission
+from ingest.api.admission import Admission, Admitted
 from ingest.api.changes import change_document, changed_run, changes_document, cursor_of, read_cursor
 from ingest.api.metrics import Metrics
 from ingest.api.problems import not_found
 from ingest.api.statements import standing_of
+from ingest.caller import acting
 from ingest.closing import UNNAMED, Closing
 from ingest.console.words import Language
 from ingest.settlement_words import changes_table
@@ -64,7 +65,7 @@ class RunRoutes:
         router.add_api_route("/{run}/changes.csv", self.changes_csv, methods=["GET"], response_class=Response)
         return router
 
-    def close(self, request: RunRequest, response: Response) -> dict[str, Any]:
+    def close(self, request: RunRequest, response: Response, caller: Admitted) -> dict[str, Any]:
         """Close a period. The same facts and rules give the same run: 201 the first time, 200 after."""
         site = SiteId(request.site)
         if request.dry_run:
@@ -72,9 +73,11 @@ class RunRoutes:
             document = self._closing.dry_run(site, request.period).to_document()
             return {"dry_run": True, "document": document}
         try:
-            stored, is_new = self._closing.close(
-                site, request.period, booked_at=request.booked_at, actor=request.by, draft=request.draft
-            )
+            actor = caller.named(None if request.by == UNNAMED and caller.in_person else request.by)
+            with acting(caller):
+                stored, is_new = self._closing.close(
+                    site, request.period, booked_at=request.booked_at, actor=actor, draft=request.draft
+                )
         except MeteringError:
             self._metrics.runs.labels("refused").inc()
             raise

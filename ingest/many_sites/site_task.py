@@ -20,8 +20,9 @@ import psycopg
 from allocation_engine.close_period import ENGINE_VERSION
 from allocation_engine.errors import PeriodNotReady
 from device_profiles.catalogue import Catalogue
+from ingest.caller import acting
 from ingest.closing import Closing, Stage, Watch
-from ingest.config import CENTRE_KEY, DSN, PROFILES, Settings
+from ingest.config import CENTRE_KEY, DSN, PROFILES, Settings, local_caller
 from ingest.many_sites.order import CentreMark, CloseOrder, Outcome, Result, Way
 from ingest.settlement import Settlement
 from ingest.store.database import Database, DatabaseUnreachable
@@ -161,9 +162,10 @@ def _closed(closing: Closing, order: CloseOrder, site: SiteId, watch: Watch) -> 
             currency=run.currency,
         )
     is_draft = order.way is Way.DRAFT
-    stored, is_new = closing.close(
-        site, order.period, booked_at=order.booked_at, actor=order.actor, draft=is_draft, watch=watch
-    )
+    with acting(local_caller()):
+        stored, is_new = closing.close(
+            site, order.period, booked_at=order.booked_at, actor=order.actor, draft=is_draft, watch=watch
+        )
     document, totals = stored.document, closing.totals(stored.head.run)
     return Outcome(
         site,

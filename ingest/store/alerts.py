@@ -14,6 +14,8 @@ from psycopg.types.json import Jsonb
 
 from ingest.alert_findings import Clones, Losses, Refusals
 from ingest.alert_rules import HELD, REOPENS_WITHIN, Alert, AlertKind, Cause, Changes, Finding, Scope, Severity
+from ingest.audit_log import Verb
+from ingest.store import audit
 from ingest.store.database import Connection, load_queries
 from metering.errors import BooksError
 from metering.identity import GatewayId
@@ -109,6 +111,9 @@ def acknowledge(connection: Connection, alert: int, *, by: str, note: str, now: 
         closes = found.cause.kind in HELD
         row = {"alert": alert, "by": by, "note": note, "now": now, "closes": closes}
         connection.execute(load_queries("alerts")["acknowledge"], row)
+        cause = found.cause
+        after = {"by": by, "kind": str(cause.kind), "of": f"{cause.scope}/{cause.subject}", "closes": closes}
+        audit.note(connection, Verb.ALERT_ACKNOWLEDGED, f"alert/{alert}", after=after, reason=note)
     return find_alert(connection, alert)
 
 

@@ -8,15 +8,15 @@ Record last in a transaction: the log is written by one at a time, until the tra
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from ingest.audit_log import FIRST, SALT_OCTETS, Act, Entry, Verb, chained, json_text
-from ingest.caller import Caller
+from ingest.caller import Caller, present
 from ingest.store.database import Connection, load_queries
 
-__all__ = ["Act", "Verb", "entries", "head", "record", "touching", "withdraw"]
+__all__ = ["Act", "Verb", "entries", "head", "note", "record", "touching", "withdraw"]
 
 PAGE = 5000
 """Entries read at once."""
@@ -45,6 +45,23 @@ def record(connection: Connection, act: Act) -> Entry:
         },
     )
     return entry
+
+
+def note(
+    connection: Connection,
+    verb: Verb,
+    subject: str,
+    *,
+    before: Mapping[str, Any] | None = None,
+    after: Mapping[str, Any] | None = None,
+    reason: str = "",
+    touches: tuple[str, ...] = (),
+) -> Entry:
+    """Record an act of whoever acts here (`caller.acting`), as of the database's clock; last in a transaction."""
+    row = connection.execute(load_queries("audit")["audit_now"]).fetchone()
+    assert row is not None
+    act = present().act(row[0], verb, subject, before=before, after=after, reason=reason, touches=touches)
+    return record(connection, act)
 
 
 def head(connection: Connection) -> tuple[int, bytes]:

@@ -9,6 +9,8 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from ingest.audit_log import Verb
+from ingest.store.audit import note
 from ingest.store.database import Connection, load_queries
 from ingest.store.erasure_log import refuse_erased
 from ingest.store.run_changes import note_forgotten
@@ -79,6 +81,13 @@ def import_site(
     meters = [meter.id for meter in site.meters if nodes is None or meter.node in nodes]
     if meters:
         connection.execute(queries["mark_read_days_unsettled"], {"meters": meters})
+    note(
+        connection,
+        Verb.SITE_PUT,
+        f"site/{site.id}",
+        before=None if newest is None else {"version": newest.version, "hash": newest.hash.hex()},
+        after={"version": version.version, "hash": digest.hex()},
+    )
     return version, True
 
 

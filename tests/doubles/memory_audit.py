@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from tests.doubles.memory_runs import RECORDED_AT
 
 Row = tuple[Any, ...]
 Arguments = Mapping[str, Any]
@@ -35,6 +38,18 @@ class AuditAnswers:
 
     def _entries_touching(self, a: Arguments) -> list[Row]:
         return [row for _, row in sorted(self._tables.audit.items(), reverse=True) if _is_wanted(row, a)][: a["most"]]
+
+    def _audit_now(self, a: Arguments) -> list[Row]:
+        return [(RECORDED_AT,)]
+
+    def _steps_of_now(self, a: Arguments) -> list[Row]:
+        known = {(row[4], json.loads(row[9])["after"].get("step")) for row in self._tables.audit.values()}
+        return [
+            (run, self._tables.runs[run][1], step, *rest[:5])
+            for run in sorted(a["runs"])
+            for step, *rest in self._tables.run_transitions.get(run, [])
+            if (f"run/{run}", step) not in known
+        ]
 
     def _add_operator(self, a: Arguments) -> None:
         self._tables.operators[a["operator"]] = (a["token_hash"], a["at"], a["by"], None)

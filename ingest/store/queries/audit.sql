@@ -23,3 +23,12 @@ ORDER BY number DESC LIMIT %(most)s;
 
 -- name: withdraw_content
 UPDATE audit_log SET content = NULL, salt = NULL WHERE strpos(content, %(text)s) > 0 RETURNING number;
+
+-- name: audit_now
+SELECT clock_timestamp();
+
+-- name: steps_of_now
+-- The steps that this transaction has taken.
+SELECT run, site, step, from_state, to_state, actor, run_transitions.reason, acted_at
+FROM run_transitions JOIN allocation_runs USING (run)
+WHERE run = ANY (%(runs)s) AND recorded_at = now() ORDER BY site, run, step;
