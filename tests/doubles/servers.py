@@ -32,6 +32,7 @@ TABLES = (
     *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
     "run_changes",
     "run_evidence",
+    *("bindings", "installation_events", "grants"),
     *("revocations", "claim_misuses", "operators", "audit_checkpoints", "audit_log"),
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
     *("backups", "resend_requests", "erasures"),
