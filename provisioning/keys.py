@@ -303,6 +303,24 @@ def _write_once(path: Path, content: bytes, mode: int) -> bool:
     return True
 
 
+def replace_file(path: Path, content: bytes, mode: int) -> None:
+    """Put a file in place of another, whole and durably: whenever the power fails, one of the two is there, complete.
+
+    Raises KeyFileInvalid.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write_synced(draft, content, mode)
+        draft.rename(path)
+        _sync_directory(path.parent)
+    except OSError as error:
+        raise KeyFileInvalid(
+            path, f"cannot be written: {error}", "give a writable directory with space left"
+        ) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def _write_synced(path: Path, content: bytes, mode: int) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as stream:
