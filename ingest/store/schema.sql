@@ -42,12 +42,38 @@ CREATE TABLE gateway_keys (
     public_key bytea NOT NULL,
     bundle_hash bytea NOT NULL CHECK (octet_length(bundle_hash) = 32),
     enrolled_at timestamptz NOT NULL,
+    key_level text,
+    last_seq bigint CHECK (last_seq >= 0),
+    rolled_by bytea CHECK (octet_length(rolled_by) = 32),
     PRIMARY KEY (gateway, epoch)
 );
 COMMENT ON TABLE gateway_keys IS
     'The one key that signs for a gateway in an epoch. algorithm: COSE number (-8 Ed25519, -7 ES256).';
 COMMENT ON COLUMN gateway_keys.bundle_hash IS
     'SHA-256 of the enrolment bundle: what the envelope with seq 1 may name as its predecessor.';
+COMMENT ON COLUMN gateway_keys.key_level IS
+    'Where the gateway says that its private key is kept (file, token); NULL: it did not say.';
+COMMENT ON COLUMN gateway_keys.last_seq IS
+    'Last seq that this key may sign: it has handed over to another, by the statement with SHA-256 rolled_by. NULL: it has '
+    'not.';
+
+CREATE TABLE gateway_certificates (
+    digest bytea PRIMARY KEY CHECK (octet_length(digest) = 32),
+    gateway text NOT NULL,
+    epoch integer NOT NULL CHECK (epoch >= 1),
+    serial text NOT NULL UNIQUE,
+    csr_digest bytea NOT NULL CHECK (octet_length(csr_digest) = 32),
+    chain bytea[] NOT NULL,
+    issued_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL CHECK (ends_at > issued_at),
+    renews bytea REFERENCES gateway_certificates,
+    UNIQUE (gateway, csr_digest)
+);
+CREATE INDEX gateway_certificates_by_renewed ON gateway_certificates (renews);
+COMMENT ON TABLE gateway_certificates IS
+    'TLS certificates that the issuing authority gave (chain: DER, its own first). One request gets one certificate, however '
+    'often it comes. renews: the one before; two that renew the same one are a copy of the card. Those of a revoked epoch are '
+    'revoked.';
 
 CREATE TABLE site_versions (
     site text NOT NULL,
@@ -140,7 +166,7 @@ CREATE TABLE bindings (
     begins_at timestamptz NOT NULL,
     ends_at timestamptz CHECK (ends_at > begins_at),
     done_by text NOT NULL,
-    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'approved', 'refused', 'superseded')),
+    state text NOT NULL CHECK (state IN ('held', 'pending', 'approved', 'refused', 'superseded')),
     decided_by text,
     decided_at timestamptz,
     decision text NOT NULL DEFAULT '',

@@ -31,6 +31,7 @@ GIVEN_DSN = os.environ.get("METERTREE_TEST_DSN")
 TABLES = (
     *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
     "run_changes",
+    "gateway_certificates",
     "run_evidence",
     *("bindings", "installation_events", "grants"),
     *("revocations", "claim_misuses", "operators", "audit_checkpoints", "audit_log"),
