@@ -46,6 +46,11 @@ class Chain:
         self._envelopes = 0
         self._repeats = 0
 
+    @property
+    def is_revoked(self) -> bool:
+        """Whether what comes on this chain counts no more."""
+        return self._state.is_revoked
+
     def is_repeat(self, sealed: Opened) -> bool:
         """Say whether the ledger has this very envelope."""
         entry = self._entries.get(sealed.head.seq)

@@ -19,7 +19,7 @@ from ingest.adapters.handed_over import HandedOver
 from ingest.intake import Intake
 from ingest.ports import Arrival, IntakeStore
 from ingest.sweeps import frame_of
-from ingest.verify import Rejected
+from ingest.verify import Reason, Rejected
 from metering.clock import Clock
 from metering.envelope import NESTING_MAX, EnvelopeMalformed, Signer, parse_sign1, read_head
 from metering.identity import GatewayId
@@ -104,6 +104,9 @@ class EnvelopeDoor:
         refused = tuple(f"{one.reason}: {one.detail}" for one in verdicts if isinstance(one, Rejected))
         self.allowance.spend(address, len(refused))
         intake.take(arrivals, verdicts)
+        revoked = intake.counters.rejected[Reason.KEY_REVOKED]
+        self.allowance.spend(address, revoked)
+        refused += (f"{Reason.KEY_REVOKED}: the gateway's key counts no more; it is to be enrolled anew",) * revoked
         return Answer(tuple(handed.receipts), refused)
 
 

@@ -347,7 +347,13 @@ class _GroupEntry:
             chains[repeat.owner].count_repeat()
             self._entered.counters.repeated += 1
         wiring = self._group.wiring({owner.gateway for owner in chains})
+        for arrival, owner in [(arrival, one.owner) for arrival, one in proven] + [(a, one.owner) for a, one in told]:
+            if chains[owner].is_revoked:
+                self._quarantine(arrival, _revoked(owner))
+        chains = {owner: chain for owner, chain in chains.items() if not chain.is_revoked}
         for arrival, one in proven:
+            if one.owner not in chains:
+                continue
             chain = chains[one.owner]
             if chain.is_repeat(one.sealed):
                 chain.count_repeat()
@@ -361,7 +367,8 @@ class _GroupEntry:
             else:
                 self._refuse(chain, arrival, one, fault)
         for arrival, stone in told:
-            self._take_loss(chains[stone.owner], arrival, stone)
+            if stone.owner in chains:
+                self._take_loss(chains[stone.owner], arrival, stone)
         self._group.enter(self._entries)
         self._group.quarantine(self._quarantined)
         self._advance(chains)
@@ -462,3 +469,9 @@ class _GroupEntry:
                     refused=refused.get(owner, ()),
                 )
             )
+
+
+def _revoked(owner: GatewayEpoch) -> Rejected:
+    """Say that a key counts no more. It proves nothing either, so what it signed takes no place in the chain."""
+    problem = f"the key of {owner.gateway} in epoch {owner.epoch} is revoked; order the gateway anew if that was wrong"
+    return Rejected(Reason.KEY_REVOKED, problem)

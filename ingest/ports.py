@@ -69,6 +69,7 @@ class ChainState:
     contiguous_seq  every seq from 1 to here is in the ledger or told as lost; `head_hash` is the digest there (zeros
                     at 0)
     losses          runs told as lost that end beyond `contiguous_seq`
+    is_revoked      whether what is signed in this epoch counts no more, as of now: the chain is held
     """
 
     contiguous_seq: int
@@ -76,6 +77,7 @@ class ChainState:
     highest_seq: int
     entries: Mapping[int, LedgerEntry]
     losses: tuple[Loss, ...] = ()
+    is_revoked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

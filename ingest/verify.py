@@ -58,6 +58,7 @@ class Reason(StrEnum):
     PROFILE_UNKNOWN = "profile-unknown"
     METER_UNBOUND = "meter-unbound"
     NOT_STORABLE = "not-storable"
+    KEY_REVOKED = "key-revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ingest.api.health import health_router
 from ingest.api.metrics import Metrics
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
+from ingest.api.revocations import RevocationRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
@@ -73,6 +74,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     fleet = FleetDesk(parts.database, parts.clock, parts.alerting.thresholds, parts.alerting.certificates)
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key, fleet).router(admin))
+    app.include_router(RevocationRoutes(parts.database, parts.clock).router(admin))
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(Console(parts.database).router())

@@ -34,6 +34,7 @@ from ingest.store import backup_log, gateways, sites
 from ingest.store.database import Connection, Database, DatabaseUnreachable, load_queries
 from ingest.store.gateway_reports import due_orders, enter_reports, has_readings
 from ingest.store.reading_rows import COPY_BEGIN, COPY_END, reading_rows, unsettled_days
+from ingest.store.revocations import revoked_of
 from ingest.sweeps import Opened, Sweep, meters_of, sweep_of
 from metering.envelope import from_ms
 from metering.identity import GatewayId, KeyId, MeterId, SiteId
@@ -103,8 +104,14 @@ class PostgresGroup:
         self._execute("begin_chains", chains)
         heads = self._execute("lock_chains", chains).fetchall()
         entries, losses = self._entries(seqs), self._open_losses(chains)
+        # Asked under the lock that `revoke` takes: what is committed after a revocation has seen it.
+        revoked = revoked_of(self._connection, seqs)
         return {
-            owner: ChainState(contiguous_seq, bytes(head_hash), highest_seq, entries[owner], losses.get(owner, ()))
+            owner: ChainState(
+                *(contiguous_seq, bytes(head_hash), highest_seq, entries[owner]),
+                losses=losses.get(owner, ()),
+                is_revoked=owner in revoked,
+            )
             for gateway, epoch, contiguous_seq, head_hash, highest_seq in heads
             for owner in (GatewayEpoch(GatewayId(gateway), epoch),)
         }

@@ -51,6 +51,9 @@ class AuditAnswers:
             if (f"run/{run}", step) not in known
         ]
 
+    def _revoked_of(self, a: Arguments) -> list[Row]:
+        return []
+
     def _add_operator(self, a: Arguments) -> None:
         self._tables.operators[a["operator"]] = (a["token_hash"], a["at"], a["by"], None)
 

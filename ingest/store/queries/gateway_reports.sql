@@ -65,6 +65,7 @@ FROM settings_orders WHERE gateway = %(gateway)s ORDER BY version DESC;
 WITH due AS (
     SELECT gateway, version FROM settings_orders AS one JOIN gateways USING (gateway, epoch)
     WHERE outcome IS NULL AND ask_at <= %(now)s
+      AND NOT EXISTS (SELECT FROM revocations AS gone WHERE gone.gateway = one.gateway AND gone.epoch = one.epoch)
       AND NOT EXISTS (SELECT FROM settings_orders AS newer WHERE newer.gateway = one.gateway AND newer.version > one.version)
     ORDER BY ask_at, gateway LIMIT %(most)s FOR UPDATE OF one SKIP LOCKED
 )

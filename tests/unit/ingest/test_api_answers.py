@@ -248,7 +248,8 @@ def test_every_route_that_writes_asks_for_the_token_or_for_a_signature(centre: M
     steps = {f"{RUNS}/{{run}}/{verb}" for verb in verbs}
     signed = {"/v1/enrolments", "/v1/envelopes"}
     known = {"/v1/quarantine/{number}/replay", "/v1/alerts/{alert}/acknowledge"}
-    assert writing == {RUNS, *steps, "/v1/install-orders", *known, *signed}
+    revoking = "/v1/gateways/{gateway}/revoke"
+    assert writing == {RUNS, *steps, "/v1/install-orders", revoking, *known, *signed}
     for path in writing - signed:
         assert centre.call("POST", path, json={}).status_code == 401
 
