@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from metering.envelope import digest_of
 from metering.errors import SenderError
 
-PHOTO_OCTETS_MAX = 8 << 20
-"""A telephone's photo is 2 to 6 MiB."""
+PHOTO_OCTETS_MAX = 12 << 20
+"""A telephone's photo is 2 to 6 MiB; the largest sensors make 12."""
 SIDE_MAX = 12_000
 """Pixels: 144 million at most, so that nobody unpacks a bomb."""
 JPEG, PNG = "image/jpeg", "image/png"
