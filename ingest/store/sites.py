@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from ingest.audit_log import Verb
 from ingest.store.audit import note
+from ingest.store.bindings import active_bindings
 from ingest.store.database import Connection, load_queries
 from ingest.store.erasure_log import refuse_erased
 from ingest.store.run_changes import note_forgotten
@@ -29,6 +30,10 @@ class SiteUnknown(BooksError):
         self.site = site
 
 
+class BindingsContradicted(BooksError):
+    """A site that is imported has meters otherwise than they were bound at the site."""
+
+
 @dataclass(frozen=True, slots=True)
 class SiteVersion:
     """One imported version of a site with the rules (tariff, pools, series) that came with it.
@@ -45,13 +50,15 @@ class SiteVersion:
 
 
 def import_site(
-    connection: Connection, site: Site, rules: dict[str, Any], *, imported_at: datetime
+    connection: Connection, site: Site, rules: dict[str, Any], *, imported_at: datetime, by_events: bool = False
 ) -> tuple[SiteVersion, bool]:
     """Store a site as its newest version and say whether anything was new; call inside a transaction.
 
     Where it wires meters otherwise than the version before, what was settled is dropped and settled again from
     readings; runs that were computed from it are told.
-    Raises PersonErased if it brings back a name that was erased.
+    by_events   it is what installation events made of the version before
+    Raises PersonErased if it brings back a name that was erased, BindingsContradicted where it has meters otherwise
+    than they were bound at the site.
     """
     queries = load_queries("sites")
     document = site.to_document()
@@ -61,6 +68,8 @@ def import_site(
     if newest is not None and newest.hash == digest:
         return newest, False
     refuse_erased(connection, site)
+    if not by_events:
+        refuse_unbound(connection, site)
     version = SiteVersion(site, 1 if newest is None else newest.version + 1, digest, rules, imported_at)
     connection.execute(
         queries["add_version"],
@@ -91,6 +100,22 @@ def import_site(
     return version, True
 
 
+def refuse_unbound(connection: Connection, site: Site) -> None:
+    """Raise BindingsContradicted unless every bound meter is in `site` as it was bound: who was there knows better."""
+    bound = active_bindings(connection, site.id)
+    if not bound:
+        return
+    meters = {meter.id: meter for meter in site.meters}
+    wrong = [
+        f"{meter}: bound as {serial} at {node} by {binding}"
+        for meter, (binding, serial, node, _) in sorted(bound.items())
+        if meter not in meters or (meters[meter].serial, meters[meter].node) != (serial, node)
+    ]
+    if wrong:
+        mend = f"take them over: metertree-provision meters --site {site.id}, or have them corrected at the site"
+        raise BindingsContradicted(f"{len(wrong)} meters are not as they were bound ({'; '.join(wrong[:5])}): {mend}")
+
+
 def _rewired(before: Site, after: Site) -> list[NodeId] | None:
     """Give the nodes whose settled days depend on something that is no longer what it was; None: all of them."""
     if before.calendar != after.calendar:
@@ -106,7 +131,10 @@ def _wirings(site: Site) -> dict[NodeId, tuple[Any, ...]]:
     for exchange in site.exchanges:
         exchanges.setdefault(exchange.node, []).append(exchange)
     nodes = {meter.node for meter in site.meters} | exchanges.keys()
-    return {node: (site.meters_at(node), exchanges.get(node)) for node in nodes}
+    return {
+        node: (tuple(replace(meter, place=None) for meter in site.meters_at(node)), exchanges.get(node))
+        for node in nodes
+    }
 
 
 def lock_site(connection: Connection, site: SiteId) -> None:

@@ -56,7 +56,7 @@ CREATE TABLE bindings (
     begins_at timestamptz NOT NULL,
     ends_at timestamptz CHECK (ends_at > begins_at),
     done_by text NOT NULL,
-    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'approved', 'refused', 'superseded')),
+    state text NOT NULL CHECK (state IN ('held', 'pending', 'approved', 'refused', 'superseded')),
     decided_by text,
     decided_at timestamptz,
     decision text NOT NULL DEFAULT '',
