@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
@@ -19,7 +19,7 @@ from provisioning.other_forms import read_otherwise
 from provisioning.ratios import is_usual_ratio
 
 SIGNIFICANT_STEPS = 100
-"""Below 100 steps of tolerance a display fits some explanation by chance more often than not."""
+"""Below three significant digits a display fits some explanation by chance more often than not."""
 _STEPS_PER_CANDIDATE = 20
 """Among n registers the nearest is met by chance; each must be told apart twentyfold."""
 _SCALES = tuple(power for power in range(-6, 7) if power)
@@ -90,12 +90,14 @@ class Span:
         return Span(self.least * factor, self.most * factor, self.step * factor, self.base)
 
 
-def span_of(seen: Sequence[Shown]) -> Span | None:
-    """Give what one register was over several readings; None without any."""
-    if not seen:
+def span_of(meters: Iterable[MeterSnapshot], obis: Obis) -> Span | None:
+    """Give what one register was over several readings of one meter; None without any."""
+    told = [meter for meter in meters if obis in meter.shown]
+    if not told:
         return None
-    bases = [exact_base(shown) for shown in seen]
-    return Span(min(bases), max(bases), max(step_of(shown) for shown in seen), seen[0].unit.base_symbol)
+    bases = [exact_base(meter.shown[obis]) for meter in told]
+    step = max(meter.step(obis) for meter in told)
+    return Span(min(bases), max(bases), step, told[0].shown[obis].unit.base_symbol)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Case:
     @property
     def bus(self) -> Span | None:
         """What the bus said."""
-        return span_of(self.seen)
+        return span_of(self.own, self.obis)
 
     @property
     def ratio(self) -> int:
@@ -134,9 +136,9 @@ class Case:
         return channel is not None and channel.kind is not ChannelKind.COUNTER
 
     def steps(self, span: Span | None) -> Fraction:
-        """Give how many times the tolerance the display is: how much an agreement proves."""
-        tolerance = step_of(self.readout.shown) + (span.step if span else 0)
-        return abs(exact_base(self.readout.shown)) / tolerance
+        """Give how many steps of the coarser of both last digits the display is: how much an agreement proves."""
+        coarser = max(step_of(self.readout.shown), span.step if span else Fraction(0))
+        return abs(exact_base(self.readout.shown)) / coarser
 
     def fits(self, span: Span) -> bool:
         """Say whether the display lies between, give or take both last digits."""
@@ -178,7 +180,7 @@ class Case:
         return base if not self.readout.is_unit_typed and base in _ENERGIES and shown in _ENERGIES else shown
 
     def _fits_meter(self, other: MeterSnapshot) -> bool:
-        span = span_of([other.shown[self.obis]] if self.obis in other.shown else [])
+        span = span_of((other,), self.obis)
         return span is not None and (self.fits(span) or self.fits(span.times(other.ratio_of(self.obis))))
 
     def _primary(self) -> Iterator[Explanation]:
@@ -202,8 +204,8 @@ class Case:
         counters = [obis for obis in self.meter.shown if obis != self.obis and self._is_counter(obis)]
         found: list[str] = []
         for obis in counters:
-            span = span_of([one.shown[obis] for one in self.own if obis in one.shown])
-            if (span is not None and self.fits(span)) or (span is not None and self.fits(span.times(self.ratio))):
+            span = span_of(self.own, obis)
+            if span is not None and (self.fits(span) or self.fits(span.times(self.ratio))):
                 found.append(str(obis))
         if found and self.steps(self.bus) >= _STEPS_PER_CANDIDATE * len(counters):
             yield Explanation(Verdict.OTHER_REGISTER, self.tell("display-other-register", other=", ".join(found)))
@@ -214,8 +216,9 @@ class Case:
 
     def _forms(self) -> Iterator[Explanation]:
         for form in read_otherwise(self.meter, self.obis):
-            span = span_of([form.shown])
-            if span is None or not (self.fits(span) or self.fits(span.times(self.ratio))):
+            base = exact_base(form.shown)
+            span = Span(base, base, step_of(form.shown), form.shown.unit.base_symbol)
+            if not (self.fits(span) or self.fits(span.times(self.ratio))):
                 continue
             if form.is_same_type:
                 yield Explanation(Verdict.WORD_ORDER, self.tell("display-word-order", order=form.order))
@@ -272,7 +275,7 @@ class Case:
         usual = [whole for whole in wholes[:1000] if is_usual_ratio(whole)]
         if self.ratio > 1 and self.ratio in wholes:
             return self.ratio
-        if usual and most - least < max(Fraction(1), middle / 5):
+        if usual and most - least < max(Fraction(1), middle / 4):
             return min(usual, key=lambda whole: float(abs(whole - middle)))
         if len(wholes) == 1 and most - least < _ODD_RATIO_WINDOW:
             return wholes[0]

@@ -9,11 +9,13 @@ from fractions import Fraction
 
 from device_profiles.families import family_of
 from device_profiles.families.family import MantissaReader
-from device_profiles.forms import NotReadable
+from device_profiles.families.modbus_source import ModbusSource
+from device_profiles.forms import NotReadable, RegisterType
 from device_profiles.profile import Channel, Profile, Protocol, ReadRequest
 from metering.obis import Obis
 from metering.quantity import Shown
 
+_F32_STEPS = 2**23
 _WITH_BOTH = ("Wh", "varh", "VAh", "W", "var", "VA")
 _WITH_CURRENT = (*_WITH_BOTH, "mA")
 _WITH_VOLTAGE = (*_WITH_BOTH, "mV")
@@ -57,6 +59,14 @@ class MeterSnapshot:
         base = channel.unit.base_symbol if channel else ""
         by_current = self.ct if base in _WITH_CURRENT else 1
         return by_current * (self.pt if base in _WITH_VOLTAGE else 1)
+
+    def step(self, obis: Obis) -> Fraction:
+        """Give what one step of a register is [base units]; an f32 counts in steps that grow with what it shows."""
+        shown, channel = self.shown[obis], self.channel(obis)
+        source = channel.source if channel else None
+        if isinstance(source, ModbusSource) and source.type is RegisterType.F32:
+            return max(step_of(shown), abs(exact_base(shown)) / _F32_STEPS)
+        return step_of(shown)
 
     def base(self, obis: Obis) -> Fraction | None:
         """Give a register exactly, in base units [Wh, W, mV, mA ...], before the multiplier."""
