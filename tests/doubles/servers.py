@@ -33,6 +33,7 @@ TABLES = (
     "run_changes",
     "gateway_certificates",
     "run_evidence",
+    *("hand_readings", "photos"),
     *("bindings", "installation_events", "grants"),
     *("revocations", "claim_misuses", "operators", "audit_checkpoints", "audit_log"),
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
