@@ -28,12 +28,15 @@ WATCH_DISKS = Setting("watch-disks", "folders whose disks are watched, with : be
 WATCH_CERTIFICATES = Setting(
     "watch-certificates", "folder of certificates (PEM) that are watched; a gateway's is named after it: gw-a.crt", ""
 )
+AUTHORITY_FOLDER = Setting(
+    "authority-folder", "folder `centre` of metertree-provision ca: gateways get certificates from it; watched too", ""
+)
 
 THRESHOLD_SETTINGS = (
     *(SILENT_MIN, GAP_MIN, CLOCK_MS, QUARANTINE_HOUR, SETTLEMENT_MIN),
     *(DISK_PERCENT, BACKUP_HOURS, CERTIFICATE_DAYS, CLEAR_MIN),
 )
-ALERT_SETTINGS = (*THRESHOLD_SETTINGS, WATCH_DISKS, WATCH_CERTIFICATES)
+ALERT_SETTINGS = (*THRESHOLD_SETTINGS, WATCH_DISKS, WATCH_CERTIFICATES, AUTHORITY_FOLDER)
 
 
 def read_thresholds(settings: Settings) -> Thresholds:
@@ -52,6 +55,12 @@ def watched_certificates(settings: Settings) -> Path | None:
     return Path(folder) if folder else None
 
 
+def authority_folder(settings: Settings) -> Path | None:
+    """Give the folder of the issuing authority, if one was named."""
+    folder = settings.text(AUTHORITY_FOLDER)
+    return Path(folder) if folder else None
+
+
 def read_alerting(settings: Settings) -> Alerting:
     """Read everything a look needs, storage among it; raises SettingInvalid or LayoutRefused."""
     from ingest.alerts import Alerting
@@ -62,4 +71,5 @@ def read_alerting(settings: Settings) -> Alerting:
         storage=read_storage(settings),
         disks=tuple(Path(one) for one in disks),
         certificates=watched_certificates(settings),
+        authority=authority_folder(settings),
     )

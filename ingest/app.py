@@ -41,6 +41,7 @@ from ingest.tracing import span, traced
 from ingest.worker_keeper import WorkerKeeper
 from metering.clock import Clock, SystemClock
 from metering.errors import MeteringError
+from provisioning.authority_folder import CentreAuthority
 from provisioning.keys import SALT_KEY, FileSigner, make_salt_key
 
 CONNECTIONS = 20
@@ -266,6 +267,7 @@ def _answer(
         metrics=program.metrics,
         on_commit=on_commit,
         alerting=config.alerting,
+        authority=None if config.alerting.authority is None else CentreAuthority.read(config.alerting.authority),
     )
     listener = _listen(config.host, config.port)
     settings = uvicorn.Config(

@@ -37,12 +37,17 @@ class GatewayEpoch:
 
 @dataclass(frozen=True, slots=True)
 class GatewayKey:
-    """The key that signs for one epoch. `bundle_hash`: SHA-256 of its enrolment bundle, which seq 1 may name."""
+    """The key that signs for one epoch.
+
+    bundle_hash   SHA-256 of its enrolment bundle, or of the handover to it: what seq 1 may name
+    last_seq      last seq it may sign, since it has handed over to another; None while it has not
+    """
 
     owner: GatewayEpoch
     key_id: KeyId
     verifier: Verifier
     bundle_hash: bytes
+    last_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 from ingest.alert_config import (
     ALERT_SETTINGS,
+    AUTHORITY_FOLDER,
     THRESHOLD_SETTINGS,
     WATCH_CERTIFICATES,
+    authority_folder,
     read_alerting,
     read_thresholds,
     watched_certificates,
@@ -68,7 +70,7 @@ INTAKE_PROGRAM = (*INTAKE_SETTINGS, PROBE_HOST, INTAKE_PROBE_PORT, OTLP_ENDPOINT
 SETTLE_PROGRAM = (DSN, PROFILES, SETTLE_EVERY_S, PROBE_HOST, SETTLE_PROBE_PORT, OTLP_ENDPOINT)
 API_PROGRAM = (
     *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES),
-    *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, OTLP_ENDPOINT),
+    *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, AUTHORITY_FOLDER, OTLP_ENDPOINT),
 )
 JOBS_PROGRAM = (DSN, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT)
 SERVE_PROGRAM = (
@@ -247,7 +249,11 @@ def _watch(settings: Settings, port: Setting, *, above: int = 0) -> WatchConfig:
 def _judged_by(settings: Settings) -> Alerting:
     from ingest.alerts import Alerting
 
-    return Alerting(thresholds=read_thresholds(settings), certificates=watched_certificates(settings))
+    return Alerting(
+        thresholds=read_thresholds(settings),
+        certificates=watched_certificates(settings),
+        authority=authority_folder(settings),
+    )
 
 
 def _workers(settings: Settings) -> int:

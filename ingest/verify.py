@@ -59,6 +59,7 @@ class Reason(StrEnum):
     METER_UNBOUND = "meter-unbound"
     NOT_STORABLE = "not-storable"
     KEY_REVOKED = "key-revoked"
+    KEY_OVER = "key-over"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,12 @@ def _owned(signed: Signed, sweep: Sweep | None) -> Proven | Rejected:
     if isinstance(sealed, Rejected):
         return sealed
     key = _key_for(claim, signed.keys, sealed.head.gateway, sealed.head.epoch)
-    return key if isinstance(key, Rejected) else Proven(sealed, key)
+    if isinstance(key, Rejected):
+        return key
+    if key.last_seq is not None and sealed.head.seq > key.last_seq:
+        problem = f"key {key.key_id.hex()} handed over after seq {key.last_seq}: is a copy of it about?"
+        return Rejected(Reason.KEY_OVER, problem)
+    return Proven(sealed, key)
 
 
 def _key_for(claim: Claim, keys: Iterable[GatewayKey], gateway: GatewayId, epoch: int) -> GatewayKey | Rejected:

@@ -11,8 +11,9 @@ from fastapi import FastAPI, Request, Response
 
 from ingest.alerts import Alerting
 from ingest.api import problems
-from ingest.api.admission import Admission
+from ingest.api.admission import STRANGER, Admission, visitor
 from ingest.api.alerts import AlertRoutes
+from ingest.api.certificates import CertificateRoutes
 from ingest.api.desk import DeskRoutes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.gateways import GatewayRoutes
@@ -24,6 +25,8 @@ from ingest.api.revocations import RevocationRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
+from ingest.caller import acting
+from ingest.certificates_desk import Centre, CertificateDesk
 from ingest.closing import Closing
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.pages import Console
@@ -37,6 +40,7 @@ from ingest.readiness import Check
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import Clock
+from provisioning.authority_folder import CentreAuthority
 
 REQUEST_HEADER = "Metertree-Request"
 """The number of the call, as it stands in the log."""
@@ -47,6 +51,7 @@ class WebParts:
     """What the web application is built from. `centre_key` is the raw public key of this centre.
 
     alerting   what gateways are judged by on pages; the alerts themselves come from the jobs
+    authority  what gateways get certificates from; None: they get none
     """
 
     database: Database
@@ -58,6 +63,13 @@ class WebParts:
     metrics: Metrics
     on_commit: Callable[[], None] = lambda: None
     alerting: Alerting = field(default_factory=Alerting)
+    authority: CentreAuthority | None = None
+
+    @property
+    def certificates(self) -> CertificateDesk:
+        """Where gateways get certificates."""
+        centre = Centre(self.closing.signer, self.centre_key, self.authority)
+        return CertificateDesk(self.database, self.clock, centre)
 
 
 def create_app(parts: WebParts) -> FastAPI:
@@ -75,6 +87,7 @@ def create_app(parts: WebParts) -> FastAPI:
     fleet = FleetDesk(parts.database, parts.clock, parts.alerting.thresholds, parts.alerting.certificates)
     app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key, fleet).router(admin))
     app.include_router(RevocationRoutes(parts.database, parts.clock).router(admin))
+    app.include_router(CertificateRoutes(parts.certificates).router())
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(Console(parts.database).router())
@@ -104,7 +117,9 @@ def _counting(
         # Ours, whatever the caller sends: he could write another's calls into the log.
         number, begun_s = secrets.token_hex(8), time.perf_counter()
         put_ids(request=number)
-        response = await answer(request)
+        # Until somebody is admitted: what a stranger brings about is recorded with where he called from.
+        with acting(visitor(request, STRANGER)):
+            response = await answer(request)
         route = getattr(request.scope.get("route"), "path", "none")
         # The pattern, not the path: paths are without number, and a metric per path would fill the memory.
         metrics.requests.labels(route, response.status_code).inc()

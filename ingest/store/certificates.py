@@ -18,7 +18,7 @@ from metering.identity import GatewayId, SiteId
 from provisioning.authority import Revoked
 from provisioning.keys import KeyLevel, PublicVerifier, public_verifier
 from provisioning.renewal import Issued
-from provisioning.rollover import KeyState
+from provisioning.rollover import KeyState, Rollover
 
 _DAY = timedelta(days=1)
 
@@ -149,6 +149,24 @@ def end_key(connection: Connection, gateway: GatewayId, epoch: int, *, last_seq:
     """Let the key of an epoch sign nothing beyond `last_seq`."""
     row = {"gateway": gateway, "epoch": epoch, "last_seq": last_seq, "rolled_by": rolled_by}
     connection.execute(load_queries("certificates")["end_key"], row)
+
+
+def begin_key(connection: Connection, rollover: Rollover, site: SiteId, now: datetime) -> None:
+    """Register the key that was handed over to, with its epoch; seq 1 of it names the statement."""
+    handover, key = rollover.handover, rollover.new_key
+    row = {
+        "gateway": handover.gateway,
+        "site": site,
+        "epoch": handover.new_epoch,
+        "key_id": key.key_id,
+        "algorithm": int(key.algorithm),
+        "public_key": key.public_key,
+        "bundle_hash": rollover.digest,
+        "enrolled_at": now,
+    }
+    queries = load_queries("gateways")
+    connection.execute(queries["put_gateway"], row)
+    connection.execute(queries["add_key"], row)
 
 
 def set_key_level(connection: Connection, gateway: GatewayId, epoch: int, level: KeyLevel) -> None:
