@@ -17,6 +17,7 @@ from metering.quantity import Unit
 
 IDENTIFICATION = Obis(255, 255, 96, 1, 0)
 """Family of codes under which registers of probes are read, of no medium. No reading carries them."""
+SURE_SCORE = 50
 COUNTER_SCORE = 20
 FREQUENCY_SCORE = 20
 VOLTAGE_SCORE = 15
@@ -44,6 +45,11 @@ class Sign:
         """A group of this channel alone."""
         return Group(0, f"{BILLING}-{self.channel.obis}", (self.channel,), atomic=False)
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether every meter of the model shows it: a register by which it is billed, or a sure model number."""
+        return self.probe.score >= SURE_SCORE if self.is_written else self.channel.kind is ChannelKind.COUNTER
+
     def fits(self, mantissa: int) -> bool:
         """Say whether a meter of the model shows this mantissa."""
         if self.probe.is_serial:
@@ -58,12 +64,16 @@ def is_serial(mantissa: int) -> bool:
 
 @lru_cache(maxsize=512)
 def signs_of(profile: Profile) -> tuple[Sign, ...]:
-    """Give all signs of a model: the written ones first, the one that says most first."""
+    """Give all signs of a model in the order in which asking them pays.
+
+    First what excludes most: a written model number, then what every meter of the model shows; the serial number last.
+    """
     written = tuple(
         Sign(probe, _channel(probe, number), is_written=True) for number, probe in enumerate(_distinct(profile.probes))
     )
-    implied = tuple(_implied(profile))
-    return tuple(sorted((*written, *implied), key=lambda sign: (not sign.is_written, -sign.probe.score)))
+    sources = {sign.probe.source for sign in written}
+    implied = tuple(sign for sign in _implied(profile) if sign.probe.source not in sources)
+    return tuple(sorted((*written, *implied), key=lambda sign: (sign.probe.is_serial, not sign.is_written)))
 
 
 def with_identity(profile: Profile) -> Profile:

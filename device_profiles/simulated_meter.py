@@ -37,6 +37,7 @@ class SimulatedMeter:
         self.profile = profile
         self.protocol = protocol
         self.address = address
+        self.serial = serial
         self._world: RegisterSource | None = None
         self._identity = identity(profile, serial, _serial_like(address))
         whole = with_identity(profile)

@@ -177,8 +177,8 @@ class Arbiter(Bus):
             self._change_speed(exchange.baud, sent_s)
         if not exchange.expects_reply:
             return self._leave(talk, sent_s)
-        answer = self._receive(exchange, sent_s + max(talk.reply_s, own_s))
-        ended_s, talk.ended_at = self._stopwatch.monotonic(), self._clock.now()
+        answer, silent_s = self._receive(exchange, sent_s + max(talk.reply_s, own_s))
+        ended_s, talk.ended_at = self._stopwatch.monotonic() - silent_s, self._clock.now()
         self._busy_until = talk.ended_at
         if answer:
             if exchange.reply_ms_max is None:
@@ -235,10 +235,10 @@ class Arbiter(Bus):
         elif pause_s:
             self._clock.sleep(pause_s)
 
-    def _receive(self, exchange: Exchange, first_by_s: float) -> bytes:
+    def _receive(self, exchange: Exchange, first_by_s: float) -> tuple[bytes, float]:
         """Read until the answer is whole, or nothing more comes; the first octet must come by `first_by_s`.
 
-        Gives the answer without the echo of the request.
+        Gives the answer without the echo of the request, and the silence that ended it, if silence did [s].
         """
         sent, received, most = exchange.request, b"", ANSWER_OCTETS_MAX
         pause_s = max(PAUSE_S_MAX, PAUSE_CHARACTERS * self.char_s, exchange.octet_pause_ms / 1000)
@@ -250,14 +250,14 @@ class Arbiter(Bus):
                 octets = self._line.read(max(first_by_s - self._stopwatch.monotonic(), 0.0))
                 received += octets
             if not octets:
-                break
+                return received.removeprefix(sent), pause_s if received else 0.0
             if not sent.startswith(received):
                 answer = received.removeprefix(sent)
                 expected = _octets_expected(exchange, answer)
                 if len(answer) >= expected > 0:
-                    return answer
+                    return answer, 0.0
                 most = max(most, len(sent) + expected)
-        return received.removeprefix(sent)
+        return received.removeprefix(sent), 0.0
 
     def _without_noise(self, exchange: Exchange, answer: bytes) -> bytes:
         """Look for the right answer behind a few octets of noise; gives all that came where there is none."""

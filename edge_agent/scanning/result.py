@@ -9,7 +9,7 @@ from typing import Any
 
 from device_profiles.profile import Protocol
 from metering.obis import Obis
-from metering.quantity import Shown
+from metering.quantity import Shown, Unit
 from provisioning.site import LineSettings, Parity
 
 
@@ -92,6 +92,23 @@ class FoundMeter:
             ],
             "turnaround_ms": self.turnaround_ms,
         }
+
+
+def found_of(document: dict[str, Any]) -> FoundMeter:
+    """Read a meter from plain data, as `FoundMeter.to_document` gives it; raises KeyError, TypeError or ValueError."""
+    return FoundMeter(
+        protocol=Protocol(document["protocol"]),
+        address=document["address"],
+        line=None if document["line"] is None else line_of(document["line"]),
+        candidates=tuple(Candidate(*each) for each in document["candidates"]),
+        serial=document["serial"],
+        serial_source=None if document["serial_source"] is None else SerialSource(document["serial_source"]),
+        registers=tuple(
+            (Obis.parse(obis), Shown(mantissa, exponent, Unit.from_symbol(unit)))
+            for obis, mantissa, exponent, unit in document["registers"]
+        ),
+        turnaround_ms=document["turnaround_ms"],
+    )
 
 
 @dataclass(frozen=True, slots=True)
