@@ -57,6 +57,9 @@ def _explained(meter: MeterSnapshot, figures: PhaseFigures, clamp: Clamp, phase:
         return finding("clamp-other-phase", meter.meter, other=", ".join(others), **shown)
     if ratio > 1 and _agrees(clamp, phase, 1):
         return finding("clamp-primary", meter.meter, **shown)
+    if meter.profile.side is Side.PRIMARY:
+        factor = float(exact_base(clamp.shown) / 1000 / Fraction(phase.amperes_a or 1.0))
+        return finding("clamp-setting", meter.meter, factor=f"{factor:.3g}", **shown)
     fitting = [one for one in (1, *CURRENT_RATIOS) if _agrees(clamp, phase, one)]
     if fitting:
         measured = exact_base(clamp.shown) / 1000 / Fraction(phase.amperes_a or 1.0)

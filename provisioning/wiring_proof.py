@@ -70,7 +70,7 @@ def prove_wiring(
     if not any(phase.voltage_v is not None or phase.power_w is not None for phase in figures.phases):
         return WiringProof(worst_first((*clamped, finding("wiring-not-told", meter.meter))), ())
     ways: tuple[Way, ...] = ()
-    findings = [*_voltages(meter, figures), *_loads(meter, figures), *_sums(meter, figures), *clamped]
+    findings = [*_voltages(meter, figures), *_loads(meter, figures), *_sums(meter, figures, flow), *clamped]
     forward = _forward(figures, flow)
     if forward and not is_proper(forward) and not any(_excess(phase) for phase in forward):
         ways = plausible_ways(forward)
@@ -111,6 +111,9 @@ def _voltages(meter: MeterSnapshot, figures: PhaseFigures) -> Iterator[Finding]:
 
 
 def _loads(meter: MeterSnapshot, figures: PhaseFigures) -> Iterator[Finding]:
+    if len(figures.phases) == 3 and all(phase.power_w is None for phase in figures.phases):
+        yield finding("wiring-power-untold", meter.meter)
+        return
     idle = [phase.name for phase in figures.phases if not phase.is_loaded]
     dead = [phase.name for phase in figures.phases if phase.amperes_a == 0.0]
     if figures.loaded and dead:
@@ -127,9 +130,11 @@ def _excess(phase: Phase) -> bool:
     return phase.is_loaded and abs(phase.power_w or 0.0) > _EXCESS * phase.apparent_va
 
 
-def _sums(meter: MeterSnapshot, figures: PhaseFigures) -> Iterator[Finding]:
+def _sums(meter: MeterSnapshot, figures: PhaseFigures, flow: Flow) -> Iterator[Finding]:
     powers = [phase.power_w for phase in figures.phases if phase.power_w is not None]
     total = figures.power_w
+    if not powers and total is not None and (total < 0 if flow is Flow.IMPORT else total > 0 and flow is Flow.EXPORT):
+        yield finding("wiring-total-backwards", meter.meter, total=f"{total:.0f}")
     if total is None or len(powers) != 3:
         return
     net, gross = sum(powers), sum(abs(power) for power in powers)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from device_profiles.catalogue import Catalogue
 from device_profiles.families.modbus_source import ModbusSource, form_of
 from device_profiles.forms import WordOrder
-from device_profiles.profile import Channel, Profile, Protocol
+from device_profiles.profile import Channel, Profile, Protocol, Side
 from device_profiles.read_plan import plan_reads
 from metering.obis import Obis
 from provisioning.meter_snapshot import MeterSnapshot, snapshot
@@ -65,6 +65,7 @@ def phases(
     *,
     volts: tuple[float, float, float] = (230.0, 231.0, 229.0),
     total: float | None = None,
+    side: Side = Side.SECONDARY,
     **parts: object,
 ) -> MeterSnapshot:
     """Give a three-phase meter (B23) under load; volts and watts to a tenth and hundredth, as it shows them."""
@@ -74,7 +75,7 @@ def phases(
         shown[f"1-0:{first + 11}.7.0"] = round(amperes[index] * 100)
         shown[f"1-0:{first + 16}.7.0"] = round(watts[index] * 100)
     shown["1-0:16.7.0"] = round((sum(watts) if total is None else total) * 100)
-    return meter(shown, model=B23, **parts)  # type: ignore[arg-type]
+    return meter(shown, model=replace(CATALOGUE.by_id(B23), side=side), **parts)  # type: ignore[arg-type]
 
 
 def obis(text: str) -> Obis:
