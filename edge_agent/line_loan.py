@@ -4,7 +4,8 @@ Theory of operation. Two lock files for each port lie in the state directory. Wh
 who wants it from the agent holds `.want`. The kernel drops both when their process ends, however it ends, so a desk
 that was killed gives the line back. The agent keeps `.use` while its bus is open. A few times a second it looks for a
 wish, and grants it when nothing was said on the line for half a second, which is between sweeps; after half a minute of
-waiting, between any two conversations. A lent line is a lost one to a sweep: it is waited for as long as an answer may be late.
+waiting, between any two conversations. A lent line is a lost one to a sweep, which waits as long as an answer may be
+late.
 """
 
 from __future__ import annotations

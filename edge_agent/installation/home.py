@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from provisioning.keys import CENTRE_PUBLIC_KEY, SIGNING_KEY
+from provisioning.tls_key import ROOTS_FILE, TLS_FILE
+from provisioning.voucher import ANCHOR_PUBLIC_KEY
 
 DEFAULT_HOME = Path("/var/lib/metertree-gateway")
 
@@ -34,22 +36,22 @@ class Home:
     @property
     def anchor(self) -> Path:
         """Whose vouchers are believed without asking; made with the machine's image, or not there."""
-        return self.keys / "anchor.pub"
+        return self.keys / ANCHOR_PUBLIC_KEY
 
     @property
-    def tls_key(self) -> Path:
-        """The short-lived key of the gateway's certificate."""
-        return self.keys / "tls.key"
-
-    @property
-    def tls_certificate(self) -> Path:
-        """The gateway's certificate with its chain, PEM; comes with the grant."""
-        return self.keys / "tls.crt"
+    def tls(self) -> Path:
+        """The short-lived TLS key with its certificate; comes with the grant."""
+        return self.keys / TLS_FILE
 
     @property
     def roots(self) -> Path:
         """Whom the gateway believes when it connects, PEM; comes with the voucher."""
-        return self.keys / "roots.pem"
+        return self.keys / ROOTS_FILE
+
+    @property
+    def broker_password(self) -> Path:
+        """Password at a broker without certificates; need not be there."""
+        return self.keys / "broker-password"
 
     @property
     def state(self) -> Path:

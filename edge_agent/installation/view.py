@@ -13,12 +13,13 @@ from metering.errors import MeteringError
 from metering.identity import GatewayId, MeterId, NodeId, PortId, SiteId, UnitId
 from metering.obis import Obis
 from metering.quantity import Shown
-from provisioning.site import LineSettings, Names
+from provisioning.site import LineSettings, Names, Port
 
 if TYPE_CHECKING:
     from edge_agent.scanning.result import ScanResult
-    from provisioning.installation import Binding, Finding, Place
+    from provisioning.installation import Binding, Finding
     from provisioning.order_file import Plan
+    from provisioning.place import Place
 
 
 class DeskRefused(MeteringError):
@@ -108,10 +109,9 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class LiveRegister:
-    """One register as read just now; `shown` None where the meter gave none. `names` is for people."""
+    """One register as read just now; `shown` None where the meter gave none."""
 
     obis: Obis
-    names: Names
     group: str
     shown: Shown | None
 
@@ -166,6 +166,7 @@ class Delivery:
     waiting: int
     tried_at: datetime | None
     problem: str | None
+    has_bundle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,10 +174,14 @@ class DeskState:
     """The desk at one moment.
 
     key_fingerprint   of the gateway's signing key, None before the order
+    ports             of this gateway, as they were found
     scans             newest result of each port
-    bindings          meters as bound so far, later ones and those exchanged since included
-    open_findings     what the newest look at everything found and nobody accepted, worst first
-    may_seal          whether nothing "wrong" is open
+    bindings          meters that are bound and there, signed or not
+    drafts            keys of what waits for the seal
+    findings          of the newest look and of the drafts, those accepted with their reason
+    open_findings     those of them that nobody accepted, worst first
+    is_checked        whether everything was looked at since the newest draft
+    may_seal          whether there is something to sign and nothing "wrong" is open
     """
 
     step: Step
@@ -184,10 +189,13 @@ class DeskState:
     key_fingerprint: str | None = None
     has_claim: bool = False
     plan: Plan | None = None
+    ports: tuple[Port, ...] = ()
     scans: Mapping[PortId, ScanResult] = field(default_factory=dict)
     bindings: tuple[Binding, ...] = ()
+    drafts: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
     open_findings: tuple[Finding, ...] = ()
+    is_checked: bool = False
     may_seal: bool = False
     sealed: Sealed | None = None
     events: tuple[EventShown, ...] = ()

@@ -1,0 +1,89 @@
+"""`gateway.toml` as the journal has it: written whole, and again at the next opening where a kill came between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from edge_agent.adapters.sqlite_outbox import read_extents
+from edge_agent.installation.configuration import first_configuration, reconfigured, with_way
+from edge_agent.installation.home import Home
+from edge_agent.installation.worksheet import Worksheet
+from edge_agent.ordered_settings import OrderedSettings
+from provisioning.gateway_config import GatewayConfig
+from provisioning.keys import read_public_key, replace_file
+
+OUTBOX_FILE = "outbox.db"
+
+
+class GatewayFile:
+    """The configuration file of one home."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    def newest_order(self) -> int:
+        """Give the number of the newest settings that the centre ordered, 0 where there is no file yet."""
+        return 0 if not self._home.config.exists() else self._ordered().shelf.seen
+
+    def newest_epoch(self) -> int:
+        """Give the newest epoch that this machine has written in, 0 for none."""
+        outbox = self._home.state / OUTBOX_FILE
+        return max((one.head.epoch for one in read_extents(outbox)), default=0) if outbox.exists() else 0
+
+    def is_measuring(self, epoch: int) -> bool:
+        """Say whether something was read and sealed in `epoch`."""
+        outbox = self._home.state / OUTBOX_FILE
+        if not outbox.exists():
+            return False
+        return any(one.head.epoch == epoch and one.head.seq for one in read_extents(outbox))
+
+    def write(self, sheet: Worksheet) -> None:
+        """Have the file say what the worksheet says; raises OSError."""
+        config = self._first(sheet) if not self._is_of(sheet.epoch) else self._ordered().in_force()
+        assert sheet.order is not None
+        bodies = [one.event.body for one in sheet.events[sheet.configured :]]
+        config = reconfigured(config, sheet.order.plan, bodies)
+        if sheet.outranks:
+            config = replace(config, outranks=sheet.outranks)
+        config = with_way(
+            config,
+            self._home,
+            sheet.order.voucher.voucher,
+            has_certificate=self._home.tls.exists(),
+            password=self._password(),
+        )
+        write_synced(self._home.config, config.to_toml())
+
+    def _first(self, sheet: Worksheet) -> GatewayConfig:
+        assert sheet.order is not None
+        return first_configuration(
+            self._home,
+            sheet.order.voucher.voucher,
+            sheet.order.plan,
+            epoch=sheet.epoch,
+            bundle=sheet.digest,
+            has_certificate=self._home.tls.exists(),
+            password=self._password(),
+        )
+
+    def _is_of(self, epoch: int) -> bool:
+        """Say whether the file that is there is of this epoch; one of an earlier installation is replaced."""
+        return self._home.config.exists() and GatewayConfig.read(self._home.config).epoch == epoch
+
+    def _ordered(self) -> OrderedSettings:
+        return OrderedSettings(GatewayConfig.read(self._home.config), read_public_key(self._home.centre_public_key))
+
+    def _password(self) -> str | None:
+        path = self._home.broker_password
+        return path.read_text(encoding="utf-8").strip() if path.exists() else None
+
+
+def write_synced(path: Path, text: str) -> None:
+    """Replace a file for its owner alone: after a power cut it is the old one or the new one."""
+    write_octets(path, text.encode())
+
+
+def write_octets(path: Path, octets: bytes) -> None:
+    """Replace a file for its owner alone; raises KeyFileInvalid."""
+    replace_file(path, octets, 0o600)

@@ -1,0 +1,65 @@
+"""Scanning a line for the desk: the plan's meters are what is expected on it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+from device_profiles.catalogue import Catalogue
+from edge_agent.installation.home import Home
+from edge_agent.installation.worksheet import Worksheet
+from edge_agent.scanning.result import ExpectedMeter, Progress, ScanEnd, ScanResult
+from edge_agent.scanning.scan import scan
+from metering.clock import Clock
+from metering.identity import PortId
+from provisioning.site import SerialPort, StreamPort, TcpPort
+
+
+def search(
+    port: SerialPort | StreamPort | TcpPort,
+    sheet: Worksheet,
+    home: Home,
+    catalogue: Catalogue,
+    clock: Clock,
+    progress: Progress,
+    stop: threading.Event,
+    *,
+    is_thorough: bool,
+) -> ScanResult:
+    """Scan a borrowed line; what a broken-off scan found is added to what was known. Raises PortLost."""
+    result = scan(
+        port,
+        catalogue,
+        expected_on(sheet, port.id),
+        progress,
+        everything=is_thorough,
+        cancel=stop,
+        state=home.state / f"scan-{port.id}.json",
+        clock=clock,
+    )
+    before = sheet.scans.get(port.id)
+    if result.end is not ScanEnd.CANCELLED or before is None:
+        return result
+    heard = {(one.protocol, one.address) for one in result.found}
+    kept = (one for one in before.found if (one.protocol, one.address) not in heard)
+    return replace(result, found=(*result.found, *kept))
+
+
+def expected_on(sheet: Worksheet, port: PortId) -> tuple[ExpectedMeter, ...]:
+    """Give the planned meters that may hang on a line: those planned there, and those planned without a line."""
+    assert sheet.order is not None
+    wired = {meter.id: meter for meter in sheet.order.plan.site.meters}
+    found = []
+    for one in sheet.order.plan.expected:
+        planned = wired.get(one.meter)
+        if planned is not None and planned.port != port:
+            continue
+        found.append(
+            ExpectedMeter(
+                serial=one.serial or "",
+                profile=one.profile or "",
+                protocol=None if planned is None else planned.protocol,
+                address="" if planned is None else planned.address,
+            )
+        )
+    return tuple(found)
