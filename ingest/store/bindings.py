@@ -33,7 +33,7 @@ class BindingState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BoundAct:
-    """What an act binds from `begins_at` on: a meter with its serial to a node, or a node that moved or lost its meter."""
+    """What an act binds from `begins_at` on: a meter with its serial to a node; a node without meter that changed."""
 
     binding: str
     site: SiteId
@@ -142,6 +142,12 @@ def binding_held(connection: Connection, binding: str) -> StoredBinding | None:
     """Give one binding, and keep others from deciding about it until the transaction ends."""
     row = connection.execute(_query("binding"), {"binding": binding}).fetchone()
     return None if row is None else _from_row(row)
+
+
+def site_of(connection: Connection, binding: str) -> SiteId | None:
+    """Give the site of a binding, or None if there is no such binding."""
+    row = connection.execute(_query("site_of_binding"), {"binding": binding}).fetchone()
+    return None if row is None else SiteId(row[0])
 
 
 def bound_meters(connection: Connection, site: SiteId) -> frozenset[MeterId]:

@@ -79,3 +79,13 @@ WHERE bindings.site = %(site)s
   AND (bindings.state IN ('pending', 'held') OR (bindings.state = 'refused' AND events.state = 'applied'))
   AND tstzrange(bindings.begins_at, bindings.ends_at) && tstzrange(%(first)s, %(last)s)
 ORDER BY bindings.begins_at, bindings.binding;
+
+-- name: site_terms
+-- Of the version a run was made by its zone; whether bindings are required, as the newest version says.
+SELECT made.document -> 'calendar' ->> 'zone',
+    (SELECT newest.document ->> 'bindings' = 'required' FROM site_versions AS newest
+     WHERE newest.site = made.site ORDER BY newest.version DESC LIMIT 1)
+FROM site_versions AS made WHERE made.site = %(site)s AND made.version = %(version)s;
+
+-- name: site_of_binding
+SELECT site FROM bindings WHERE binding = %(binding)s;
