@@ -18,6 +18,7 @@ from metering.quantity import Unit
 IDENTIFICATION = Obis(255, 255, 96, 1, 0)
 """Family of codes under which registers of probes are read, of no medium. No reading carries them."""
 SURE_SCORE = 50
+SERIAL_SCORE = 30
 COUNTER_SCORE = 20
 FREQUENCY_SCORE = 20
 VOLTAGE_SCORE = 15
@@ -44,6 +45,11 @@ class Sign:
     def group(self) -> Group:
         """A group of this channel alone."""
         return Group(0, f"{BILLING}-{self.channel.obis}", (self.channel,), atomic=False)
+
+    @property
+    def score(self) -> int:
+        """What a match says of the model. A number is worth no more in one model than in another."""
+        return min(self.probe.score, SERIAL_SCORE) if self.probe.is_serial else self.probe.score
 
     @property
     def is_needed(self) -> bool:

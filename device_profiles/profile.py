@@ -244,6 +244,30 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Setting:
+    """A register by which a meter's address or speed is set.
+
+    codes   what is written for which speed [bit/s]; empty where the number itself is written
+    """
+
+    source: Source
+    codes: tuple[tuple[int, int], ...] = ()
+
+    def mantissa(self, number: int) -> int | None:
+        """Give what is written for an address or a speed; None where the model has no such one."""
+        return dict(self.codes).get(number) if self.codes else number
+
+
+@dataclass(frozen=True, slots=True)
+class Settable:
+    """What of a model can be set over the line, and what a person must do for it, in each language."""
+
+    address: Setting | None = None
+    baud: Setting | None = None
+    told: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Vector:
     """A conversation with what its answers must decode to; kept in the profile, outside its hash.
 
@@ -275,7 +299,8 @@ class Profile:
     """A meter model. Two profiles are equal when their content is.
 
     id         maker/model; `rev` rises with each published change
-    canonical  deterministic CBOR of the content without vectors and disputes; `hash` is its SHA-256
+    canonical  deterministic CBOR of the content without vectors, disputes and commissioning; `hash` is its SHA-256
+    settable   how its address and speed are set, for commissioning; stands beside the hash, as some probes do
     """
 
     id: str
@@ -292,6 +317,7 @@ class Profile:
     sources: tuple[DocumentSource, ...] = ()
     disputes: tuple[Dispute, ...] = ()
     probes: tuple[Probe, ...] = ()
+    settable: Settable = field(default_factory=Settable)
 
     def group(self, name: str) -> Group:
         """Find a channel group (`billing`, `status` ...); raises NotInProfile."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from device_profiles.checked_table import CheckedTable
 from device_profiles.families import FAMILIES
 from device_profiles.families.family import Family
-from device_profiles.profile import MANTISSA_LIMIT, Channel, ChannelKind, Group, Probe
+from device_profiles.profile import MANTISSA_LIMIT, Channel, ChannelKind, Group, Probe, Settable, Setting
 from metering.errors import MeteringError
 from metering.obis import ENERGY_IMPORT, Obis
 from metering.quantity import Shown, Unit
@@ -41,6 +41,32 @@ def read_probe(table: CheckedTable, links_family: Family | None) -> Probe:
         mend = "give `range = [least, most]` of the mantissa that tells this model, or `serial = true`"
         table.fault("", "a probe either tells the model or reads the serial number", mend)
     return probe
+
+
+def read_commissioning(table: CheckedTable, links_family: Family | None) -> tuple[tuple[Probe, ...], Settable]:
+    """Read the [commissioning] table: further probes, and how address and speed are set."""
+    probes = tuple(read_probe(entry, links_family) for entry in table.tables("identify", at_least=0))
+    settable = Settable()
+    if "set" in table:
+        part = table.table("set")
+        settable = Settable(
+            address=_setting(part.table("address"), links_family) if "address" in part else None,
+            baud=_setting(part.table("baud"), links_family) if "baud" in part else None,
+            told={language: part.text(language) for language in ("zh", "en") if language in part},
+        )
+        part.done()
+    table.done()
+    return probes, settable
+
+
+def _setting(table: CheckedTable, links_family: Family | None) -> Setting:
+    family = _family_in(table, links_family)
+    codes = table.integers("codes", 0, 10**6) if "codes" in table else []
+    if len(codes) % 2:
+        table.fault("codes", f"{codes} are no pairs", "write [speed, code, speed, code ...]")
+    setting = Setting(family.read_source(table.table(family.name)), tuple(zip(codes[::2], codes[1::2], strict=False)))
+    table.done()
+    return setting
 
 
 def _channel(table: CheckedTable, links_family: Family | None) -> Channel:

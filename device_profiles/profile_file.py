@@ -1,7 +1,8 @@
 """Read a profile from its TOML file, and name every mistake with its line.
 
-The canonical form is the deterministic CBOR of the file's content without `vectors` and `disputes`: comments, layout,
-the spelling of numbers and what is told about the sources do not change a profile's hash. The same checks run on both
+The canonical form is the deterministic CBOR of the file's content without `vectors`, `disputes` and `commissioning`:
+comments, layout, the spelling of numbers, what is told about the sources and how a meter is recognised and set do not
+change a profile's hash. The same checks run on both
 forms, so a profile that came with a statement is as sure as one from a file. The decisions behind the schema are in
 docs/adr/0011 and 0077.
 """
@@ -23,9 +24,10 @@ from device_profiles.profile import (
     Profile,
     Protocol,
     SerialSettings,
+    Settable,
     Side,
 )
-from device_profiles.profile_channels import read_group, read_probe
+from device_profiles.profile_channels import read_commissioning, read_group, read_probe
 from device_profiles.profile_vectors import read_vector
 from device_profiles.read_plan import plan_reads
 from metering.envelope import EnvelopeMalformed, decode_canonical, digest_of, encode
@@ -37,8 +39,9 @@ from metering.toml_source import TomlSource
 SCHEMA = 1
 _VECTORS = "vectors"
 _DISPUTES = "disputes"
-_BESIDE = (_VECTORS, _DISPUTES)
-"""What stands in the file beside the profile: it proves and warns, but says nothing of what a reading means."""
+_COMMISSIONING = "commissioning"
+_BESIDE = (_VECTORS, _DISPUTES, _COMMISSIONING)
+"""What stands in the file beside the profile: it proves, warns, recognises, and says nothing of what a reading means."""
 _MEDIA = ("electricity", "water", "gas", "heat")
 
 
@@ -60,7 +63,7 @@ def profile_from_canonical(octets: bytes) -> Profile:
     """Rebuild a profile from its canonical form; raises EnvelopeMalformed or DocumentError."""
     content = decode_canonical(octets)
     if not isinstance(content, dict) or not content.keys().isdisjoint(_BESIDE):
-        raise EnvelopeMalformed("a canonical profile is one table without vectors and disputes")
+        raise EnvelopeMalformed("a canonical profile is one table without vectors, disputes and commissioning")
     return profile_from_toml(TomlSource(path=f"profile {digest_of(octets).hex()[:16]}", content=content, lines={}))
 
 
@@ -68,6 +71,7 @@ def _profile(root: CheckedTable, canonical: bytes) -> Profile:
     root.integer("schema", SCHEMA, SCHEMA)
     links = _links(root.table("links"))
     family = family_of(next(iter(links))) if links else None
+    probes, settable = read_commissioning(root.table(_COMMISSIONING), family) if _COMMISSIONING in root else ((), None)
     profile = Profile(
         id=_profile_id(root),
         rev=root.integer("rev", 1, 9999),
@@ -82,7 +86,8 @@ def _profile(root: CheckedTable, canonical: bytes) -> Profile:
         evidence=Evidence(root.choice("evidence", tuple(Evidence))),
         sources=tuple(_document(entry) for entry in root.tables("sources")),
         disputes=tuple(_dispute(entry) for entry in root.tables(_DISPUTES, at_least=0)),
-        probes=tuple(read_probe(entry, family) for entry in root.tables("identify", at_least=0)),
+        probes=(*(read_probe(entry, family) for entry in root.tables("identify", at_least=0)), *probes),
+        settable=settable or Settable(),
     )
     root.done()
     _check_groups(root, profile)

@@ -165,13 +165,13 @@ def _weigh(case: _Case, sign: Sign, sound: Sound, mantissa: int | None) -> None:
         case.shown.setdefault(sign.channel.obis, sign.channel.shown(mantissa))
     if mantissa is not None and sign.fits(mantissa):
         case.matched += 1
-        case.score += probe.score
+        case.score += sign.score
         if probe.is_serial:
             case.serial = mantissa
     elif _contradicts(sign, sound, mantissa):
         case.is_out = True
     else:
-        case.score -= probe.score / 2
+        case.score -= sign.score / 2
 
 
 def _contradicts(sign: Sign, sound: Sound, mantissa: int | None) -> bool:

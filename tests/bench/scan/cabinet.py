@@ -14,6 +14,8 @@ from edge_agent.scanning.result import ExpectedMeter
 from metering.identity import MeterId
 
 WALL_S = 1_782_864_000
+MODBUS_SPEED = Speed(9600, "N")
+SLOW_SPEED = Speed(2400, "E")
 MODBUS = (
     "chint/dtsu666",
     "chint/dtsu666",
@@ -34,9 +36,9 @@ MBUS = ("mbus/water",) * 3 + ("mbus/water-warm",) * 2 + ("mbus/electricity-2-tar
 
 def cabinet(
     seed: int,
-    modbus: Speed = Speed(9600, "N"),
-    chinese: Speed = Speed(2400, "E"),
-    mbus: Speed = Speed(2400, "E"),
+    modbus: Speed = MODBUS_SPEED,
+    chinese: Speed = SLOW_SPEED,
+    mbus: Speed = SLOW_SPEED,
     most: int = 32,
 ) -> list[LineMeter]:
     """Draw the line: same seed, same meters."""

@@ -112,8 +112,8 @@ def shown(meter: LineMeter, number: int) -> int | None:
 
 def test_a_simulated_meter_shows_its_model_and_its_number_where_its_profile_reads_them() -> None:
     meter = meter_at(None, "abb/b23", 30_012_345)
-    assert [shown(meter, 0), shown(meter, 1)] == [1_110_586_144, 30_012_345]
-    assert shown(meter_at(None, "dlt645/three-phase-full", 2_600_001), 0) == 2_600_001
+    assert [shown(meter, 0), shown(meter, -1)] == [1_110_586_144, 30_012_345]
+    assert shown(meter_at(None, "dlt645/three-phase-full", 2_600_001), -1) == 2_600_001
 
 
 def test_every_sign_of_a_model_fits_its_own_meter() -> None:

@@ -34,7 +34,7 @@ def test_a_canonical_profile_carries_no_disputes() -> None:
     assert profile_from_canonical(shipped.canonical).disputes == ()
     content = decode_canonical(shipped.canonical)
     assert isinstance(content, dict)
-    with pytest.raises(EnvelopeMalformed, match="without vectors and disputes"):
+    with pytest.raises(EnvelopeMalformed, match="without vectors, disputes and commissioning"):
         profile_from_canonical(encode({**content, "disputes": []}))
 
 
