@@ -41,7 +41,7 @@ _VECTORS = "vectors"
 _DISPUTES = "disputes"
 _COMMISSIONING = "commissioning"
 _BESIDE = (_VECTORS, _DISPUTES, _COMMISSIONING)
-"""What stands in the file beside the profile: it proves, warns, recognises, and says nothing of what a reading means."""
+"""What stands in the file beside the profile: it proves, warns and recognises, and says nothing of what is read."""
 _MEDIA = ("electricity", "water", "gas", "heat")
 
 
