@@ -87,8 +87,8 @@ def compose(installation: Installation, language: str, *, made_at: datetime, pho
     return Report(
         language=language,
         title=teller.say("title"),
-        subtitle=f"{site.names.of(language)} · {name}",
-        foot=f"{gateway} · {installation.order.voucher.voucher.order} · {installation.fingerprint[:19]}",
+        subtitle=f"{site.names.of(language)} — {name}",
+        foot=f"{gateway} | {installation.order.voucher.voucher.order} | {installation.fingerprint[:19]}",
         blocks=(
             *_summary(teller, made_at),
             *_overview(teller),
@@ -126,7 +126,7 @@ def _summary(teller: _Teller, made_at: datetime) -> Iterator[Block]:
         (
             (teller.say("site"), Text(f"{done.site.names.of(teller.language)} ({done.site.id})")),
             (teller.say("owner"), Text(voucher.owner.of(teller.language))),
-            (teller.say("gateway"), Text(f"{done.gateway} · {done.epoch}")),
+            (teller.say("gateway"), Text(f"{done.gateway} ({teller.say('epoch')} {done.epoch})")),
             (teller.say("order"), Text(voucher.order)),
             (teller.say("engineer"), Text(", ".join(sorted({event.by for _, event in done.events})))),
             (teller.say("device"), Text(", ".join(sorted({event.device for _, event in done.events})))),
@@ -173,7 +173,7 @@ def _table(teller: _Teller) -> Grid:
             )
         )
     heads = ("number", "node", "unit", "serial", "bus", "ratio", "display", "bus-value", "verdict")
-    return Grid(tuple(map(teller.say, heads)), tuple(rows), (0, 3, 3, 3, 4, 0, 2, 3, 0))
+    return Grid(tuple(map(teller.say, heads)), tuple(rows), (0, 4, 4, 4, 4, 0, 3, 4, 0))
 
 
 def _state(teller: _Teller, one: BoundMeter) -> Text:
@@ -198,12 +198,12 @@ def _card(teller: _Teller, number: int, one: BoundMeter) -> Card:
     pairs = [
         (teller.say("serial"), Text(meter.serial, Tone.CODE)),
         (teller.say("read-serial"), serial),
-        (teller.say("model"), Text(meter.profile)),
-        (teller.say("bus"), Text(f"{meter.port} / {meter.address} · {meter.protocol}")),
+        (teller.say("model"), Text(f"{meter.profile}, {meter.protocol}")),
+        (teller.say("bus"), Text(f"{meter.port} / {meter.address}", Tone.CODE)),
         (teller.say("ratio"), Text(f"{meter.ct} × {meter.pt} = {meter.multiplier}")),
         (teller.say("seal"), Text(binding.seal or "–", Tone.CODE)),
         (teller.say("place"), Text(_place(binding))),
-        (teller.say("bound-at"), Text(f"{teller.time(binding.at)} · {one.event.by}")),
+        (teller.say("bound-at"), Text(f"{teller.time(binding.at)[:16]}, {one.event.by}")),
     ]
     if one.replaced is not None:
         pairs.append((teller.say("replaces"), Text(one.replaced)))
@@ -213,11 +213,9 @@ def _card(teller: _Teller, number: int, one: BoundMeter) -> Card:
     blocks: list[Pairs | Grid | Pictures | Paragraph] = [Pairs(tuple(pairs))]
     blocks += [_comparisons(teller, binding)] if binding.comparisons else []
     blocks += [Paragraph(_finding(teller, finding)) for finding in found]
-    if not found:
-        blocks.append(Paragraph(Text(teller.say("no-findings"), Tone.FAINT)))
     blocks += [_pictures(teller, binding)] if binding.photos else []
-    title = f"{number} · {teller.node_name(binding)}"
-    return Card(title, f"{teller.unit_name(binding)} · {meter.id}", _state(teller, one), tuple(blocks))
+    title = f"{number}  {teller.node_name(binding)}"
+    return Card(title, f"{teller.unit_name(binding)}, {meter.id}", _state(teller, one), tuple(blocks))
 
 
 def _place(binding: Binding) -> str:
@@ -225,7 +223,7 @@ def _place(binding: Binding) -> str:
     if place is None:
         return "–"
     accuracy = "" if place.accuracy_cm is None else f" ± {place.accuracy_cm / 100:.1f} m"
-    where = f"{place.lat_e7 / E7:.7f}, {place.lon_e7 / E7:.7f}{accuracy}"
+    where = f"{place.lat_e7 / E7:.6f}, {place.lon_e7 / E7:.6f}{accuracy}"
     return where if place.note is None else f"{place.note} ({where})"
 
 
@@ -262,7 +260,7 @@ def _pictures(teller: _Teller, binding: Binding) -> Pictures:
                 photo.sha256,
                 photo.media,
                 teller.photos.get(photo.sha256),
-                f"{teller.say(f'photo-{photo.kind}')} · {teller.time(photo.taken_at)[:16]}",
+                f"{teller.say(f'photo-{photo.kind}')}, {teller.time(photo.taken_at)[:16]}",
             )
             for photo in photos
         )

@@ -35,7 +35,7 @@ def to_html(report: Report) -> bytes:
         f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{escape(_POLICY)}">\n'
-        f"<title>{escape(report.title)} · {escape(report.subtitle)}</title>\n<style>\n{style}</style>\n</head>\n"
+        f"<title>{escape(report.title)} — {escape(report.subtitle)}</title>\n<style>\n{style}</style>\n</head>\n"
     )
     body = "\n".join(_block(block, report.language) for block in report.blocks)
     title = f"<header>\n<h1>{escape(report.title)}</h1>\n<p>{escape(report.subtitle)}</p>\n</header>\n"
