@@ -44,6 +44,25 @@ class Losses:
 
 
 @dataclass(frozen=True, slots=True)
+class Misuses:
+    """Machines that presented claims given for `gateway` and not to them: how many, how many a person has acknowledged.
+
+    Of the newest: the order, where it called from, its key, how it named itself, and the key that the claim had
+    registered; None if it had not served yet.
+    """
+
+    gateway: str
+    count: int
+    covered: int
+    order: str
+    address: str
+    key_id: bytes
+    named: str
+    winner: bytes | None
+    noted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
     """Messages that came into quarantine for one reason within the last hour, and some gateways that sent them."""
 
@@ -119,6 +138,23 @@ def batches_lost(found: Iterable[Losses], sites: Mapping[str, str]) -> Iterator[
                 "raised_at": _iso(one.raised_at),
             }
             yield Finding(Cause(AlertKind.BATCHES_LOST, Scope.GATEWAY, one.gateway), Severity.CRITICAL, True, detail)
+
+
+def claims_misused(found: Iterable[Misuses], sites: Mapping[str, str]) -> Iterator[Finding]:
+    """Gateways whose claim somebody else had, which nobody has acknowledged; `sites` by gateway."""
+    for one in found:
+        if one.count > one.covered:
+            detail = {
+                "site": sites.get(one.gateway, ""),
+                "count": one.count,
+                "order": one.order,
+                "address": one.address,
+                "named": one.named,
+                "key": one.key_id.hex(),
+                "winner": "–" if one.winner is None else one.winner.hex(),
+                "noted_at": _iso(one.noted_at),
+            }
+            yield Finding(Cause(AlertKind.CLAIM_MISUSED, Scope.GATEWAY, one.gateway), Severity.CRITICAL, True, detail)
 
 
 def quarantine_growing(found: Iterable[Refusals], thresholds: Thresholds) -> Iterator[Finding]:

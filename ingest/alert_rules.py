@@ -36,6 +36,7 @@ class AlertKind(StrEnum):
     CHAIN_GAP = "chain-gap"
     EQUIVOCATION = "equivocation"
     BATCHES_LOST = "batches-lost"
+    CLAIM_MISUSED = "claim-misused"
     CLOCK_OFF = "clock-off"
     QUARANTINE_GROWING = "quarantine-growing"
     SETTLEMENT_STUCK = "settlement-stuck"
@@ -61,8 +62,11 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-HELD = frozenset({AlertKind.EQUIVOCATION, AlertKind.BATCHES_LOST})
-"""Kinds that only a person closes, by acknowledging: two contents under one seq, or a loss, do not mend themselves."""
+HELD = frozenset({AlertKind.EQUIVOCATION, AlertKind.BATCHES_LOST, AlertKind.CLAIM_MISUSED})
+"""Kinds that only a person closes, by acknowledging.
+
+Two contents under one seq, a loss, a claim in wrong hands do not mend themselves.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ KINDS: dict[AlertKind, _Pair] = {
     AlertKind.CHAIN_GAP: ("报文链有缺口", "Gap in the chain"),
     AlertKind.EQUIVOCATION: ("同序号两份内容", "Equivocation"),
     AlertKind.BATCHES_LOST: ("报文已丢失", "Batches lost"),
+    AlertKind.CLAIM_MISUSED: ("领取码被他人使用", "Claim in wrong hands"),
     AlertKind.CLOCK_OFF: ("网关时钟不可信", "Gateway clock off"),
     AlertKind.QUARANTINE_GROWING: ("隔离区增长", "Quarantine growing"),
     AlertKind.SETTLEMENT_STUCK: ("结算停滞", "Settlement stuck"),
@@ -39,6 +40,12 @@ _TEXTS: dict[AlertKind, _Pair] = {
     AlertKind.BATCHES_LOST: (
         "{subject} 报告 {batches} 份报文已丢失，整刻从 {first_mark} 到 {last_mark}",
         "{subject} says that {batches} batches are lost, of marks from {first_mark} to {last_mark}",
+    ),
+    AlertKind.CLAIM_MISUSED: (
+        "{subject} 的领取码（安装单 {order}）被另一台机器使用，共 {count} 次：该机自称 {named}，密钥 {key}，"
+        "来自 {address}；凭此码已登记的密钥 {winner}",
+        "The claim of {subject} (order {order}) was presented by another machine, {count} in all: it calls itself "
+        "{named}, key {key}, from {address}; the key registered by this claim is {winner}",
     ),
     AlertKind.CLOCK_OFF: ("{subject} 的时钟：{fault}", "Clock of {subject}: {fault}"),
     AlertKind.QUARANTINE_GROWING: (
@@ -84,8 +91,11 @@ _MENDS: dict[AlertKind, _Pair] = {
         "metertree-gateway outbox.",
     ),
     AlertKind.EQUIVOCATION: (
-        "立即查明哪一台是真的，给它重新注册（新纪元），停用另一台；查清后确认本告警。",
-        "Find out which one is genuine, enrol it again (a new epoch), take the other away; then acknowledge this.",
+        "存储卡或密钥可能被复制。立即 metertree-provision revoke {subject} --reason 被复制，两台都不再作数；"
+        "另开安装单，在真机上用新纪元重新注册，取走另一台；查清后确认本告警。",
+        "Its card or key may have been copied. At once: metertree-provision revoke {subject} --reason cloned, and "
+        "neither counts any more; make a new order, enrol the genuine one with a new epoch, take the other away; then "
+        "acknowledge this.",
     ),
     AlertKind.BATCHES_LOST: (
         "网关的发件箱已满，或中心恢复后要的报文已超过网关保留期。表底读数是累计的：缺口两端的电量准确，其中的刻由结算估算"
@@ -93,6 +103,13 @@ _MENDS: dict[AlertKind, _Pair] = {
         "Its outbox was full, or what a restored centre asked for was older than the gateway keeps. Registers are "
         "cumulative: the energy over the gap is exact, its slots are estimated and marked. Find out why the gateway "
         "was cut off for so long, then acknowledge this.",
+    ),
+    AlertKind.CLAIM_MISUSED: (
+        "把现场网关显示的密钥指纹与这两个比对。若已登记的不是它：metertree-provision revoke {subject} "
+        "--reason 领取码被盗，另开安装单，用新纪元重新注册；若是，查明领取码如何外泄。然后确认本告警。",
+        "Compare the fingerprint that the gateway on site shows with both. If the registered one is another: "
+        "metertree-provision revoke {subject} --reason 'stolen claim', make a new order and enrol again with a new "
+        "epoch; if it is the same, find out how the claim got out. Then acknowledge this.",
     ),
     AlertKind.CLOCK_OFF: (
         "查网关的对时（NTP）。读数照收，按序号排列；但整刻的时间不可信。",

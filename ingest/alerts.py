@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ingest import alert_findings as rules
+from ingest.alert_findings import Watched
 from ingest.alert_rules import REOPENS_WITHIN, Alert, Finding, Thresholds, decide, fold
 from ingest.alert_watch import look_at_certificates, look_at_disks
 from ingest.fleet import standings
 from ingest.store import alerts as store
+from ingest.store.certificates import certificates_ending
 from ingest.store.database import Connection
 from ingest.store.fleet import gateway_chains
 from ingest.store.layout import LayoutRefused, Storage, missing_steps
@@ -29,12 +31,14 @@ class Alerting:
     """What to look at, and when it is too much.
 
     disks         folders whose disks are watched; certificates: folder with PEM files of certificates and CRLs
+    authority     folder of the authority that gives gateways their certificates; None: none does
     """
 
     thresholds: Thresholds = field(default_factory=Thresholds)
     storage: Storage = field(default_factory=Storage)
     disks: tuple[Path, ...] = ()
     certificates: Path | None = None
+    authority: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ def evaluate(connection: Connection, now: datetime, alerting: Alerting | None = 
         *_of_gateways(connection, now, wanted.thresholds, known),
         *_of_store(connection, now, wanted),
         *_of_machine(now, wanted),
+        *_of_given_certificates(connection, now, wanted.thresholds),
     ]
     changes = decide(found, known, store.lately_closed(connection, now), now, wanted.thresholds.clear_min)
     store.store_changes(connection, changes, now)
@@ -83,6 +88,7 @@ def _of_gateways(
     yield from fold(found, sites, {one.cause for one in known}, fresh)
     yield from rules.equivocations(store.clones(connection), sites)
     yield from rules.batches_lost(store.losses(connection), sites)
+    yield from rules.claims_misused(store.misuses_counted(connection), sites)
 
 
 def _of_store(connection: Connection, now: datetime, wanted: Alerting) -> Iterator[Finding]:
@@ -102,6 +108,13 @@ def _of_store(connection: Connection, now: datetime, wanted: Alerting) -> Iterat
 def _of_machine(now: datetime, wanted: Alerting) -> Iterator[Finding]:
     """Find what is wrong with disks and certificates that are watched."""
     yield from rules.disks_full(look_at_disks(wanted.disks), wanted.thresholds)
-    if wanted.certificates is not None:
-        found = look_at_certificates(wanted.certificates)
-        yield from rules.certificates_ending(found, wanted.thresholds, now)
+    for folder in (wanted.certificates, wanted.authority):
+        if folder is not None:
+            yield from rules.certificates_ending(look_at_certificates(folder), wanted.thresholds, now)
+
+
+def _of_given_certificates(connection: Connection, now: datetime, thresholds: Thresholds) -> Iterator[Finding]:
+    """Find gateways that have not renewed the certificate they got here: from its 30th day on they should have."""
+    before = now + timedelta(days=thresholds.certificate_days)
+    ending = certificates_ending(connection, before)
+    yield from rules.certificates_ending((Watched(one, ends_at=at) for one, at in ending), thresholds, now)

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from ingest.api.admission import Admission
+from ingest.api.claim_gate import ClaimGate
 from ingest.api.problems import Problem, not_found
 from ingest.fleet import NOT_WELL, STATES, choose
 from ingest.fleet_desk import FleetDesk, gateway_document, standing_document
@@ -59,7 +60,8 @@ class GatewayRoutes:
         router = APIRouter(prefix="/v1", tags=["gateways"])
         guard = [Depends(admin)]
         router.add_api_route("/install-orders", self.order, methods=["POST"], dependencies=guard, status_code=201)
-        router.add_api_route("/enrolments", self.enrol, methods=["POST"], status_code=201)
+        gate = [Depends(ClaimGate(self._clock))]
+        router.add_api_route("/enrolments", self.enrol, methods=["POST"], dependencies=gate, status_code=201)
         router.add_api_route("/gateways", self.list, methods=["GET"])
         router.add_api_route("/gateways/{gateway}", self.read, methods=["GET"])
         return router

@@ -12,7 +12,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from ingest.alert_findings import Clones, Losses, Refusals
+from ingest.alert_findings import Clones, Losses, Misuses, Refusals
 from ingest.alert_rules import HELD, REOPENS_WITHIN, Alert, AlertKind, Cause, Changes, Finding, Scope, Severity
 from ingest.audit_log import Verb
 from ingest.store import audit
@@ -148,6 +148,11 @@ def clones(connection: Connection) -> tuple[Clones, ...]:
 def losses(connection: Connection) -> tuple[Losses, ...]:
     """Count what each gateway has told as lost."""
     return tuple(Losses(row[0], *row[1:]) for row in connection.execute(load_queries("alerts")["losses"]))
+
+
+def misuses_counted(connection: Connection) -> tuple[Misuses, ...]:
+    """Count the machines that presented claims which were not theirs, by the gateway these were given for."""
+    return tuple(Misuses(row[0], *row[1:]) for row in connection.execute(load_queries("alerts")["claims_misused"]))
 
 
 def refusals(connection: Connection, now: datetime) -> tuple[Refusals, ...]:

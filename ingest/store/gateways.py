@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from ingest.ports import GatewayEpoch, GatewayKey
+from ingest.store.claim_misuses import note_misuse
 from ingest.store.database import Connection, load_queries
+from ingest.store.revocations import is_revoked
 from metering.envelope import Algorithm
 from metering.identity import GatewayId, KeyId, SiteId
 from provisioning.enrolment import Bundle, Enrolled, InstallOrder, Refused, decide
@@ -60,8 +62,12 @@ def enrol(connection: Connection, bundle: Bundle, now: datetime) -> Enrolled | R
     order = order_of_claim(connection, bundle.claim_hash)
     row = connection.execute(queries["last_epoch"], {"gateway": bundle.gateway}).fetchone()
     outcome = decide(bundle, order, last_epoch=0 if row is None else row[0], now=now)
-    if isinstance(outcome, Enrolled) and not outcome.again:
+    if isinstance(outcome, Refused) and order is not None:
+        note_misuse(connection, order, bundle, outcome.reason, now)
+    elif isinstance(outcome, Enrolled) and not outcome.again:
         _record(connection, outcome, now)
+    elif is_revoked(connection, bundle.gateway, bundle.epoch):
+        return Refused("key-revoked", "this key counts no more: make a new order and enrol with a new epoch")
     return outcome
 
 
@@ -129,10 +135,11 @@ def _record(connection: Connection, enrolled: Enrolled, now: datetime) -> None:
 
 
 def _key_from_row(row: tuple[Any, ...]) -> GatewayKey:
-    gateway, epoch, key_id, algorithm, public_key, bundle_hash = row
+    gateway, epoch, key_id, algorithm, public_key, bundle_hash, last_seq = row
     return GatewayKey(
         owner=GatewayEpoch(GatewayId(gateway), epoch),
         key_id=KeyId(bytes(key_id)),
         verifier=public_verifier(Algorithm(algorithm), bytes(public_key)),
         bundle_hash=bytes(bundle_hash),
+        last_seq=last_seq,
     )

@@ -54,6 +54,12 @@ class AuditAnswers:
     def _revoked_of(self, a: Arguments) -> list[Row]:
         return []
 
+    def _winner_of_order(self, a: Arguments) -> list[Row]:
+        return []
+
+    def _note_misuse(self, a: Arguments) -> None:
+        pass
+
     def _add_operator(self, a: Arguments) -> None:
         self._tables.operators[a["operator"]] = (a["token_hash"], a["at"], a["by"], None)
 

@@ -523,6 +523,7 @@ class MemoryCopy:
 _FILES = (
     *("gateways", "intake", "sites", "settled", "readings", "runs", "run_changes", "run_log", "statements"),
     *("fleet", "alerts", "erasure", "database", "audit", "operators", "revocations"),
+    "claim_misuses",
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NAMES[layout_queries("partitions")["layout"]] = "layout"

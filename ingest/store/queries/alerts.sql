@@ -107,6 +107,21 @@ SELECT alarms.gateway, count(*), coalesce((
 FROM alarms WHERE kind = 'batches-lost' AND gateway IS NOT NULL
 GROUP BY alarms.gateway ORDER BY alarms.gateway;
 
+-- name: claims_misused
+-- How many machines presented claims that were not theirs, by the gateway the claims were given for, and how many of them
+-- somebody has acknowledged; and the newest: of which order, from where, with which key, naming itself how, and the key
+-- that this claim had registered.
+SELECT install_orders.gateway, count(*), coalesce((
+        SELECT max((detail ->> 'count')::bigint) FROM alerts
+        WHERE kind = 'claim-misused' AND scope = 'gateway' AND subject = install_orders.gateway AND acknowledged_at IS NOT NULL
+    ), 0),
+    (array_agg(install_order ORDER BY first_at DESC))[1], (array_agg(address ORDER BY first_at DESC))[1],
+    (array_agg(claim_misuses.key_id ORDER BY first_at DESC))[1], (array_agg(claim_misuses.gateway ORDER BY first_at DESC))[1],
+    (array_agg(gateway_keys.key_id ORDER BY first_at DESC))[1], max(first_at)
+FROM claim_misuses JOIN install_orders USING (install_order)
+LEFT JOIN gateway_keys ON gateway_keys.bundle_hash = install_orders.burned_by
+GROUP BY install_orders.gateway ORDER BY install_orders.gateway;
+
 -- name: refusals_since
 SELECT reason, count(*), (array_agg(DISTINCT gateway) FILTER (WHERE gateway IS NOT NULL))[1:20]
 FROM quarantine WHERE first_received_at > %(since)s
