@@ -135,10 +135,16 @@ class Case:
         channel = self.meter.channel(self.obis)
         return channel is not None and channel.kind is not ChannelKind.COUNTER
 
-    def steps(self, span: Span | None) -> Fraction:
-        """Give how many steps of the coarser of both last digits the display is: how much an agreement proves."""
-        coarser = max(step_of(self.readout.shown), span.step if span else Fraction(0))
-        return abs(exact_base(self.readout.shown)) / coarser
+    def proves(self, span: Span, candidates: int = 1) -> bool:
+        """Say whether agreement with `span` means something: by its digits, and among so many `candidates`."""
+        coarser = max(step_of(self.readout.shown), span.step)
+        least = max(SIGNIFICANT_STEPS, _STEPS_PER_CANDIDATE * candidates)
+        return abs(exact_base(self.readout.shown)) >= least * coarser
+
+    @property
+    def has_few_digits(self) -> bool:
+        """Say whether what was typed is too short to claim anything by it."""
+        return abs(self.readout.shown.mantissa) < SIGNIFICANT_STEPS
 
     def fits(self, span: Span) -> bool:
         """Say whether the display lies between, give or take both last digits."""
@@ -151,11 +157,7 @@ class Case:
 
     def explanations(self) -> Iterator[Explanation]:
         """Give everything that fits where display and bus differ, likeliest first."""
-        primary = tuple(self._primary())
-        if primary:
-            yield from primary
-            return
-        if self.steps(self.bus) < SIGNIFICANT_STEPS:
+        if self.has_few_digits:
             return
         yield from self._rolled()
         if not self.is_gauge:
@@ -168,6 +170,11 @@ class Case:
     def equal_others(self) -> list[str]:
         """List the other meters whose register agrees with the display as well."""
         return [one.meter for one in self.others if self._fits_meter(one)]
+
+    @property
+    def fits_primary(self) -> bool:
+        """Say whether the display counts the primary side by the planned ratio."""
+        return self.bus is not None and self.ratio > 1 and self.fits(self.bus.times(self.ratio))
 
     def tell(self, code: str, **parts: object) -> Finding:
         """Make a finding about this comparison."""
@@ -183,31 +190,30 @@ class Case:
         span = span_of((other,), self.obis)
         return span is not None and (self.fits(span) or self.fits(span.times(other.ratio_of(self.obis))))
 
-    def _primary(self) -> Iterator[Explanation]:
-        if self.bus is not None and self.ratio > 1 and self.fits(self.bus.times(self.ratio)):
-            yield Explanation(Verdict.PRIMARY, self.tell("display-primary", multiplier=self.ratio))
+    def _explains(self, span: Span, candidates: int = 1) -> bool:
+        """Say whether the display agrees with `span`, or with what the ratio makes of it, and that proves something."""
+        both = (span, span.times(self.ratio))
+        return any(self.fits(one) and self.proves(one, candidates) for one in both)
 
     def _rolled(self) -> Iterator[Explanation]:
         modulus = 10**self.readout.places * self.readout.shown.unit.factor
         if self.bus is None or self.is_gauge or self.readout.places < _PLACES_MIN or self.bus.least < modulus:
             return
         turns = self.bus.least // modulus * modulus
-        if self.fits(Span(self.bus.least - turns, self.bus.most - turns, self.bus.step, self.bus.base)):
+        if self._explains(Span(self.bus.least - turns, self.bus.most - turns, self.bus.step, self.bus.base)):
             yield Explanation(Verdict.ROLLED, self.tell("display-rolled"))
 
     def _other_meters(self) -> Iterator[Explanation]:
         names = self.equal_others()
-        if names and self.steps(self.bus) >= _STEPS_PER_CANDIDATE * len(self.others):
+        spans = [span for one in self.others if (span := span_of((one,), self.obis)) is not None]
+        if names and any(self.fits(span) and self.proves(span, len(self.others)) for span in spans):
             yield Explanation(Verdict.OTHER_METER, self.tell("display-other-meter", other=", ".join(names)))
 
     def _other_registers(self) -> Iterator[Explanation]:
         counters = [obis for obis in self.meter.shown if obis != self.obis and self._is_counter(obis)]
-        found: list[str] = []
-        for obis in counters:
-            span = span_of(self.own, obis)
-            if span is not None and (self.fits(span) or self.fits(span.times(self.ratio))):
-                found.append(str(obis))
-        if found and self.steps(self.bus) >= _STEPS_PER_CANDIDATE * len(counters):
+        spans = {obis: span for obis in counters if (span := span_of(self.own, obis)) is not None}
+        found = [str(obis) for obis, span in spans.items() if self._explains(span, len(counters))]
+        if found:
             yield Explanation(Verdict.OTHER_REGISTER, self.tell("display-other-register", other=", ".join(found)))
 
     def _is_counter(self, obis: Obis) -> bool:
@@ -218,7 +224,7 @@ class Case:
         for form in read_otherwise(self.meter, self.obis):
             base = exact_base(form.shown)
             span = Span(base, base, step_of(form.shown), form.shown.unit.base_symbol)
-            if not (self.fits(span) or self.fits(span.times(self.ratio))):
+            if not self._explains(span):
                 continue
             if form.is_same_type:
                 yield Explanation(Verdict.WORD_ORDER, self.tell("display-word-order", order=form.order))
@@ -230,7 +236,8 @@ class Case:
     def _scales(self) -> Iterator[Explanation]:
         for power in _SCALES:
             factor = Fraction(10) ** power
-            if self.bus is not None and self.bus.most and self.fits(self.bus.times(factor)):
+            scaled = None if self.bus is None else self.bus.times(factor)
+            if scaled is not None and self.fits(scaled) and self.proves(scaled):
                 yield Explanation(Verdict.SCALE, self.tell("display-scale", factor=_plain(factor), power=power))
 
     def _ratios(self) -> Iterator[Explanation]:
@@ -275,7 +282,7 @@ class Case:
         usual = [whole for whole in wholes[:1000] if is_usual_ratio(whole)]
         if self.ratio > 1 and self.ratio in wholes:
             return self.ratio
-        if usual and most - least < max(Fraction(1), middle / 4):
+        if usual and most - least < (middle / 4 if self.is_gauge else 1):
             return min(usual, key=lambda whole: float(abs(whole - middle)))
         if len(wholes) == 1 and most - least < _ODD_RATIO_WINDOW:
             return wholes[0]

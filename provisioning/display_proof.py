@@ -14,7 +14,7 @@ from datetime import datetime
 from device_profiles.profile import Side
 from metering.obis import Obis
 from metering.quantity import Shown, Unit
-from provisioning.display_explanations import SIGNIFICANT_STEPS, Case, Explanation, Verdict
+from provisioning.display_explanations import Case, Explanation, Verdict
 from provisioning.display_readout import DisplayUnreadable, read_display, usual_unit
 from provisioning.finding_words import finding, listed, printable, verdict_words, worst_first
 from provisioning.installation import Comparison, Finding
@@ -74,26 +74,32 @@ def prove_display(
 def _judged(case: Case) -> tuple[Verdict, tuple[Finding, ...], tuple[Explanation, ...]]:
     bus = case.bus
     if bus is not None and case.fits(bus):
-        is_strong = case.steps(bus) >= SIGNIFICANT_STEPS
-        return (Verdict.EQUAL if is_strong else Verdict.WEAK), _remarks(case, is_strong=is_strong), ()
+        return (
+            (Verdict.EQUAL, _remarks(case), ())
+            if case.proves(bus)
+            else (Verdict.WEAK, (case.tell("display-weak"),), ())
+        )
+    if bus is not None and case.fits_primary:
+        if not case.proves(bus.times(case.ratio)):
+            return Verdict.WEAK, (case.tell("display-weak"),), ()
+        return Verdict.PRIMARY, (case.tell("display-primary", multiplier=case.ratio),), ()
     explanations = tuple(case.explanations())
     if explanations:
         first, *more = explanations
         findings = [first.finding]
-        if more and not first.verdict.agrees:
-            findings.append(case.tell("display-also", others=listed(verdict_words(one.verdict) for one in more)))
+        if more and first.verdict is not Verdict.ROLLED:
+            others = listed(verdict_words(one.verdict) for one in more)
+            findings.append(case.tell("display-also", others=others))
         return first.verdict, tuple(findings), explanations
     if bus is None:
         return Verdict.NO_BUS, (case.tell("display-no-bus"),), ()
-    if case.steps(bus) < SIGNIFICANT_STEPS:
+    if case.has_few_digits:
         return Verdict.FEW_DIGITS, (case.tell("display-few-digits"),), ()
     return Verdict.UNEXPLAINED, (case.tell("display-unexplained"),), ()
 
 
-def _remarks(case: Case, *, is_strong: bool) -> tuple[Finding, ...]:
+def _remarks(case: Case) -> tuple[Finding, ...]:
     """Say what an agreement does not prove."""
-    if not is_strong:
-        return (case.tell("display-weak"),)
     findings = []
     others = [] if case.is_gauge else case.equal_others()
     if others:

@@ -3,7 +3,7 @@
 Input j sees the current of phase m(j), reversed or not. With positive sequence the current that reaches input j lags
 voltage j by  120 (m(j) - j) + phi(m)  degrees, plus 180 where reversed, phi being the angle of the load. A way is
 plausible when the angles it implies for the loads are those of loads: up to 60 degrees inductive, 30 capacitive, and
-not farther apart than 45. Voltage leads interchanged look the same as transformers interchanged.
+not farther apart than 50. Voltage leads interchanged look the same as transformers interchanged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import permutations, product
 from provisioning.phase_figures import Phase
 
 _LEAST_DEG, _MOST_DEG = -30.0, 60.0
-_APART_DEG = 45.0
+_APART_DEG = 50.0
 PROPER_DEG = 60.0
 """As it is wired, a load of power factor 0.5 to either side is believed."""
 
