@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from device_profiles.catalogue import Catalogue
+from edge_agent.adapters.centre_door import CentreDoor
 from edge_agent.adapters.face_port import FaceUnreachable, answers_of, face_port
 from edge_agent.adapters.host_clock import ClockChanged, HostClock, read_boot
 from edge_agent.adapters.http_broker import HttpBroker
@@ -36,6 +37,7 @@ from edge_agent.ordered_settings import Begin, OrderedSettings, Shelf, ShelfDama
 from edge_agent.poll_cycle import PollCycle
 from edge_agent.port_readers import readers_of
 from edge_agent.ports import Broker, BrokerEvent, Stopped
+from edge_agent.renewal import Renewal, keep_renewing
 from edge_agent.schedule import check_every
 from edge_agent.sealing import Identity
 from edge_agent.sweep import PortReader
@@ -53,7 +55,8 @@ from metering.receipt import Receipt
 from metering.tombstone import seal_tombstone
 from provisioning.broker_tls import BrokerTls
 from provisioning.gateway_config import ClockKind, GatewayConfig
-from provisioning.keys import FileSigner, read_public_key
+from provisioning.keys import read_public_key
+from provisioning.signers import open_signer
 
 log = logging.getLogger(__name__)
 
@@ -99,8 +102,8 @@ class Gateway:
         self.wants_restart = False
         self.is_rolled_back = False
         self.vitals = Vitals()
-        signer = FileSigner.read(config.signing_key)
-        centre = read_public_key(config.centre_public_key)
+        signer = self._signer = open_signer(config.signing_key)
+        centre = self._centre = read_public_key(config.centre_public_key)
         every = check_every(config.every_s)
         config.state_dir.mkdir(parents=True, exist_ok=True)
         self._outbox = SqliteOutbox(
@@ -160,6 +163,7 @@ class Gateway:
         uplink.start()
         lent = [reader.bus for reader in self._port_readers if isinstance(reader.bus, LentBus)]
         threading.Thread(target=keep_lending, args=(lent, self._stop), name="lending", daemon=True).start()
+        self._keep_certificate()
         log.info("gateway-started", extra={"gateway": self._config.gateway, "epoch": self._config.epoch})
         try:
             with self._shown():
@@ -273,6 +277,18 @@ class Gateway:
                 self.is_rolled_back = True
                 self._restart()
                 return
+
+    def _keep_certificate(self) -> None:
+        """Have the certificate for the broker renewed, where somebody said by whom."""
+        if self._config.renewal is None or self._host is None:
+            return
+        config, folder = self._config, self._config.signing_key.parent
+        post = CentreDoor(self._config.renewal).post
+        renewal = Renewal(folder, config.gateway, config.epoch, self._signer, self._centre, post)
+        loop = threading.Thread(
+            target=keep_renewing, args=(renewal, self._host.now, self._stop), name="renewal", daemon=True
+        )
+        loop.start()
 
     @contextlib.contextmanager
     def _shown(self) -> Iterator[None]:

@@ -167,7 +167,9 @@ class GatewayConfig:
     intervals    further groups, each with a rhythm of its own
     face         None: nobody can ask the running gateway
     http         what to send over instead of the broker; None: the broker
-    bundle       SHA-256 of the installation's bundle, with which the epoch's chain begins; None: enrolled without one
+    bundle       SHA-256 of what the epoch's chain begins with: the installation's bundle, or the statement by which
+                 the key before handed over; None: enrolled without one
+    renewal      where the certificate for the broker is renewed; None: nobody renews it
     outranks     what stands here is newer than the centre's orders up to this number; None: than none
     """
 
@@ -189,6 +191,7 @@ class GatewayConfig:
     http: HttpWay | None = field(default=None, metadata=LEFT_OUT)
     bundle: bytes | None = field(default=None, metadata=LEFT_OUT)
     outranks: int | None = field(default=None, metadata=LEFT_OUT)
+    renewal: HttpWay | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.gateway)

@@ -184,7 +184,7 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnsw
 
     def _add_key(self, a: Arguments) -> None:
         fields = ("gateway", "epoch", "key_id", "algorithm", "public_key", "bundle_hash")
-        self._tables.gateway_keys[a["gateway"], a["epoch"]] = tuple(a[name] for name in fields)
+        self._tables.gateway_keys[a["gateway"], a["epoch"]] = (*(a[name] for name in fields), None)
 
     def _keys(self, a: Arguments) -> list[Row]:
         rows = sorted(self._tables.gateway_keys.values(), key=lambda row: row[:2])

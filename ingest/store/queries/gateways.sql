@@ -26,7 +26,7 @@ INSERT INTO gateway_keys (gateway, epoch, key_id, algorithm, public_key, bundle_
 VALUES (%(gateway)s, %(epoch)s, %(key_id)s, %(algorithm)s, %(public_key)s, %(bundle_hash)s, %(enrolled_at)s);
 
 -- name: keys
-SELECT gateway, epoch, key_id, algorithm, public_key, bundle_hash
+SELECT gateway, epoch, key_id, algorithm, public_key, bundle_hash, last_seq
 FROM gateway_keys WHERE key_id = ANY (%(key_ids)s) OR gateway = ANY (%(gateways)s)
 ORDER BY gateway, epoch;
 
