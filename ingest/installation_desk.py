@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import BinaryIO
+from typing import IO
 
 from allocation_engine.run_state import SecondPersonNeeded, same_actor
 from device_profiles.catalogue import Catalogue
@@ -210,7 +210,7 @@ class InstallationDesk:
                 taken = self._entered(connection, list(zip(events, sealed, strict=True)), voucher, now)
         return taken
 
-    def take_package(self, stream: BinaryIO, caller: Callable[[str], Caller]) -> Received:
+    def take_package(self, stream: IO[bytes], caller: Callable[[str], Caller]) -> Received:
         """Take what a package holds: bundle, events, photos. Each part proves itself; what came before is as it was."""
         package = read_package(stream)
         presented = None if package.bundle is None else self.enrol(package.bundle, caller)

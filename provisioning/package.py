@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 from metering.errors import SenderError
 from provisioning.enrolment import BUNDLE_OCTETS_MAX
@@ -51,7 +51,7 @@ class Package:
 
 
 def write_package(
-    stream: BinaryIO,
+    stream: IO[bytes],
     *,
     order: bytes | None,
     bundle: bytes | None,
@@ -69,7 +69,7 @@ def write_package(
             _put(archive, _PHOTOS + digest.hex(), photos[digest].read_bytes())
 
 
-def read_package(stream: BinaryIO) -> Package:
+def read_package(stream: IO[bytes]) -> Package:
     """Read all but the photos; raises PackageInvalid."""
     with _opened(stream) as archive:
         members = {one.filename: one for one in archive.infolist()}
@@ -84,7 +84,7 @@ def read_package(stream: BinaryIO) -> Package:
         )
 
 
-def photos_in(stream: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def photos_in(stream: IO[bytes]) -> Iterator[tuple[bytes, bytes]]:
     """Give digest and octets of each photo, one at a time; raises PackageInvalid if one is not what its name says."""
     with _opened(stream) as archive:
         for one in archive.infolist():
@@ -102,7 +102,7 @@ def package_name(gateway: str, at: datetime) -> str:
     return f"{gateway}-{at:%Y%m%dT%H%M%SZ}{PACKAGE_SUFFIX}"
 
 
-def _opened(stream: BinaryIO) -> zipfile.ZipFile:
+def _opened(stream: IO[bytes]) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:

@@ -1,7 +1,7 @@
-"""`/v1/install-orders`, `/v1/enrolments`, `/v1/installation-*`, `/v1/bindings`, `/v1/history`: gateways and their meters.
+"""`/v1/install-orders`, `/v1/enrolments`, `/v1/installation-*`, `/v1/bindings`, `/v1/history`: gateways, their meters.
 
-A bundle, an event and a package prove themselves by signature and claim and need no token. Orders take the admin token or
-an operator's; approving and refusing take a named operator who is not the engineer.
+A bundle, an event and a package prove themselves by signature and claim and need no token. Orders take the admin token
+or an operator's; approving and refusing take a named operator who is not the engineer.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import tempfile
 from base64 import b64encode
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any, BinaryIO
+from typing import IO, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
@@ -157,7 +157,7 @@ class InstallationRoutes:
     def bindings(
         self,
         site: str | None = None,
-        state: BindingState | None = Query(None, description="only those that stand so"),
+        state: BindingState | None = None,
         meter: str | None = None,
     ) -> dict[str, Any]:
         """List bindings by when they begin, each beside what was expected."""
@@ -189,7 +189,7 @@ class InstallationRoutes:
             ],
         }
 
-    def _take_package(self, stream: BinaryIO, visitors: Callable[[str], Caller]) -> dict[str, Any]:
+    def _take_package(self, stream: IO[bytes], visitors: Callable[[str], Caller]) -> dict[str, Any]:
         made = self._desk.take_package(stream, visitors)
         presented = {} if made.presented is None else {"enrolment": self._presented(made.presented)}
         photos = [{"photo": digest.hex(), "kept": not reason, "reason": reason} for digest, reason in made.photos]
@@ -291,8 +291,7 @@ def _order_document(made: Ordered) -> dict[str, Any]:
 
 
 def _taken(one: Taken) -> dict[str, Any]:
-    found = {"event": one.event, "kind": str(one.kind), "state": one.state, "reason": one.reason, "again": one.again}
-    return found
+    return {"event": one.event, "kind": str(one.kind), "state": one.state, "reason": one.reason, "again": one.again}
 
 
 def _expected(documents: Iterable[dict[str, Any]]) -> tuple[ExpectedMeter, ...]:
