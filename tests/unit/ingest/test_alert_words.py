@@ -44,10 +44,7 @@ DETAILS: dict[AlertKind, dict[str, Any]] = {
     AlertKind.CHAIN_GAP: {"site": "park", "since": SINCE, "epochs": [1, 2]},
     AlertKind.EQUIVOCATION: {"count": 2, "epoch": 1, "seq": 7, "raised_at": SINCE},
     AlertKind.BATCHES_LOST: {"count": 1, "batches": 40, "first_mark": SINCE, "last_mark": None, "raised_at": SINCE},
-    AlertKind.CLAIM_MISUSED: {
-        **{"count": 1, "order": "order-1", "address": "192.0.2.1", "named": "gw-b", "key": "00", "winner": "11"},
-        "noted_at": SINCE,
-    },
+    AlertKind.CLAIM_MISUSED: {"count": 1, "order": "o-1", "address": "::1", "named": "gw-b", "key": "0", "winner": "1"},
     AlertKind.CLOCK_OFF: {"site": "park", "fault": "error", "error_ms": 12000},
     AlertKind.QUARANTINE_GROWING: {"gateways": ["gw-a"], "within_min": 60},
     AlertKind.SETTLEMENT_STUCK: {"since": SINCE},
