@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -16,6 +16,7 @@ from edge_agent.scanning.result import FoundMeter
 from metering.identity import MeterId, NodeId, PortId, UnitId
 from provisioning.installation import Binding
 from provisioning.order_file import ExpectedMeter
+from provisioning.serial_numbers import is_same_serial
 from provisioning.site import LineSettings, Meter, Port, SerialPort, Site, Span, StreamPort
 
 NEAR_MAX = 3
@@ -106,7 +107,7 @@ def _found(sheet: Worksheet, request: BindRequest, expected: ExpectedMeter | Non
     everything = scanned(sheet)
     if request.found is not None:
         text = request.found.strip()
-        fitting = [one for one in everything if text in (one[1].serial, f"{one[0]}/{one[1].address}")]
+        fitting = [one for one in everything if _is_meant(text, *one)]
         known = ", ".join(f"{one.serial or '-'} ({port}/{one.address})" for port, one in everything)
         if not fitting:
             raise refused("unknown-found", found=text, known=known or "-")
@@ -117,8 +118,13 @@ def _found(sheet: Worksheet, request: BindRequest, expected: ExpectedMeter | Non
         fitting = [one for one in everything if (one[0], one[1].address) == (request.port, request.address)]
         return fitting[0] if len(fitting) == 1 else None
     serial = request.serial or (None if expected is None else expected.serial)
-    fitting = [one for one in everything if serial is not None and one[1].serial == serial]
+    fitting = [one for one in everything if serial and one[1].serial and is_same_serial(serial, one[1].serial)]
     return fitting[0] if len(fitting) == 1 else None
+
+
+def _is_meant(text: str, port: PortId, found: FoundMeter) -> bool:
+    """Say whether `text` is the place or the serial number of a scanned meter."""
+    return text == f"{port}/{found.address}" or (found.serial is not None and is_same_serial(text, found.serial))
 
 
 def _model(meter: FoundMeter | None, expected: ExpectedMeter | None) -> str | None:
@@ -199,20 +205,15 @@ def _check_free(sheet: Worksheet, meter: Meter, instead_of: MeterId | None) -> N
     for other in sheet.fitted():
         is_draft_here = other.node == meter.node and sheet.draft_of(other.id) is not None
         if other.id in (meter.id, instead_of) or is_draft_here:
-            if other.id == instead_of and other.serial == meter.serial:
+            if other.id == instead_of and is_same_serial(other.serial, meter.serial):
                 raise refused("serial-taken", serial=meter.serial, meter=other.id, node=other.node)
             continue
         if other.node == meter.node:
             raise refused("node-taken", node=meter.node, meter=other.id)
         if (other.port, other.protocol, other.address) == (meter.port, meter.protocol, meter.address):
             raise refused("address-taken", port=meter.port, address=meter.address, meter=other.id, node=other.node)
-        if other.serial == meter.serial:
+        if is_same_serial(other.serial, meter.serial):
             raise refused("serial-taken", serial=meter.serial, meter=other.id, node=other.node)
-
-
-def with_parts(binding: Binding, **parts: object) -> Binding:
-    """Give the binding with some parts changed."""
-    return replace(binding, **parts)  # type: ignore[arg-type]
 
 
 def _near(wanted: str, known: Iterable[str]) -> str:

@@ -82,7 +82,7 @@ class Journal:
                 self._catch_up()
                 kept = self._worksheet, self._number
                 yield self._worksheet, lambda act: self._add(act, who, at)
-                self._connection.execute("COMMIT")
+                self._commit()
             except BaseException:
                 self._worksheet, self._number = kept
                 if self._connection.in_transaction:
@@ -109,6 +109,9 @@ class Journal:
         self._worksheet = after(self._worksheet, act, who, from_ms(to_ms(at)))
         self._number += 1
         self._connection.execute(_INSERT, (self._number, to_ms(at), who.by, who.device, *to_row(act)))
+
+    def _commit(self) -> None:
+        self._connection.execute("COMMIT")
 
     def _catch_up(self) -> None:
         try:

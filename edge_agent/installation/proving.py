@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -65,7 +65,9 @@ class Prover:
             proofs = [_proof(one, own, others, at) for one in typed]
         obises = {one.obis for one in typed}
         kept = (one for one in binding.comparisons if one.obis not in obises)
-        findings = without(binding.findings, DISPLAY_CODES, obises)
+        marks = [str(obis) for obis in obises]
+        marks += [one.typed for one in binding.comparisons if one.obis in obises]
+        findings = without(binding.findings, DISPLAY_CODES, marks)
         changed = replace(
             binding,
             read_serial=look.serial or binding.read_serial,
@@ -124,13 +126,12 @@ def _proof(typed: Typed, own: Sequence[MeterSnapshot], others: Sequence[MeterSna
     return prove_display(f"{typed.text} {typed.unit}".strip(), typed.obis, own=own, at=at, others=others)
 
 
-def without(findings: Iterable[Finding], codes: tuple[str, ...], obises: Iterable[Obis] = ()) -> tuple[Finding, ...]:
-    """Leave out findings with these beginnings of codes; where registers are given, only what speaks of them."""
-    named = [str(obis) for obis in obises]
+def without(findings: Iterable[Finding], codes: tuple[str, ...], marks: Collection[str] = ()) -> tuple[Finding, ...]:
+    """Leave out findings with these beginnings of codes; where marks are given, only what names one of them."""
     return tuple(
         one
         for one in findings
-        if not (one.code.startswith(codes) and (not named or any(obis in one.told.en for obis in named)))
+        if not (one.code.startswith(codes) and (not marks or any(mark in one.told.en for mark in marks)))
     )
 
 
