@@ -200,14 +200,22 @@ class _Step:
         except SiteInvalid as error:
             return str(error), self._site
         fault = next(faults_of_change(site, touched(event, site)[0], self._catalogue), None)
-        return (f"{fault.problem}: {fault.mend}", self._site) if fault else ("", site)
+        if fault is None:
+            return "", site
+        untold = "tell it among the readings of both meters, 0 if it never counted"
+        return (
+            f"{fault.problem}: {untold if isinstance(event.body, Exchange | RatioChange) else fault.mend}",
+            self._site,
+        )
 
     def _planned(self, event: InstallationEvent) -> frozenset[MeterId]:
         """Give the meters of this gateway that were expected and never seen, or bound and refused: these yield."""
         if event.binding is None:
             return frozenset()
         refused = bindings.refused_meters(self._connection, self._site.id)
-        came = {meter.id for meter in self._site.meters if refused.get(meter.id, self._now) == meter.span.start}
+        came = {
+            meter.id for meter in self._site.meters if meter.id in refused and refused[meter.id] == meter.span.start
+        }
         rest = self._expected_at(event.gateway) - bindings.bound_meters(self._connection, self._site.id)
         return rest - installation_events.read_before(self._connection, rest) | came
 

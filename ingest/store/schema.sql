@@ -184,12 +184,12 @@ CREATE TABLE bindings (
         int8range(hashtextextended(site || '/' || meter, 1) >> 1, hashtextextended(site || '/' || meter, 1) >> 1, '[]')
             WITH &&,
         tstzrange(begins_at, ends_at) WITH &&
-    ) WHERE (state IN ('pending', 'approved')),
+    ) WHERE (state IN ('pending', 'approved') AND meter IS NOT NULL),
     CONSTRAINT bindings_one_per_serial EXCLUDE USING gist (
         int8range(hashtextextended(site || '/' || serial, 2) >> 1, hashtextextended(site || '/' || serial, 2) >> 1, '[]')
             WITH &&,
         tstzrange(begins_at, ends_at) WITH &&
-    ) WHERE (state IN ('pending', 'approved')),
+    ) WHERE (state IN ('pending', 'approved') AND meter IS NOT NULL),
     CONSTRAINT bindings_one_per_node EXCLUDE USING gist (
         int8range(hashtextextended(site || '/' || node, 3) >> 1, hashtextextended(site || '/' || node, 3) >> 1, '[]')
             WITH &&,
