@@ -16,9 +16,15 @@ DOUBT, DOUBT_PALE = "#a35a00", "#fff3e0"
 WRONG, WRONG_PALE = "#b3261e", "#fdeceb"
 
 
-def drawing(width: int, height: int, parts: Iterable[str], title: str) -> str:
-    """Give a whole SVG of `width` x `height` px; `title` is what it shows, for who cannot see it."""
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+def drawing(width: int, height: int, parts: Iterable[str], title: str, *, px_per_mm: int | None = None) -> str:
+    """Give a whole SVG of `width` x `height` px; `title` is what it shows, for who cannot see it.
+
+    px_per_mm   for a drawing that has a true size when printed
+    """
+    size = (str(width), str(height)) if px_per_mm is None else (f"{width / px_per_mm:g}mm", f"{height / px_per_mm:g}mm")
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{size[0]}" height="{size[1]}"'
+    )
     return f'{head} role="img" font-family="{FONTS}"><title>{escape(title)}</title>{"".join(parts)}</svg>'
 
 

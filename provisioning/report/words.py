@@ -95,8 +95,6 @@ _WORDS: dict[str, tuple[str, str]] = {
     "act-decommission": ("拆除 {meter}", "took {meter} away"),
     "act-replace": ("替换纪元 {epoch} 的网关：{reason}", "took the place of epoch {epoch}: {reason}"),
     "act-port-change": ("端口 {port} 按现场修改", "port {port} as found at the site"),
-    "label-scan": ("扫码核对", "scan to check"),
-    "label-key": ("密钥指纹", "Key"),
 }
 
 
