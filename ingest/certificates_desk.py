@@ -131,6 +131,11 @@ class CertificateDesk:
         )
         return seal_grant(grant, self._centre.signer)
 
+    @property
+    def is_issuing(self) -> bool:
+        """Say whether there is an authority."""
+        return self._centre.authority is not None
+
     def revoked_list(self) -> bytes:
         """Give the list of revoked certificates, PEM; raises CertificateRefused without an authority."""
         authority = self._centre.authority
@@ -139,6 +144,11 @@ class CertificateDesk:
         now = self._clock.now()
         with self._database.transaction() as connection:
             return authority.revoked_list(store.revoked(connection, now), now)
+
+    def let_in(self) -> tuple[GatewayId, ...]:
+        """Give the gateways that the broker is to let in."""
+        with self._database.transaction() as connection:
+            return store.gateways_let_in(connection)
 
     def _speaking(self, connection: Connection, plea: Plea) -> store.EpochKey:
         key = store.key_of_epoch(connection, plea.gateway, plea.epoch)

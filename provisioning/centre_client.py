@@ -75,6 +75,10 @@ class CentreClient:
         """Ask what the centre knows of a gateway."""
         return self._call("GET", f"/v1/gateways/{gateway}", None, None)
 
+    def broker_access(self) -> Mapping[str, Any]:
+        """Ask whom the broker is to let in: `gateways`, and the list of those `revoked` (PEM; empty without one)."""
+        return self._call("GET", "/v1/broker-access", None, None)
+
     def _call(self, method: str, path: str, body: bytes | None, media_type: str | None) -> Mapping[str, Any]:
         request = urllib.request.Request(self._url + path, data=body, method=method)
         request.add_header("Accept", f"{_JSON}, application/problem+json")

@@ -17,6 +17,7 @@ from metering.errors import MeteringError
 from metering.identity import GatewayId, SiteId, check_identifier
 from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
 from provisioning.centre_client import CentreClient, CentreUnreachable, read_token
+from provisioning.commands import broker_config, ca, import_list, label, report
 from provisioning.enrolment import Claim, open_bundle, seal_bundle
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GroupInterval, gateway_config
 from provisioning.keys import (
@@ -45,11 +46,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MeteringError as error:
         print(f"metertree-provision: {error}", file=sys.stderr)
         return 1
+    answer = dict(answer)
+    exit_code = int(answer.pop("exit_code", 0))
     if args.json:
         print(json.dumps(answer, ensure_ascii=False))
+    elif hasattr(args, "lines"):
+        print("\n".join(args.lines(answer, args)))
     else:
         _print_table(answer)
-    return 0
+    return exit_code
 
 
 def _print_table(answer: Mapping[str, Any]) -> None:
@@ -210,4 +215,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--out", required=True, type=Path, help="file to write, such as gateway.toml")
             also = "a group that is read between marks, such as status:60; repeatable"
             command.add_argument("--also", action="append", default=[], metavar="GROUP:SECONDS", help=also)
+    ca.register(commands)
+    broker_config.register(commands)
+    for module in (import_list, report, label):
+        module.register(commands)
     return parser

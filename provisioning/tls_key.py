@@ -138,6 +138,11 @@ def write_roots(folder: Path, roots: Sequence[bytes]) -> Path:
     return path
 
 
+def chain_pem(chain: Sequence[bytes]) -> bytes:
+    """Give a chain (DER) as PEM."""
+    return b"".join(x509.load_der_x509_certificate(one).public_bytes(Encoding.PEM) for one in chain)
+
+
 def _parsed(path: Path, chain: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
     try:
         if not 1 <= len(chain) <= CHAIN_MAX:

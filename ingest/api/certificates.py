@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
@@ -53,6 +54,7 @@ class CertificateRoutes:
         router = APIRouter(prefix="/v1", tags=["certificates"])
         router.add_api_route("/certificates/renewals", self.renew, methods=["POST"], response_class=Response)
         router.add_api_route("/certificates/revoked", self.revoked, methods=["GET"], response_class=Response)
+        router.add_api_route("/broker-access", self.access, methods=["GET"])
         router.add_api_route("/key-handovers", self.hand_over, methods=["POST"], response_class=Response)
         return router
 
@@ -63,6 +65,11 @@ class CertificateRoutes:
     def hand_over(self, request: Request, octets: bytes = Depends(_octets)) -> Response:
         """Take a gateway's next signing key; gives the grant of the epoch it begins."""
         return _signed(self._desk.roll_over, octets, request)
+
+    def access(self) -> dict[str, Any]:
+        """Say whom the broker is to let in: enrolled and not revoked; and the list of revoked certificates (PEM)."""
+        revoked = self._desk.revoked_list().decode("ascii") if self._desk.is_issuing else ""
+        return {"gateways": list(self._desk.let_in()), "revoked": revoked}
 
     def revoked(self) -> Response:
         """Give the list of revoked certificates (PEM), for the broker."""

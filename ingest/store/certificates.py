@@ -135,6 +135,11 @@ def certificates_ending(connection: Connection, before: datetime) -> tuple[tuple
     return tuple((GatewayId(gateway), ends_at) for gateway, ends_at in rows)
 
 
+def gateways_let_in(connection: Connection) -> tuple[GatewayId, ...]:
+    """Give the gateways whose newest epoch counts."""
+    return tuple(GatewayId(name) for (name,) in connection.execute(load_queries("certificates")["gateways_let_in"]))
+
+
 def key_state(connection: Connection, gateway: GatewayId, epoch: int) -> KeyState | None:
     """Give how the registry has an epoch, and hold it until the transaction ends."""
     wanted = {"gateway": gateway, "epoch": epoch}

@@ -36,6 +36,10 @@ SELECT gateway, max(ends_at) FROM gateway_certificates
 WHERE (gateway, epoch) NOT IN (SELECT gateway, epoch FROM revocations)
 GROUP BY gateway HAVING max(ends_at) <= %(before)s ORDER BY gateway;
 
+-- name: gateways_let_in
+SELECT gateway FROM gateways
+WHERE (gateway, epoch) NOT IN (SELECT gateway, epoch FROM revocations) ORDER BY gateway;
+
 -- name: key_of_epoch
 SELECT keys.algorithm, keys.public_key, gateways.site, revocations.revoked_at, keys.last_seq IS NOT NULL
 FROM gateway_keys AS keys
