@@ -40,6 +40,7 @@ from edge_agent.ports import Broker, BrokerEvent, Stopped
 from edge_agent.renewal import Renewal, keep_renewing
 from edge_agent.schedule import check_every
 from edge_agent.sealing import Identity
+from edge_agent.serial_watch import SerialsFile, SerialWatch
 from edge_agent.sweep import PortReader
 from edge_agent.timekeeping import FLOOR, Timekeeper
 from edge_agent.trial import Proof, lively_ports
@@ -63,6 +64,7 @@ log = logging.getLogger(__name__)
 OUTBOX_FILE = "outbox.db"
 LOCK_FILE = "gateway.lock"
 LESSONS_FILE = "lessons.json"
+SERIALS_FILE = "serials.json"
 RETRY_S = 1.0
 """Pause after a mark or a session that failed in a way nobody foresaw [s]."""
 UPLINK_STOP_S = 10.0
@@ -148,6 +150,9 @@ class Gateway:
         self._meter_clocks = _meter_clocks(config, catalogue, clock)
         if self._meter_clocks is not None:
             self.vitals.listeners.append(self._meter_clocks.swept)
+        self._serials = None if self._host is None else SerialWatch(SerialsFile(config.state_dir / SERIALS_FILE), clock)
+        if self._serials is not None:
+            self.vitals.listeners.append(self._serials.swept)
         self._face = Face(
             config, self.vitals, self._outbox, self._uplink, clock, self._shelf, self._ahead_s, self._figures
         )
@@ -201,6 +206,8 @@ class Gateway:
         self._anchors.post()
         if self._meter_clocks is not None:
             self._cycle.sealer.report(self._meter_clocks.set_where_wrong(self._port_readers))
+        if self._serials is not None:
+            self._serials.tell(self._port_readers, self._cycle)
         if self._unaligned.is_needed or (self._is_on_trial and not self.vitals.ports()):
             self._unaligned.poll_next()
         elif self._is_new:  # just installed: what the meters show now is where their energy begins
@@ -310,22 +317,42 @@ class Gateway:
                 self._stop.wait(RETRY_S)
 
 
-def run_with_orders(config: GatewayConfig, catalogue: Catalogue, stop: threading.Event) -> None:
-    """Run the gateway until `stop` is set, with what its file says or what the centre ordered since."""
-    settings = OrderedSettings(config, read_public_key(config.centre_public_key))
-    lives: list[tuple[threading.Event, Gateway | None]] = []
-    threading.Thread(target=_end_when, args=(stop, lives), name="stop", daemon=True).start()
+Lives = list[tuple[threading.Event, Gateway | None]]
+"""The gateway that runs, or is being built, with what ends it; empty or one."""
+
+
+@contextlib.contextmanager
+def told_to_service(lives: Lives) -> Iterator[None]:
+    """Tell the service manager while inside that the program runs, and whether its poll cycle is at work."""
     service = ServiceManager(ServiceNotices.from_environment(), lambda: _idle_s(lives))
     service.ready()
+    try:
+        yield
+    finally:
+        service.stopping()
+
+
+def run_with_orders(config: GatewayConfig, catalogue: Catalogue, stop: threading.Event) -> None:
+    """Run the gateway until `stop` is set, with what its file says or what the centre ordered since."""
+    lives: Lives = []
+    with told_to_service(lives):
+        keep_living(config, catalogue, stop, lives)
+
+
+def keep_living(config: GatewayConfig, catalogue: Catalogue, stop: threading.Event, lives: Lives) -> None:
+    """Build and run gateways, one after another, until `stop` is set."""
+    own: Lives = []
+    settings = OrderedSettings(config, read_public_key(config.centre_public_key))
+    threading.Thread(target=_end_when, args=(stop, own), name="stop", daemon=True).start()
     lively: Collection[PortId] = ()
     try:
         while not stop.is_set():
             life = threading.Event()
-            lives[:] = [(life, None)]
+            own[:] = lives[:] = [(life, None)]
             gateway = _begin(settings, catalogue, life, lively)
             if gateway is None:
                 continue
-            lives[:] = [(life, gateway)]
+            own[:] = lives[:] = [(life, gateway)]
             if stop.is_set():
                 life.set()
             gateway.run()
@@ -334,7 +361,7 @@ def run_with_orders(config: GatewayConfig, catalogue: Catalogue, stop: threading
             if not gateway.wants_restart:
                 return
     finally:
-        service.stopping()
+        lives.clear()
 
 
 def _begin(

@@ -19,7 +19,9 @@ from device_profiles.decode import register_readings
 from edge_agent import plan_command
 from edge_agent.adapters.sqlite_outbox import EpochExtent, read_extents
 from edge_agent.app import OUTBOX_FILE, port_readers, run_with_orders, sole_use_of
-from edge_agent.commands import address, doctor, profile, search, simulate, status
+from edge_agent.commands import address, doctor, profile, scan, search, simulate, status
+from edge_agent.installation.home import Home
+from edge_agent.installed import run_at_home
 from edge_agent.log_lines import start_logging
 from edge_agent.ports import OutboxDamaged
 from metering.clock import SystemClock
@@ -49,7 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     common.add_argument("--verbose", action="store_true", help="log ordinary events too")
     commands = parser.add_subparsers(required=True)
-    run = commands.add_parser("run", parents=[common], help="read the meters at every mark until SIGTERM")
+    run = commands.add_parser("run", help="read the meters at every mark until SIGTERM")
+    where = run.add_mutually_exclusive_group(required=True)
+    where.add_argument("--config", type=Path, help="the gateway's TOML file")
+    where.add_argument("--home", type=Path, help="a home that `install` fills; measuring begins at its seal")
+    run.add_argument("--profiles", type=Path, action="append", default=[], help="directory of further meter profiles")
+    run.add_argument("--verbose", action="store_true", help="log ordinary events too")
     run.set_defaults(run=_run)
     outbox = commands.add_parser("outbox", parents=[common], help="show what is stored and what is receipted")
     outbox.add_argument("--json", action="store_true", help="print JSON")
@@ -70,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     search.register(commands, common)
     address.register(commands, common)
     simulate.register(commands)
+    scan.register(commands)
     return parser
 
 
@@ -77,6 +85,9 @@ def _run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    if args.home is not None:
+        run_at_home(Home(args.home.resolve()), args.profiles, stop)
+        return 0
     config = GatewayConfig.read(args.config)
     with sole_use_of(config.state_dir):
         run_with_orders(config, Catalogue.load(*args.profiles), stop)

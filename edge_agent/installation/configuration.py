@@ -76,7 +76,9 @@ def with_way(
 ) -> GatewayConfig:
     """Give the file with what the grant brought: a certificate to show to the broker, or none."""
     tls = _broker(home, voucher, has_certificate=has_certificate, password=password).tls
-    return replace(config, broker=replace(config.broker, tls=tls))
+    is_https = voucher.centre_url.startswith("https://")
+    door = HttpWay(voucher.centre_url, home.roots if voucher.roots and is_https else None)
+    return replace(config, broker=replace(config.broker, tls=tls), renewal=door if has_certificate else config.renewal)
 
 
 def _broker(home: Home, voucher: Voucher, *, has_certificate: bool, password: str | None) -> BrokerConfig:
