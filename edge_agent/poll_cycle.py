@@ -69,9 +69,13 @@ class PollCycle:
         """The newest mark that was read, in any epoch."""
         return self._polled
 
+    def next_due(self) -> datetime:
+        """Say which mark is read next."""
+        return next_mark(self._clock.now(), self._polled, self._every)
+
     def poll_next(self) -> datetime:
         """Wait for the next mark that is not in the outbox, poll it, and give it; raises Stopped."""
-        mark = next_mark(self._clock.now(), self._polled, self._every)
+        mark = self.next_due()
         if self._polled is not None and mark > self._polled + self._every:
             log.warning("marks-missed", extra={"after": self._polled.isoformat(), "before": mark.isoformat()})
         self._work_until(mark)

@@ -22,6 +22,7 @@ from datetime import datetime, timedelta
 
 from device_profiles.families.family import PlanImpossible
 from device_profiles.framing import broadcasts_of
+from device_profiles.profile import Group
 from edge_agent.agenda import Agenda, Job
 from edge_agent.asking import AskedMeter, Asker, Outcome
 from edge_agent.freeze import frozen_twin, is_of
@@ -133,6 +134,14 @@ class PortReader:
                 return
             self._clock.sleep_until(due)
 
+    def read_apart(self, meter: MeterId, group: Group) -> MeterReading:
+        """Read any group of one meter now, without a mark; raises PortLost. No sweep may be on."""
+        now, known = self._clock.now(), self._meters[meter]
+        self._open(now)
+        outcome = self._asker.read(known.for_group(group), now, None)
+        self._learn(known, outcome)
+        return outcome.reading
+
     def close(self) -> None:
         """Close the port."""
         self.bus.close()
@@ -233,11 +242,7 @@ class PortReader:
         meter = self._meters[job.meter]
         if now not in meter.fitted.span or meter.patience.is_silent:
             return []
-        asked = meter.for_group(meter.profile.group(job.group))
-        self._open(now)
-        outcome = self._asker.read(asked, now, None)
-        self._learn(meter, outcome)
-        return [outcome.reading]
+        return [self.read_apart(job.meter, meter.profile.group(job.group))]
 
 
 def _freezes(port: Port) -> bool:

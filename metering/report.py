@@ -1,9 +1,10 @@
 """What a gateway reports about itself, in its own chain: the leaves of an envelope of kind `report`.
 
 An *anchor* says what time it was at one moment of a boot, counted in that boot's own time. It dates everything that was
-sealed in that boot while the clock was unknown: such an envelope counts `sealed_at` from the boot. A *settings report*
-says what became of settings that the centre sent. A record of a form that is not known here is passed over: it is
-kept in the envelope, signed, and a later version may read it.
+sealed in that boot while the clock was unknown: such an envelope counts `sealed_at` from the boot. A *serial seen* says
+which number a meter has, where that is new: an exchange that nobody declared shows in it. A *settings report* says what
+became of settings that the centre sent. A record of a form that is not known here is passed over: it is kept in the
+envelope, signed, and a later version may read it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from metering.envelope import EnvelopeMalformed, expect_bytes, expect_int, expect_list, expect_text, from_ms, to_ms
 from metering.identity import IdentifierInvalid, MeterId, PortId, check_identifier
 
+SERIAL_LENGTH_MAX = 64
 REASON_LENGTH_MAX = 500
 """A reason is for a person to read, not for a log."""
 
@@ -82,7 +84,20 @@ class ClocksSet:
         return ("clocks-set", self.port, [list(one) for one in self.ahead_s])
 
 
-Record = Anchor | SettingsReport | ClocksSet
+@dataclass(frozen=True, slots=True)
+class SerialSeen:
+    """`meter` told at `read_at` that its serial number is `serial`: the first time, or another than before."""
+
+    meter: MeterId
+    serial: str
+    read_at: datetime
+
+    def to_wire(self) -> tuple[Any, ...]:
+        """Give the leaf."""
+        return ("serial", self.meter, self.serial, to_ms(self.read_at))
+
+
+Record = Anchor | SettingsReport | ClocksSet | SerialSeen
 
 
 def read_records(leaves: Iterable[Any]) -> tuple[Record, ...]:
@@ -100,6 +115,8 @@ def _record(leaf: Any) -> Record | None:
             return _settings(expect_list(fields, 4, "settings report"))
         if tag == "clocks-set":
             return _clocks_set(expect_list(fields, 3, "clocks set"))
+        if tag == "serial":
+            return _serial_seen(expect_list(fields, 4, "serial"))
     except (ValueError, IdentifierInvalid) as error:
         raise EnvelopeMalformed(f"{tag}: {error}") from error
     return None
@@ -124,6 +141,14 @@ def _clocks_set(fields: Any) -> ClocksSet:
             for meter, seconds in ahead_s
         ),
     )
+
+
+def _serial_seen(fields: Any) -> SerialSeen:
+    meter, serial = expect_text(fields[1], "meter"), expect_text(fields[2], "serial")
+    if not 1 <= len(serial) <= SERIAL_LENGTH_MAX or not serial.isprintable():
+        raise EnvelopeMalformed(f"a serial number has 1 to {SERIAL_LENGTH_MAX} printable characters")
+    read_at = from_ms(expect_int(fields[3], "read at", -(2**47), 2**47))
+    return SerialSeen(MeterId(check_identifier(meter)), serial, read_at)
 
 
 def _settings(fields: Any) -> SettingsReport:

@@ -69,6 +69,12 @@ def test_a_record_of_later_make_is_passed_over() -> None:
         ["settings", 0, "applied", ""],
         ["settings", 1, "eaten", ""],
         ["settings", 1, "applied", "x" * (REASON_LENGTH_MAX + 1)],
+        ["serial", "M 1", "42", 0],
+        ["serial", "m-1", "", 0],
+        ["serial", "m-1", "4\n2", 0],
+        ["serial", "m-1", "4" * 65, 0],
+        ["serial", "m-1", 42, 0],
+        ["serial", "m-1", "42"],
         "anchor",
     ],
 )
