@@ -185,13 +185,10 @@ class InstallationDesk:
                 return Presented(bundle, outcome, None, ())
             taken = self._enter_survey(connection, bundle, now)
             if outcome.again:
-                grant = installation_events.grant_of(connection, gateway, bundle.epoch)
+                known = bundle.survey is not None
+                grant = installation_events.grant_of(connection, gateway, bundle.epoch) if known else None
                 return Presented(bundle, outcome, grant, taken)
-            csr = None if bundle.survey is None else bundle.survey.csr
-            chain = self.issue(connection, gateway, bundle.epoch, csr)
-            answer = Grant(gateway, bundle.epoch, bundle.key_id, bundle.digest, chain, self.public_key, now)
-            grant = seal_grant(answer, self.signer)
-            installation_events.add_grant(connection, gateway, bundle.epoch, grant, now)
+            grant = self._granted(connection, bundle, now)
             after = {"epoch": bundle.epoch, "key_id": bundle.key_id.hex(), "events": len(taken)}
             touches = (f"site/{outcome.order.site}", f"order/{outcome.order.order}")
             record(connection, who.act(now, Verb.ENROLLED, f"gateway/{gateway}", after=after, touches=touches))
@@ -281,6 +278,16 @@ class InstallationDesk:
         if any(event.site != order.site for event in bundle.events):
             return Refused("site-mismatch", "the installation is of another site than the order: use its own claim")
         return None
+
+    def _granted(self, connection: Connection, bundle: Bundle, now: datetime) -> bytes | None:
+        """Answer a bundle that brings a survey; a gateway without one would not know what to do with it."""
+        if bundle.survey is None:
+            return None
+        chain = self.issue(connection, bundle.gateway, bundle.epoch, bundle.survey.csr)
+        answer = Grant(bundle.gateway, bundle.epoch, bundle.key_id, bundle.digest, chain, self.public_key, now)
+        grant = seal_grant(answer, self.signer)
+        installation_events.add_grant(connection, bundle.gateway, bundle.epoch, grant, now)
+        return grant
 
     def _enter_survey(self, connection: Connection, bundle: Bundle, now: datetime) -> tuple[Taken, ...]:
         survey = bundle.survey or Survey(None, None, ())

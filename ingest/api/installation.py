@@ -28,10 +28,11 @@ from ingest.store.installation_events import StoredEvent
 from metering.clock import Clock
 from metering.identity import GatewayId, SiteId, check_identifier
 from provisioning.document import from_document, to_document
-from provisioning.enrolment import BUNDLE_OCTETS_MAX, Refused
+from provisioning.enrolment import BUNDLE_OCTETS_MAX, Enrolled, Refused
 from provisioning.installation_events import EVENT_OCTETS_MAX
 from provisioning.order_file import ExpectedMeter
 from provisioning.package import PACKAGE_OCTETS_MAX
+from provisioning.site import NotInSite
 
 _REFUSED = {"claim-unknown": HTTPStatus.FORBIDDEN, "gateway-mismatch": HTTPStatus.FORBIDDEN}
 IN_MEMORY = 1 << 20
@@ -92,15 +93,20 @@ class InstallationRoutes:
         """Open an install order. Its claim is in this answer and nowhere else; voucher and order file are base64."""
         if request.expires_at <= self._clock.now():
             raise Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "expires_at has passed already", "give a later instant")
-        made = self._desk.order(
-            caller,
-            site=SiteId(check_identifier(request.site)),
-            gateway=GatewayId(check_identifier(request.gateway)),
-            engineer=request.engineer,
-            expires_at=request.expires_at,
-            expected=_expected(request.expected),
-            terms=Terms(request.centre_url or str(http.base_url).rstrip("/"), request.broker),
-        )
+        site, gateway = SiteId(check_identifier(request.site)), GatewayId(check_identifier(request.gateway))
+        try:
+            made = self._desk.order(
+                caller,
+                site=site,
+                gateway=gateway,
+                engineer=request.engineer,
+                expires_at=request.expires_at,
+                expected=_expected(request.expected),
+                terms=Terms(request.centre_url or str(http.base_url).rstrip("/"), request.broker),
+            )
+        except NotInSite as error:
+            what = f"gateway {gateway} in site {site}"
+            raise not_found(what, "add it to gateways.toml and import the site again") from error
         response.headers["Cache-Control"] = "no-store"
         return _order_document(made)
 
@@ -128,7 +134,8 @@ class InstallationRoutes:
         octets = await _body(request, BUNDLE_OCTETS_MAX, "a bundle")
         made = await run_in_threadpool(self._desk.enrol, octets, _visitors(request))
         document = self._presented(made)
-        response.status_code = HTTPStatus.OK if document["again"] else HTTPStatus.CREATED
+        is_repeat = isinstance(made.outcome, Enrolled) and made.outcome.again
+        response.status_code = HTTPStatus.OK if is_repeat else HTTPStatus.CREATED
         return document
 
     async def event(self, request: Request) -> dict[str, Any]:
@@ -201,14 +208,15 @@ class InstallationRoutes:
         if isinstance(outcome, Refused):
             status = _REFUSED.get(outcome.reason, HTTPStatus.CONFLICT)
             raise Problem(status, f"the enrolment is refused: {outcome.reason}", outcome.mend, reason=outcome.reason)
+        granted = {} if made.grant is None else {"grant": b64encode(made.grant).decode()}
+        events = {} if bundle.survey is None else {"events": [_taken(one) for one in made.events]}
         return {
             "gateway": bundle.gateway,
             "epoch": bundle.epoch,
             "key_id": bundle.key_id.hex(),
             "centre_public_key": self._desk.public_key.hex(),
-            "again": outcome.again,
-            "grant": None if made.grant is None else b64encode(made.grant).decode(),
-            "events": [_taken(one) for one in made.events],
+            **granted,
+            **events,
         }
 
     def _decided(

@@ -18,6 +18,7 @@ from ingest.api.desk import DeskRoutes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import health_router
+from ingest.api.installation import InstallationRoutes
 from ingest.api.metrics import Metrics
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
@@ -33,6 +34,7 @@ from ingest.console.pages import Console
 from ingest.console.series_page import SeriesPages
 from ingest.envelope_door import EnvelopeDoor
 from ingest.fleet_desk import FleetDesk
+from ingest.installation_desk import InstallationDesk, Terms
 from ingest.log_lines import put_ids
 from ingest.preview_desk import PreviewDesk
 from ingest.quarantine_desk import QuarantineDesk
@@ -52,6 +54,7 @@ class WebParts:
 
     alerting   what gateways are judged by on pages; the alerts themselves come from the jobs
     authority  what gateways get certificates from; None: they get none
+    terms      what vouchers say of this centre
     """
 
     database: Database
@@ -64,6 +67,20 @@ class WebParts:
     on_commit: Callable[[], None] = lambda: None
     alerting: Alerting = field(default_factory=Alerting)
     authority: CentreAuthority | None = None
+    terms: Terms = field(default_factory=Terms)
+
+    @property
+    def installation(self) -> InstallationDesk:
+        """Where installations come in."""
+        return InstallationDesk(
+            self.database,
+            self.clock,
+            self.closing.signer,
+            self.centre_key,
+            self.closing.settlement.catalogue,
+            self.terms,
+            self.certificates.issue,
+        )
 
     @property
     def certificates(self) -> CertificateDesk:
@@ -85,7 +102,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     fleet = FleetDesk(parts.database, parts.clock, parts.alerting.thresholds, parts.alerting.certificates)
-    app.include_router(GatewayRoutes(parts.database, parts.clock, parts.centre_key, fleet).router(admin))
+    app.include_router(GatewayRoutes(fleet).router())
+    app.include_router(InstallationRoutes(parts.installation, parts.clock).router(admin))
     app.include_router(RevocationRoutes(parts.database, parts.clock).router(admin))
     app.include_router(CertificateRoutes(parts.certificates).router())
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))

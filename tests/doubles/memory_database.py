@@ -25,6 +25,7 @@ from tests.doubles.binary_copy import fields_of, reading_row, settled_row
 from tests.doubles.memory_audit import AuditAnswers
 from tests.doubles.memory_changes import RunChangesAnswers
 from tests.doubles.memory_fleet import FleetAnswers
+from tests.doubles.memory_installation import InstallationAnswers
 from tests.doubles.memory_runs import RunLogAnswers
 
 Row = tuple[Any, ...]
@@ -55,6 +56,7 @@ class Tables:
 
     def __init__(self) -> None:
         self.orders: dict[str, Row] = {}
+        self.order_papers: dict[str, Row] = {}
         self.gateways: dict[str, Row] = {}
         self.gateway_keys: dict[tuple[str, int], Row] = {}
         self.heads: dict[tuple[str, int], dict[str, Any]] = {}
@@ -122,7 +124,7 @@ class MemoryDatabase(Database):
         """Nothing is open."""
 
 
-class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers):
+class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers, InstallationAnswers):
     """Answers named queries."""
 
     def __init__(self, database: MemoryDatabase) -> None:
@@ -524,6 +526,8 @@ _FILES = (
     *("gateways", "intake", "sites", "settled", "readings", "runs", "run_changes", "run_log", "statements"),
     *("fleet", "alerts", "erasure", "database", "audit", "operators", "revocations"),
     "claim_misuses",
+    "installation",
+    "bindings",
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NAMES[layout_queries("partitions")["layout"]] = "layout"

@@ -15,9 +15,8 @@ from fastapi import FastAPI, Request
 from httpx import Response
 
 from ingest import caller as callers
-from ingest.api import gateways as gateway_routes
+from ingest.api import installation as installation_routes
 from ingest.api.admission import Admission
-from ingest.api.gateways import BUNDLE_OCTETS_MAX
 from ingest.api.metrics import Metrics
 from ingest.api.problems import Problem, install, not_found, problem_response
 from ingest.intake import IntakeCounters
@@ -25,7 +24,7 @@ from ingest.store.database import DatabaseUnreachable
 from ingest.verify import Reason
 from metering.errors import BooksError, DocumentError, Fault, MeteringError, SenderError
 from metering.identity import GatewayId
-from provisioning.enrolment import Claim, seal_bundle
+from provisioning.enrolment import BUNDLE_OCTETS_MAX, Claim, seal_bundle
 from provisioning.keys import FileSigner
 from tests.doubles.memory_centre import ADMIN, BOOKED_AT, NOW, PERIOD, REQUEST, TOKEN, MemoryCentre
 from tests.doubles.park_books import CENTRE
@@ -246,10 +245,12 @@ def test_every_route_that_writes_asks_for_the_token_or_for_a_signature(centre: M
     writing = {path for path, methods in described.items() if set(methods) - {"get"}}
     verbs = ("check", "approve", "publish", "what-if", "shadow", "findings", "preview")
     steps = {f"{RUNS}/{{run}}/{verb}" for verb in verbs}
-    signed = {"/v1/enrolments", "/v1/envelopes"}
+    signed = {"/v1/enrolments", "/v1/envelopes", "/v1/installation-events", "/v1/installation-packages"}
+    signed |= {"/v1/certificates/renewals", "/v1/key-handovers"}
+    deciding = {"/v1/bindings/{binding}/approve", "/v1/bindings/{binding}/refuse", "/v1/installation-events/retry"}
     known = {"/v1/quarantine/{number}/replay", "/v1/alerts/{alert}/acknowledge"}
     revoking = "/v1/gateways/{gateway}/revoke"
-    assert writing == {RUNS, *steps, "/v1/install-orders", revoking, *known, *signed}
+    assert writing == {RUNS, *steps, "/v1/install-orders", revoking, *known, *signed, *deciding}
     for path in writing - signed:
         assert centre.call("POST", path, json={}).status_code == 401
 
@@ -276,7 +277,7 @@ def test_an_order_tells_its_claim_once_and_only_its_hash_is_kept(centre: MemoryC
     assert answer.status_code == 201
     assert answer.headers["Cache-Control"] == "no-store"
     content = answer.json()
-    assert set(content) == {"order", "site", "gateway", "claim", "expires_at"}
+    assert set(content) == {"order", "site", "gateway", "claim", "expires_at", "fingerprint", "voucher", "order_file"}
     claim = Claim.parse(content["claim"])
     kept = centre.database.tables.orders[content["order"]]
     assert claim.hash in kept
@@ -363,7 +364,7 @@ def test_a_body_is_read_no_further_than_a_bundle_can_reach(centre: MemoryCentre)
     sent: list[int] = []
 
     async def endless() -> Any:
-        for number in range(1000):
+        for number in range(50_000):
             sent.append(number)
             yield b"\0" * 1000
 
@@ -507,7 +508,7 @@ def test_a_fault_of_ours_stands_in_the_log(
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/none", 404), ("/v1", 404), ("/v1/enrolments", 405), ("/v1/install-orders", 405)]
+    ("path", "status"), [("/none", 404), ("/v1", 404), ("/v1/enrolments", 405), ("/v1/installation-events", 405)]
 )
 def test_what_is_no_route_is_a_problem_too(centre: MemoryCentre, path: str, status: int) -> None:
     require_problem(centre.get(path), status)
@@ -573,5 +574,5 @@ def test_a_run_that_is_half_stored_is_undone(centre: MemoryCentre, monkeypatch: 
 
 def test_the_wire_name_of_every_refusal_has_a_status() -> None:
     known = {"claim-unknown", "gateway-mismatch"}
-    assert set(gateway_routes._REFUSED) == known
+    assert set(installation_routes._REFUSED) == known
     assert ADMIN["Authorization"].endswith(TOKEN)
