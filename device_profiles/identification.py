@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from device_profiles.profile import BILLING, Channel, ChannelKind, Group, Probe, Profile
+from device_profiles.profile import BILLING, Channel, ChannelKind, Group, Probe, Profile, Setting
 from metering.obis import Obis
 from metering.quantity import Unit
 
@@ -106,6 +106,11 @@ def identity(profile: Profile, serial: int | None, other: int) -> dict[Obis, int
         number = sign.probe.expected[0] if sign.probe.expected is not None else other if serial is None else serial
         shown[(channel or sign.channel).obis] = int(number / (channel or sign.channel).scale)
     return shown
+
+
+def setting_channel(setting: Setting) -> Channel:
+    """Give the register of a setting as a channel of whole numbers, for whoever needs its form."""
+    return _channel(Probe(setting.source, None, 1, is_serial=False), 0)
 
 
 def _distinct(probes: tuple[Probe, ...]) -> tuple[Probe, ...]:

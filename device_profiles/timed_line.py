@@ -69,7 +69,7 @@ class LineMeter:
         the speed it has offered; which meter has is its own end's affair.
         """
         own = self.speed
-        if own is None or (own.baud, own.parity) == (speed.baud, speed.parity):
+        if own is None or (self.meter.baud or own.baud, own.parity) == (speed.baud, speed.parity):
             return True
         return self.meter.protocol is Protocol.IEC62056_21 and iec62056_21.asked_address(request) is None
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from device_profiles.framing import cjt188, dlms_wrapper, dlt645, hdlc, iec62056_21, mbus_frame, modbus_rtu
+from device_profiles.framing import (
+    cjt188,
+    dlms_wrapper,
+    dlt645,
+    hdlc,
+    iec62056_21,
+    mbus_frame,
+    modbus_rtu,
+    modbus_write,
+)
 from device_profiles.profile import Protocol
 
 REQUEST_OCTETS_MAX = 212
@@ -23,6 +32,7 @@ _REQUEST_ENDS: tuple[tuple[RequestEnd, tuple[Protocol, ...]], ...] = (
     (mbus_frame.request_end, (Protocol.MBUS,)),
     (cjt188.request_end, (Protocol.CJT188_2004, Protocol.CJT188_2018)),
     (modbus_rtu.request_end, (Protocol.MODBUS_RTU, Protocol.MODBUS_RTU_OVER_TCP)),
+    (modbus_write.request_end, (Protocol.MODBUS_RTU, Protocol.MODBUS_RTU_OVER_TCP)),
     (dlms_wrapper.request_end, (Protocol.DLMS_WRAPPER,)),
     (iec62056_21.request_end, (Protocol.IEC62056_21,)),
 )

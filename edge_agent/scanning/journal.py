@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_agent.scanning.result import FoundMeter, found_of
+from edge_agent.scanning.result import Duplicate, FoundMeter, duplicate_of, found_of
 
 FORMAT = "metertree-scan/1"
 
@@ -18,6 +18,7 @@ class ScanState:
 
     blocks: dict[str, int] = field(default_factory=dict)
     found: list[FoundMeter] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
     elapsed_s: float = 0.0
 
 
@@ -37,10 +38,12 @@ class Journal:
             if document["format"] != FORMAT:
                 return None
             found = [found_of(each) for each in document["found"]]
-            self._state = ScanState(dict(document["blocks"]), found, float(document["elapsed_s"]))
+            duplicates = [duplicate_of(each) for each in document["duplicates"]]
+            self._state = ScanState(dict(document["blocks"]), found, duplicates, float(document["elapsed_s"]))
         except (OSError, ValueError, KeyError, TypeError):  # a scan that begins anew loses minutes, a wrong one more
             return None
-        return ScanState(dict(self._state.blocks), list(self._state.found), self._state.elapsed_s)
+        state = self._state
+        return ScanState(dict(state.blocks), list(state.found), list(state.duplicates), state.elapsed_s)
 
     def note_block(self, lane: str, blocks: int, elapsed_s: float) -> None:
         """Note that so many blocks of a lane were asked."""
@@ -50,6 +53,11 @@ class Journal:
     def note_found(self, meter: FoundMeter, elapsed_s: float) -> None:
         """Note a meter."""
         self._state.found.append(meter)
+        self._write(elapsed_s)
+
+    def note_duplicate(self, duplicate: Duplicate, elapsed_s: float) -> None:
+        """Note an address at which more than one meter answers."""
+        self._state.duplicates.append(duplicate)
         self._write(elapsed_s)
 
     def remove(self) -> None:
@@ -65,6 +73,7 @@ class Journal:
             "format": FORMAT,
             "blocks": state.blocks,
             "found": [each.to_document() for each in state.found],
+            "duplicates": [each.to_document() for each in state.duplicates],
             "elapsed_s": round(elapsed_s, 1),
         }
         beside = self._path.with_name(self._path.name + ".new")

@@ -126,6 +126,27 @@ class Duplicate:
     serials: tuple[str, ...] = ()
     octets: bytes = b""
 
+    def to_document(self) -> dict[str, Any]:
+        """Give it as plain data."""
+        return {
+            "protocol": self.protocol.value,
+            "address": self.address,
+            "line": None if self.line is None else line_document(self.line),
+            "serials": list(self.serials),
+            "octets": self.octets.hex(),
+        }
+
+
+def duplicate_of(document: dict[str, Any]) -> Duplicate:
+    """Read a duplicate from plain data; raises KeyError, TypeError or ValueError."""
+    return Duplicate(
+        protocol=Protocol(document["protocol"]),
+        address=document["address"],
+        line=None if document["line"] is None else line_of(document["line"]),
+        serials=tuple(document["serials"]),
+        octets=bytes.fromhex(document["octets"]),
+    )
+
 
 @dataclass(frozen=True, slots=True)
 class Foreign:

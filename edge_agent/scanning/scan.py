@@ -46,6 +46,8 @@ from provisioning.site import LineSettings, SerialPort, StreamPort, TcpPort
 
 READ_S_MIN, READ_S_MAX = 0.25, 1.5
 """Bounds of how long a register of a meter that has answered is waited for [s]."""
+TELL_S = 0.2
+"""How often progress is told, finds apart [s]."""
 FREE_TOLD = 10
 BROKEN_READS = 2
 """So many reads that stay broken, at an address where something answers, are more than one meter."""
@@ -123,6 +125,7 @@ class Scan:
         self._everything = False
         self._began = clock.now()
         self._before_s = 0.0
+        self._told_s = -TELL_S
 
     def run(self, *, everything: bool) -> ScanResult:
         """Ask until all is found, or what is likely has been asked."""
@@ -158,6 +161,8 @@ class Scan:
         if earlier is None:
             return
         self._known.found.extend(earlier.found)
+        self._known.duplicates.extend(earlier.duplicates)
+        self._known.foreign.extend(_foreign(each) for each in earlier.found if not each.candidates)
         self._before_s = earlier.elapsed_s
         for lane in self._lanes.lanes:
             lane.at = min(earlier.blocks.get(lane.key, 0), len(lane.blocks))
@@ -264,7 +269,7 @@ class Scan:
         known = self._known
         known.found.append(meter)
         if not meter.candidates:
-            known.foreign.append(Foreign(meter.protocol, meter.address, meter.line, told))
+            known.foreign.append(_foreign(meter, told))
         self._lanes.note_find(meter.protocol, meter.line)
         self._journal.note_found(meter, self._elapsed_s)
         self._tell(meter.address, lane, meter)
@@ -274,7 +279,9 @@ class Scan:
         if any((each.protocol, each.address) == key for each in self._known.duplicates):
             return
         self._lanes.note_find(lane.protocol, lane.line)
-        self._known.duplicates.append(Duplicate(lane.protocol, several.address, lane.line, octets=several.octets))
+        duplicate = Duplicate(lane.protocol, several.address, lane.line, octets=several.octets)
+        self._known.duplicates.append(duplicate)
+        self._journal.note_duplicate(duplicate, self._elapsed_s)
 
     def _models_for(self, protocol: Protocol, line: LineSettings | None) -> list[Profile]:
         """Order the models that speak `protocol`: expected ones, those found already, those delivered set like this."""
@@ -321,13 +328,15 @@ class Scan:
         return self._before_s + (self._clock.now() - self._began).total_seconds()
 
     def _tell(self, asking: str, lane: Lane, newest: FoundMeter | None = None) -> None:
-        if self._progress is None:
+        now_s = self._elapsed_s
+        if self._progress is None or (newest is None and now_s - self._told_s < TELL_S):
             return
+        self._told_s = now_s
         self._progress(
             ScanProgress(
                 asking=f"{lane.protocol.value} {line_text(lane.line)} {asking}".replace("  ", " "),
                 asked=self._known.asked,
-                elapsed_s=self._elapsed_s,
+                elapsed_s=now_s,
                 left_s=self._lanes.left_s(everything=self._everything),
                 likely=self._lanes.share_asked,
                 found=tuple(self._known.found),
@@ -336,6 +345,10 @@ class Scan:
                 line=lane.line,
             )
         )
+
+
+def _foreign(meter: FoundMeter, told: str = "") -> Foreign:
+    return Foreign(meter.protocol, meter.address, meter.line, told)
 
 
 def _same_serial(wanted: ExpectedMeter, meter: FoundMeter) -> bool:
