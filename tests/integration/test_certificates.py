@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import threading
 from collections.abc import Iterator
@@ -292,6 +293,30 @@ def test_a_gateway_that_does_not_renew_is_told_fourteen_days_before_the_end(
     with centre.database.transaction() as connection:
         revoke(connection, A, None, SERVICE, "taken down", centre.now)
     assert told() == [], "a revoked one may end"
+
+
+def test_sixty_gateways_that_were_off_for_a_day_to_two_years_all_come_back_but_the_revoked_ones(
+    centre: CertifyingCentre, tmp_path: Path
+) -> None:
+    chance = random.Random(60)
+    gateways = [CertifiedGateway(tmp_path / f"{n}", f"gw-{n}", centre.post, seed=n + 1) for n in range(60)]
+    for gateway in gateways:
+        enrolled(centre.database, gateway.id, gateway.signer)
+        certified(gateway, centre)
+    away = zip(sorted(chance.uniform(31, 90 + LAPSED_MAX.days) for _ in gateways), gateways, strict=True)
+    stolen = {gateway.id for gateway in chance.sample(gateways, 12)}
+    begun = centre.now
+    for days, gateway in away:
+        if gateway.id in stolen:
+            with centre.database.transaction() as connection:
+                revoke(connection, gateway.id, None, SERVICE, "stolen", centre.now)
+        centre.clock.sleep_until(begun + timedelta(days=days))
+        if gateway.id in stolen:
+            assert "key-revoked" in refusal(gateway, centre)
+        elif days > 35:
+            assert certified(gateway, centre).not_valid_after_utc > centre.now
+        else:
+            assert gateway.renewal.step(centre.now).fault == ""
 
 
 # Keys that hand over -----------------------------------------------------------------------------------------------
