@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from metering.clock import Clock
 from metering.errors import DocumentError, Fault
 from provisioning.commands import LANGUAGES, Subparsers, add_language
+from provisioning.commands.installation_file import write
+from provisioning.document import to_document
 from provisioning.meter_list import (
     Choices,
     ListFinding,
@@ -21,6 +24,7 @@ from provisioning.meter_list import (
     write_meters,
 )
 from provisioning.meter_list.columns import FIELDS, LEAVE_OUT
+from provisioning.site_draft import GATEWAYS_FILE
 
 _MARKS = {
     "zh": {"wrong": "错误", "doubtful": "存疑", "note": "说明"},
@@ -55,6 +59,8 @@ def register(commands: Subparsers) -> None:
     parser.add_argument(
         "--write", action="store_true", help="put the meters into gateways.toml if nothing is against it"
     )
+    plan = "write what is to be found, for an install order, instead: JSON; ports and addresses are not needed"
+    parser.add_argument("--expected", type=Path, metavar="FILE", help=plan)
     parser.add_argument("--sheet", metavar="NAME", help="which sheet, where several hold lists")
     column = f"what a column gives, one of {', '.join(FIELDS)}, or {LEAVE_OUT} to leave it out; repeatable"
     parser.add_argument("--column", action="append", default=[], metavar="HEADING=FIELD", help=column)
@@ -75,29 +81,37 @@ def run(args: argparse.Namespace, clock: Clock) -> dict[str, Any]:  # noqa: ARG0
         sheet=args.sheet,
         numbers_are_whole=args.numbers_are_whole,
         coordinates=args.coordinates,
+        is_plan=args.expected is not None,
     )
     found = read_meter_list(args.file, read_unfinished(args.site_dir), choices)
     findings = [*found.findings, *site_findings(args.site_dir, found.meters, None)]
     is_ready = all(one.severity is Severity.NOTE for one in findings)
-    is_written = is_ready and args.write and bool(found.meters)
-    if is_written:
+    written = None
+    if is_ready and args.expected is not None and found.expected:
+        plan = json.dumps([to_document(one) for one in found.expected], ensure_ascii=False, indent=1)
+        written = write(args.expected, (plan + "\n").encode())
+    elif is_ready and args.write and found.meters:
         write_meters(args.site_dir, found.meters)
-    end = "written" if is_written else "refused" if not is_ready else "ready" if found.meters else "nothing"
-    return _answer(args, found, findings, end)
+        written = str(args.site_dir / GATEWAYS_FILE)
+    end = "written" if written else "refused" if not is_ready else "ready" if found.meters else "nothing"
+    return _answer(args, found, findings, end, written)
 
 
-def _answer(args: argparse.Namespace, found: MeterList, findings: list[ListFinding], end: str) -> dict[str, Any]:
+def _answer(
+    args: argparse.Namespace, found: MeterList, findings: list[ListFinding], end: str, written: str | None
+) -> dict[str, Any]:
     return {
         "file": args.file.name,
         "sheet": found.sheet,
         "columns": dict(found.columns),
         "rows": found.rows,
         "known": found.known,
-        "new": len(found.meters),
+        "new": len(found.meters) + len(found.expected),
         "meters": [
             {"row": one.row, "id": one.meter.id, "serial": one.meter.serial, "node": one.meter.node, "unit": one.unit}
             for one in found.meters
         ],
+        "expected": [to_document(one) for one in found.expected],
         "findings": [
             {
                 "code": one.code,
@@ -109,7 +123,7 @@ def _answer(args: argparse.Namespace, found: MeterList, findings: list[ListFindi
             for one in findings
         ],
         "end": end,
-        "written": str(args.site_dir / "gateways.toml") if end == "written" else None,
+        "written": written,
         "exit_code": 1 if end == "refused" else 0,
     }
 

@@ -29,7 +29,9 @@ FIELDS = (
     "place",
 )
 NEEDED = ("serial", "profile", "port", "address")
-"""Columns without which nothing can be imported; a node or a unit is needed too, and ratios."""
+"""Columns without which nothing can be put into a site; a node or a unit is needed too, and ratios."""
+NEEDED_OF_EXPECTED = ("serial",)
+"""Columns without which nobody can be told what to expect; a node or a unit is needed too."""
 _HEADINGS: dict[str, tuple[str, ...]] = {
     "id": ("id", "meter id", "表计编号", "电表编号", "水表编号"),
     "serial": (

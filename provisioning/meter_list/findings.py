@@ -61,8 +61,8 @@ _WORDS: dict[str, tuple[Severity, str, str, str, str]] = {
         _W,
         "没有 {field} 列",
         "there is no column for {field}",
-        "增加此列，或用 --column '列名={field}' 指明",
-        "add it, or name it with --column 'HEADING={field}'",
+        "增加此列，或用 --column '列名={key}' 指明",
+        "add it, or name it with --column 'HEADING={key}'",
     ),
     "empty": (_W, "{field} 为空", "{field} is empty", "填写", "fill it in"),
     "number-cell": (
@@ -239,11 +239,31 @@ _WORDS: dict[str, tuple[Severity, str, str, str, str]] = {
 }
 
 
+_FIELDS_ZH = {
+    "id": "表计编号",
+    "serial": "表号",
+    "profile": "型号",
+    "protocol": "规约",
+    "gateway": "网关",
+    "port": "端口",
+    "address": "通信地址",
+    "node": "计量点",
+    "unit": "单元",
+    "ct": "CT 变比",
+    "pt": "PT 变比",
+    "multiplier": "倍率",
+    "from": "安装日期",
+    "longitude": "经度",
+    "latitude": "纬度",
+    "place": "安装位置",
+}
+
+
 def finding(code: str, row: int | None = None, column: str | None = None, **facts: Any) -> ListFinding:
     """Make a finding of a known code with its facts."""
-    severity, zh, en, mend_zh, mend_en = _WORDS[code]
-
-    def say(text: str) -> str:
-        return text.format(**facts)
-
-    return ListFinding(code, severity, row, column, Names(say(zh), say(en)), Names(say(mend_zh), say(mend_en)))
+    severity, *texts = _WORDS[code]
+    name = facts.get("field", "")
+    in_zh = {**facts, "key": name, "field": _FIELDS_ZH.get(name, name)}
+    in_en = {**facts, "key": name}
+    zh, en, mend_zh, mend_en = (text.format(**known) for text, known in zip(texts, (in_zh, in_en) * 2, strict=True))
+    return ListFinding(code, severity, row, column, Names(zh, en), Names(mend_zh, mend_en))

@@ -18,10 +18,11 @@ from device_profiles.profile import Profile, Protocol
 from metering.errors import DocumentError, Fault
 from metering.identity import IdentifierInvalid, MeterId, NodeId, PortId, UnitId, check_identifier
 from provisioning.meter_list.cells import Row, find_named
-from provisioning.meter_list.columns import NEEDED, Columns, find_columns, is_heading
+from provisioning.meter_list.columns import NEEDED, NEEDED_OF_EXPECTED, Columns, find_columns, is_heading
 from provisioning.meter_list.findings import ListFinding, Severity, finding
 from provisioning.meter_list.model_names import model_suggestion, protocol_of
 from provisioning.meter_list.table import Table, read_tables
+from provisioning.order_file import ExpectedMeter
 from provisioning.place import Place
 from provisioning.site import Meter, Site, SiteInvalid, Span
 from provisioning.toml_table import near
@@ -38,6 +39,7 @@ class Choices:
     sheet              name of the sheet, where there are several
     numbers_are_whole  number cells of serials and addresses were compared with the plates
     coordinates        "wgs84" where longitude and latitude are that; None: they are not read
+    is_plan            the list says what an engineer is to find: where a meter hangs on the bus is not known yet
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Choices:
     sheet: str | None = None
     numbers_are_whole: bool = False
     coordinates: str | None = None
+    is_plan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class ListedMeter:
 
 @dataclass(frozen=True, slots=True)
 class MeterList:
-    """What a list gives: meters that are new to the site, and all findings in reading order.
+    """What a list gives: meters that are new to the site, or are expected, and all findings in reading order.
 
     rows     how many rows hold a meter; `known` of them the site has already, the same
     columns  heading and letter of each field that was read
@@ -70,6 +73,7 @@ class MeterList:
     known: int
     columns: Mapping[str, str]
     meters: tuple[ListedMeter, ...]
+    expected: tuple[ExpectedMeter, ...]
     findings: tuple[ListFinding, ...]
 
     @property
@@ -82,9 +86,7 @@ def read_meter_list(path: Path, site: Site, choices: Choices, catalogue: Catalog
     """Read a CSV or XLSX list against a site; raises DocumentError where there is no list to be read at all."""
     catalogue = catalogue or Catalogue.shipped()
     table, columns, findings = _chosen_table(path, choices)
-    missing = [name for name in NEEDED if name not in columns.of]
-    missing += [] if {"node", "unit"} & columns.of.keys() else ["node"]
-    missing += [] if {"ct", "pt"} <= columns.of.keys() or "multiplier" in columns.of else ["ct", "pt"]
+    missing = _missing(columns, choices)
     header = table.rows[columns.header][0]
     findings += [finding("column-missing", header, None, field=name) for name in missing]
     if table.encoding not in (None, "utf-8", "utf-8-sig"):
@@ -93,19 +95,34 @@ def read_meter_list(path: Path, site: Site, choices: Choices, catalogue: Catalog
         findings.append(finding("coordinates-vague", header, columns.place("longitude")))
     body = table.rows[columns.header + 1 :]
     meters: list[ListedMeter] = []
+    expected: list[tuple[int, ExpectedMeter]] = []
     known = 0
     if not missing:
         reader = _Reader(site, catalogue, choices)
         for number, cells in body:
             row = Row(number, cells, columns, choices.numbers_are_whole)
-            listed = reader.meter(row)
+            if choices.is_plan:
+                planned = reader.expected(row)
+                expected += [(number, planned)] if planned is not None else []
+            else:
+                listed = reader.meter(row)
+                meters += [listed] if listed is not None else []
             findings += row.findings
             known += any(one.code == "already" for one in row.findings)
-            meters += [listed] if listed is not None else []
-        findings += _twice(meters, columns)
+        findings += _twice(meters, expected, columns)
     titles = {name: table.rows[columns.header][1][column].text for name, column in columns.of.items()}
     ordered = sorted(findings, key=lambda one: (one.row or 0, len(one.column or ""), one.column or ""))
-    return MeterList(table.name, len(body), known, titles, tuple(meters), tuple(ordered))
+    plan = tuple(one for _, one in expected)
+    return MeterList(table.name, len(body), known, titles, tuple(meters), plan, tuple(ordered))
+
+
+def _missing(columns: Columns, choices: Choices) -> list[str]:
+    """Name the columns that must be there and are not."""
+    missing = [name for name in (NEEDED_OF_EXPECTED if choices.is_plan else NEEDED) if name not in columns.of]
+    missing += [] if {"node", "unit"} & columns.of.keys() else ["node"]
+    if not choices.is_plan and not ({"ct", "pt"} <= columns.of.keys() or "multiplier" in columns.of):
+        missing += ["ct", "pt"]
+    return missing
 
 
 def _chosen_table(path: Path, choices: Choices) -> tuple[Table, Columns, list[ListFinding]]:
@@ -180,6 +197,29 @@ class _Reader:
             self._compare(row, meter, present)
             return None
         return ListedMeter(row.number, meter, None if unit is None else UnitId(unit), start)
+
+    def expected(self, row: Row) -> ExpectedMeter | None:
+        """Give what a row says of a meter that is to be found; what is not written stays open."""
+        serial = row.digits("serial", zeros_count=True)
+        profile = self._profile(row) if row.text("profile") is not None else None
+        unit, node = self._node(row)
+        ct, pt = row.ratio("ct"), row.ratio("pt")
+        if row.ratio("multiplier") == 1:
+            ct, pt = ct or 1, pt or 1
+        place = self._place(row)
+        name = self._id(row, node)
+        if not row.is_taken or node is None or name is None:
+            return None
+        return ExpectedMeter(
+            meter=MeterId(name),
+            node=NodeId(node),
+            unit=None if unit is None else UnitId(unit),
+            serial=serial,
+            profile=None if profile is None else profile.id,
+            ct=ct,
+            pt=pt,
+            place=place,
+        )
 
     def _compare(self, row: Row, listed: Meter, present: Meter) -> None:
         """Say how a meter that the site has already differs; a serial of the site is never taken a second time."""
@@ -293,17 +333,19 @@ class _Reader:
             return None
 
 
-def _twice(meters: list[ListedMeter], columns: Columns) -> list[ListFinding]:
-    """Tell serials, ids and addresses of a port that stand in two rows."""
+def _twice(meters: list[ListedMeter], expected: list[tuple[int, ExpectedMeter]], columns: Columns) -> list[ListFinding]:
+    """Tell serials, ids, nodes of a plan and addresses of a port that stand in two rows."""
+    stated: list[tuple[str, str, int]] = []
+    for listed in meters:
+        meter = listed.meter
+        stated += [("serial", meter.serial, listed.row), ("id", meter.id, listed.row)]
+        stated += [("address", f"{meter.port} {meter.address}", listed.row)]
+    for row, one in expected:
+        stated += [("serial", one.serial or "", row), ("id", one.meter, row), ("node", one.node, row)]
+    first: dict[tuple[str, str], int] = {}
     found: list[ListFinding] = []
-    for name, place in (("serial", "serial"), ("id", "id"), ("address", "address")):
-        first: dict[object, int] = {}
-        for listed in meters:
-            meter = listed.meter
-            key = (meter.port, meter.address) if name == "address" else getattr(meter, name)
-            other = first.setdefault(key, listed.row)
-            if other != listed.row:
-                shown = f"{meter.port} {meter.address}" if name == "address" else key
-                facts = {"field": name, "text": shown, "other": other}
-                found.append(finding("listed-twice", listed.row, columns.place(place), **facts))
+    for name, text, row in stated:
+        other = first.setdefault((name, text), row)
+        if other != row:
+            found.append(finding("listed-twice", row, columns.place(name), field=name, text=text, other=other))
     return found

@@ -16,11 +16,10 @@ _KNOWN = (
     ("NotoSansSC-Regular.ttf", "Noto Sans SC"),
     ("SourceHanSansSC-Regular.otf", "Source Han Sans SC"),
     ("SourceHanSansCN-Regular.otf", "Source Han Sans CN"),
-    ("DroidSansFallbackFull.ttf", "Droid Sans Fallback"),
-    ("DroidSansFallback.ttf", "Droid Sans Fallback"),
     ("wqy-microhei.ttc", "WenQuanYi Micro Hei"),
 )
-"""File names and families, the most readable first; a bold face is taken from beside it."""
+"""File names and families, the most readable first; a bold face is taken from beside it. Each has Latin letters too:
+one without (Droid Sans Fallback) leaves empty boxes where a line mixes both."""
 
 
 class FontMissing(MeteringError):

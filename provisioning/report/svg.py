@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 
 FONTS = (
-    "'Noto Sans CJK SC','Noto Sans SC','Source Han Sans SC','Droid Sans Fallback','PingFang SC','Microsoft YaHei',"
+    "'Noto Sans CJK SC','Noto Sans SC','Source Han Sans SC','WenQuanYi Micro Hei','PingFang SC','Microsoft YaHei',"
     "sans-serif"
 )
 INK, FAINT, LINE, PAPER = "#1c2733", "#6b7885", "#b9c3cc", "#ffffff"

@@ -270,3 +270,27 @@ def test_meters_that_are_written_read_back_the_same(tmp_path: Path, park: Site, 
     assert len(written.meters) == len(site.meters) + 1
     again = listed(tmp_path, written, text)
     assert (again.is_ready, again.known, again.meters) == (True, 1, ())
+
+
+def test_a_plan_says_what_is_to_be_found_without_the_bus(tmp_path: Path, park: Site) -> None:
+    text = "表计序列号,型号,房号,CT变比\nNEW-0001,eastron/sdm630,Unit B101,200/5\nNEW-0002,,Unit B102,\n"
+    found = listed(tmp_path, park, text, is_plan=True)
+    assert found.is_ready
+    one, other = found.expected
+    assert (one.meter, one.node, one.unit, one.serial) == ("m-u-b101", "u-b101", "b101", "NEW-0001")
+    assert (one.profile, one.ct, one.pt) == ("eastron/sdm630", 40, None)
+    assert (other.serial, other.profile, other.ct) == ("NEW-0002", None, None)
+    assert found.meters == ()
+
+
+def test_a_plan_expects_one_meter_at_a_node(tmp_path: Path, park: Site) -> None:
+    text = "serial,node\nA-1,u-b101\nA-2,u-b101\n"
+    found = listed(tmp_path, park, text, is_plan=True)
+    assert [line.partition(":")[0] for line in told(found, "listed-twice")] == ["3", "B3"]
+    assert not found.is_ready
+
+
+def test_fields_are_called_in_chinese_where_chinese_is_read(tmp_path: Path, park: Site) -> None:
+    found = listed(tmp_path, park, HEAD + GOOD.replace("NEW-0001", ""))
+    (line,) = (one.line("zh") for one in found.findings if one.code == "empty")
+    assert line == "A2: 表号 为空 (填写)"
