@@ -19,7 +19,7 @@ from device_profiles.decode import register_readings
 from edge_agent import plan_command
 from edge_agent.adapters.sqlite_outbox import EpochExtent, read_extents
 from edge_agent.app import OUTBOX_FILE, port_readers, run_with_orders, sole_use_of
-from edge_agent.commands import address, doctor, profile, scan, search, simulate, status
+from edge_agent.commands import address, doctor, install, profile, scan, search, simulate, status
 from edge_agent.installation.home import Home
 from edge_agent.installed import run_at_home
 from edge_agent.log_lines import start_logging
@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     status.register(commands, common)
     doctor.register(commands, common)
     search.register(commands, common)
+    install.register(commands)
     address.register(commands, common)
     simulate.register(commands)
     scan.register(commands)

@@ -62,6 +62,10 @@ class DeskCore:
         """Close the journal."""
         self._journal.close()
 
+    def last_by(self) -> str | None:
+        """Say who acted last, leaving out the gateway itself; None before anybody did."""
+        return self._journal.last_by(GATEWAY.by)
+
     def state(self) -> DeskState:
         """Give the desk at this moment; asks no meter."""
         sheet = self._journal.worksheet()

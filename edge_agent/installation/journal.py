@@ -39,6 +39,7 @@ CREATE TABLE IF NOT EXISTS attempt (  -- the newest attempt to reach the centre
 ) STRICT;
 """
 _AFTER = "SELECT number, at_ms, by, device, kind, content FROM act WHERE number > ? ORDER BY number"
+_LAST_BY = "SELECT by FROM act WHERE by <> ? ORDER BY number DESC LIMIT 1"
 _INSERT = "INSERT INTO act (number, at_ms, by, device, kind, content) VALUES (?, ?, ?, ?, ?, ?)"
 _ATTEMPT = "REPLACE INTO attempt (one, at_ms, problem) VALUES (1, ?, ?)"
 
@@ -99,6 +100,12 @@ class Journal:
         with self._lock:
             row = self._connection.execute("SELECT at_ms, problem FROM attempt").fetchone()
         return None if row is None else (from_ms(row[0]), row[1])
+
+    def last_by(self, but: str) -> str | None:
+        """Say who acted last, leaving out `but`."""
+        with self._lock:
+            row = self._connection.execute(_LAST_BY, (but,)).fetchone()
+        return None if row is None else str(row[0])
 
     def close(self) -> None:
         """Close the file."""

@@ -22,6 +22,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "指纹不符：安装单为 {fingerprint}，您确认的是 {confirmed}；请勿继续，联系后台",
         "the fingerprints differ: the order has {fingerprint}, you confirmed {confirmed}; call the back office",
     ),
+    "no-name": (
+        "请说明操作人：--by 姓名",
+        "say who does it: --by NAME",
+    ),
     "no-claim": (
         "缺少领取码：请输入安装单上的领取码",
         "the claim is missing: type the claim that came with the install order",
