@@ -20,6 +20,7 @@ from allocation_engine.run_diff import RunDiff, diff_facts
 from allocation_engine.run_state import RunState, RunUnknown, TransitionRefused, findings_of, read_actor, require_step
 from allocation_engine.what_if import Scope, Shadow, shadow, what_if
 from device_profiles.catalogue import Catalogue
+from ingest.provisional import refuse_provisional
 from ingest.run_facts import FactsForgotten, facts_of_run, facts_of_site
 from ingest.store.database import Connection, Database
 from ingest.store.run_audit import note_steps
@@ -100,7 +101,10 @@ class RunsDesk:
         return self._move(run, RunState.APPROVED, act, reasons)
 
     def publish(self, run: str, act: Act) -> StoredRun:
-        """Make an approved run final: sign its publication, supersede what was there, book the delta lines."""
+        """Make an approved run final: sign its publication, supersede what was there, book the delta lines.
+
+        Raises RunProvisional while the run rests on a binding that nobody has approved.
+        """
         act = _read(act)
         if self.signer is None:
             raise TypeError("a desk without the centre's key cannot publish")
@@ -108,6 +112,7 @@ class RunsDesk:
             stored = self._hold(connection, run)
             standing = require_standing(connection, stored)
             require_step(standing, RunState.PUBLISHED, act.actor)
+            refuse_provisional(connection, stored.head)
             earlier = earlier_runs(connection, run)
             booked = next((other for other, state in earlier if state is RunState.PUBLISHED), None)
             for other, _ in earlier:

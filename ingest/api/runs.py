@@ -16,6 +16,7 @@ from ingest.api.statements import standing_of
 from ingest.caller import acting
 from ingest.closing import UNNAMED, Closing
 from ingest.console.words import Language
+from ingest.provisional import document, provisional_of, touched_lines
 from ingest.settlement_words import changes_table
 from ingest.store.database import Connection, Database
 from ingest.store.run_changes import CHANGES_MAX, changes_since, list_changed_runs, list_changes
@@ -25,6 +26,7 @@ from metering.errors import MeteringError
 from metering.identity import SiteId
 
 PATH = "/v1/allocation-runs"
+_APPROVE = "have somebody else than the engineer approve them: metertree-provision bindings, approve"
 _FIND = f"GET {PATH} lists the runs"
 
 
@@ -106,13 +108,17 @@ class RunRoutes:
         with self._database.transaction() as connection:
             stored = _require(connection, run)
             changed = changes_document(run, changes_since(connection, run))
-            return {**_summary(connection, stored), **changed, "document": stored.document}
+            waiting = _provisional(connection, stored)
+            return {**_summary(connection, stored), **changed, **waiting, "document": stored.document}
 
     def lines(self, run: str, party: str | None = None, pool: str | None = None) -> dict[str, Any]:
         """Give the lines, of one party or pool if asked; energies in the order of `bands`."""
         with self._database.transaction() as connection:
             stored = _require(connection, run, lines=False)
             lines = list_lines(connection, run, party=party, pool=pool)
+            found = provisional_of(connection, stored.head)
+        documents = [one.to_document() for one in lines]
+        touched = dict(touched_lines(documents, stored.document["pools"], found))
         return {
             "run": run,
             "currency": stored.document["currency"],
@@ -126,8 +132,9 @@ class RunRoutes:
                     "band_energy_wh": line.energy,
                     "amount_minor": line.amount_minor,
                     "trace": line.trace,
+                    **({"provisional": touched[place]} if place in touched else {}),
                 }
-                for line in lines
+                for place, line in enumerate(lines)
             ],
         }
 
@@ -165,6 +172,18 @@ def _require(connection: Connection, run: str, *, lines: bool = True) -> StoredR
     if stored is None:
         raise not_found(f"run {run}", _FIND)
     return stored
+
+
+def _provisional(connection: Connection, stored: StoredRun) -> dict[str, Any]:
+    """Say what the run rests on that nobody has approved, and which lines that touches; nothing where all is."""
+    found = provisional_of(connection, stored.head)
+    if not found:
+        return {}
+    lines = stored.document["lines"]
+    touched = [
+        {"id": lines[at]["id"], "nodes": nodes} for at, nodes in touched_lines(lines, stored.document["pools"], found)
+    ]
+    return {"provisional": {"bindings": [*map(document, found)], "lines": touched, "mend": _APPROVE}}
 
 
 def _head(head: RunHead) -> dict[str, Any]:

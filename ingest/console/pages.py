@@ -22,6 +22,8 @@ from ingest.console.tables import Table, number_cell, table, words_cell
 from ingest.console.view import RunReader
 from ingest.console.words import Language, choose_language, words
 from ingest.period_inputs import site_names
+from ingest.provisional import provisional_of, touched_lines
+from ingest.provisional_words import binding_word, provisional_table
 from ingest.settlement_words import changes_table
 from ingest.store.database import Connection, Database
 from ingest.store.gateways import GatewayState, gateway_states
@@ -115,18 +117,29 @@ class Console:
         statements = numbers_of_run(connection, stored.head.run)
         rules = _rules_of(version)
         tables = RunTables(version.site, rules, stored.document, language, statements).all()
+        found = provisional_of(connection, stored.head)
+        if found:
+            touched = self._touched(connection, stored)
+            told = partial(local_time, calendar=version.site.calendar)
+            tables["provisional"] = provisional_table(found, len(touched), language, told)
         changed = changes_since(connection, stored.head.run)
         if changed.entries:
-            found = list_changes(connection, stored.head.run, after=None, most=CHANGES_SHOWN)
+            entries = list_changes(connection, stored.head.run, after=None, most=CHANGES_SHOWN)
             told = partial(local_time, calendar=version.site.calendar)
-            tables["changed"] = changes_table(found, changed, language, told)
+            tables["changed"] = changes_table(entries, changed, language, told)
         return tables
+
+    def _touched(self, connection: Connection, stored: StoredRun) -> frozenset[str]:
+        """Give the lines that rest on something nobody has approved."""
+        lines, pools = stored.document.get("lines", ()), stored.document["pools"]
+        found = provisional_of(connection, stored.head)
+        return frozenset(lines[place]["id"] for place, _ in touched_lines(lines, pools, found))
 
     def _run(self, connection: Connection, stored: StoredRun, language: Language) -> Response:
         head = stored.head
         site = site_version(connection, head.site, head.site_version).site
         statements = numbers_of_run(connection, head.run)
-        view = RunReader(site, stored.document, language).read(
+        view = RunReader(site, stored.document, language, self._touched(connection, stored)).read(
             booked_at=head.booked_at, statements=statements, state=head.state
         )
         return self._page(
@@ -136,7 +149,8 @@ class Console:
             refresh_s=None,
             view=view,
             tables=self._tables(connection, stored, language),
-            shown=("changed", *SHOWN),
+            shown=("provisional", "changed", *SHOWN),
+            provisional_word=binding_word("mark", language),
             site_id=site.id,
             chart_span=_chart_span(stored, site.calendar, language),
             gateways=_gateways(gateway_states(connection), site.calendar),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -65,6 +65,7 @@ class LineRow:
     energy: str
     weight: str
     amount: str
+    is_provisional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +148,10 @@ class RunView:
 class RunReader:
     """Turns the document of a run into texts of one language."""
 
-    def __init__(self, site: Site, document: Document, language: Language) -> None:
+    def __init__(self, site: Site, document: Document, language: Language, provisional: Collection[str] = ()) -> None:
+        """`provisional`: ids of the lines that rest on something nobody has approved."""
         self._site = site
+        self._provisional = provisional
         self._document = document
         self._language = language
         self._word = words(language)
@@ -297,6 +300,7 @@ class RunReader:
             energy=kwh(sum(line["band_energy_wh"])),
             weight=percent(trace["weight"], trace["total_weight"]) if weighted else "",
             amount=self._money(line["amount_minor"]),
+            is_provisional=line.get("id") in self._provisional,
         )
 
     def _statement(self, number: str, party: str) -> StatementRow:
