@@ -148,6 +148,8 @@ def _begin(desk: Desk, args: argparse.Namespace) -> object:
             print(line)
         if not order.is_anchored and confirmed is None and ask_yes("confirm", args.lang):
             confirmed = order.fingerprint
+    if not order.is_anchored and confirmed is None:
+        raise refused("unconfirmed", fingerprint=order.fingerprint)
     who = who_of(desk, args)
     desk.begin(octets, who, confirmed=confirmed)
     if not desk.state().has_claim:
