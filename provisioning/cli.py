@@ -7,30 +7,35 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from metering.clock import Clock, SystemClock
 from metering.envelope import Algorithm
 from metering.errors import MeteringError
 from metering.identity import GatewayId, SiteId, check_identifier
+from provisioning.authority import read_certificates
 from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
 from provisioning.centre_client import CentreClient, CentreUnreachable, read_token
 from provisioning.commands import broker_config, ca, import_list, label, report
 from provisioning.enrolment import Claim, open_bundle, seal_bundle
-from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GroupInterval, gateway_config
+from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GroupInterval, HttpWay, gateway_config
 from provisioning.keys import (
     CENTRE_PUBLIC_KEY,
     SIGNING_KEY,
     KeyFileInvalid,
     PublicKeyInvalid,
     fingerprint,
-    make_signing_key,
     public_verifier,
     write_public_key,
 )
+from provisioning.signers import make_signer
 from provisioning.site_file import read_site
+from provisioning.tls_key import TLS_FILE, write_roots
 
 ENROLMENT_FILE = "enrolment.json"
 """What the centre answered, kept beside the keys; holds nothing secret."""
@@ -83,9 +88,9 @@ def _enrol(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa
     """Make the gateway's key unless it is there, present it with the claim, keep the centre's public key."""
     gateway = GatewayId(check_identifier(args.gateway))
     client = CentreClient(args.centre)
-    claim = Claim.parse(args.claim if args.claim is not None else input("Claim from the install order: "))
+    claim = Claim.parse(_claim_text(args.claim_file))
     _make_private_directory(args.keys)
-    signer = make_signing_key(args.keys / SIGNING_KEY)
+    signer = make_signer(args.keys / SIGNING_KEY, args.key_in)
     octets = seal_bundle(gateway, epoch=args.epoch, claim=claim, public_key=signer.public_key, signer=signer)
     answer = client.enrol(octets)
     try:
@@ -100,6 +105,16 @@ def _enrol(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa
     (args.keys / ENROLMENT_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     fingerprints = {"key": fingerprint(signer.public_key), "centre_key": fingerprint(centre.public_key)}
     return {**record, **fingerprints, "keys": str(args.keys)}
+
+
+def _claim_text(path: Path | None) -> str:
+    """Read the claim from its file, or ask for it: on a command line it would stand in the list of processes."""
+    if path is None:
+        return input("Claim from the install order: ")
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileInvalid(path, f"cannot be read: {error}", "write the claim into it, or leave it out") from error
 
 
 def _config(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa: ARG001 every command has this shape
@@ -125,6 +140,10 @@ def _config(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noq
         places={},
         intervals=tuple(map(GroupInterval.parse, args.also)) or None,
     )
+    if args.renew_at is not None:
+        config = replace(
+            config, renewal=HttpWay(args.renew_at, None if config.broker.tls is None else config.broker.tls.ca)
+        )
     args.out.touch(mode=0o600)
     args.out.write_text(config.to_toml(), encoding="utf-8")
     return {"written": str(args.out), "ports": len(config.ports), "meters": len(config.meters)}
@@ -148,6 +167,11 @@ def _tls(args: argparse.Namespace) -> BrokerTls | None:
     ]
     if not any(paths):
         return None
+    if args.renew_at is not None and paths[0] is not None and paths[1] is None:
+        # Where the gateway puts what it gets; until then the broker cannot be reached, and is asked again.
+        own = args.keys.resolve() / TLS_FILE
+        found = [one.public_bytes(Encoding.DER) for one in read_certificates(paths[0])]
+        return BrokerTls(write_roots(args.keys.resolve(), found), own, own)
     if paths[0] is None:
         raise BrokerTlsInvalid("a certificate of ours without one to believe: give --broker-ca too")
     tls = BrokerTls(*paths)
@@ -195,8 +219,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--days", type=int, default=ORDER_DAYS, help="days until the claim lapses (14)")
         if name == "enrol":
             command.add_argument(
-                "--claim", help="the claim; asked for if left out, which keeps it off the process list"
+                "--claim-file", type=Path, help="file with the claim; asked for if left out, never an argument"
             )
+            command.add_argument("--key-in", metavar="URI", help="make the key in a token: pkcs11:token=...;object=...")
             command.add_argument("--epoch", type=int, default=1, help="1; higher after loss of key or state")
         if name in ("enrol", "config"):
             command.add_argument("--keys", required=True, type=Path, help="directory of the gateway's keys")
@@ -213,6 +238,9 @@ def _parser() -> argparse.ArgumentParser:
             )
             command.add_argument("--state", required=True, type=Path, help="directory for the outbox")
             command.add_argument("--out", required=True, type=Path, help="file to write, such as gateway.toml")
+            command.add_argument(
+                "--renew-at", metavar="URL", help="centre where the gateway gets and renews its certificate by itself"
+            )
             also = "a group that is read between marks, such as status:60; repeatable"
             command.add_argument("--also", action="append", default=[], metavar="GROUP:SECONDS", help=also)
     ca.register(commands)

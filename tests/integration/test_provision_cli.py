@@ -19,8 +19,11 @@ from metering.identity import GatewayId, SiteId
 from provisioning.broker_tls import BrokerTls
 from provisioning.cli import main
 from provisioning.enrolment import Claim, InstallOrder, Refused, decide, open_bundle, open_order
-from provisioning.gateway_config import GatewayConfig, GroupInterval
+from provisioning.gateway_config import GatewayConfig, GroupInterval, HttpWay
 from provisioning.keys import FileSigner, read_public_key
+from provisioning.signers import open_signer
+from tests.doubles.authorities import pem, servers_root
+from tests.doubles.soft_token import find_module, fresh_place
 from tests.doubles.tls_broker import HAS_OPENSSL, make_certificates
 
 PARK = Path(__file__).parents[2] / "examples" / "park"
@@ -124,6 +127,22 @@ def token_file(tmp_path: Path) -> Path:
     return path
 
 
+_folders: list[Path] = []
+
+
+@pytest.fixture(autouse=True)
+def claims_folder(tmp_path: Path) -> None:
+    """Where claims are written: they are never arguments."""
+    _folders[:] = [tmp_path]
+
+
+def in_file(claim: str) -> Path:
+    """Write a claim as its file."""
+    path = _folders[0] / f"claim-{len(list(_folders[0].glob('claim-*')))}"
+    path.write_text(claim + "\n")
+    return path
+
+
 def run(capsys: pytest.CaptureFixture[str], *argv: object) -> dict[str, Any]:
     """Run a command that succeeds; give its JSON."""
     code = main([*map(str, argv), "--json"])
@@ -156,7 +175,9 @@ def test_from_order_to_configuration(
     _, url = centre
     keys = tmp_path / "keys"
     claim = order(capsys, url, token_file)
-    enrolled = run(capsys, "enrol", "--centre", url, "--gateway", "gw-a", "--claim", claim.lower(), "--keys", keys)
+    enrolled = run(
+        capsys, "enrol", "--centre", url, "--gateway", "gw-a", "--claim-file", in_file(claim.lower()), "--keys", keys
+    )
     assert enrolled["key_id"] == FileSigner.read(keys / "signing.key").key_id.hex()
     assert read_public_key(keys / "centre.pub").public_key == CENTRE.public_key
     assert keys.stat().st_mode & 0o777 == 0o700
@@ -178,7 +199,7 @@ def test_an_answer_that_was_lost_is_asked_for_again(
 ) -> None:
     books, url = centre
     claim = order(capsys, url, token_file)
-    call = ("enrol", "--centre", url, "--gateway", "gw-a", "--claim", claim, "--keys", tmp_path / "keys")
+    call = ("enrol", "--centre", url, "--gateway", "gw-a", "--claim-file", in_file(claim), "--keys", tmp_path / "keys")
     books.lose_answers = 1
     assert "no centre answers" in refused(capsys, *call)
     assert books.epochs == {"gw-a": 1}
@@ -191,7 +212,7 @@ def test_a_claim_that_served_is_refused_for_another_key(
 ) -> None:
     _, url = centre
     claim = order(capsys, url, token_file)
-    call = ("enrol", "--centre", url, "--gateway", "gw-a", "--claim", claim, "--keys")
+    call = ("enrol", "--centre", url, "--gateway", "gw-a", "--claim-file", in_file(claim), "--keys")
     run(capsys, *call, tmp_path / "first")
     assert "ask for a new order" in refused(capsys, *call, tmp_path / "second")
     assert not (tmp_path / "second" / "centre.pub").exists()
@@ -202,16 +223,17 @@ def test_a_gateway_that_lost_its_key_enrols_with_the_next_epoch(
 ) -> None:
     _, url = centre
     call = ("enrol", "--centre", url, "--gateway", "gw-a", "--keys")
-    run(capsys, *call, tmp_path / "lost", "--claim", order(capsys, url, token_file))
+    run(capsys, *call, tmp_path / "lost", "--claim-file", in_file(order(capsys, url, token_file)))
     claim = order(capsys, url, token_file)
-    assert "--epoch 2" in refused(capsys, *call, tmp_path / "new", "--claim", claim)
-    assert run(capsys, *call, tmp_path / "new", "--claim", claim, "--epoch", 2)["epoch"] == 2
+    assert "--epoch 2" in refused(capsys, *call, tmp_path / "new", "--claim-file", in_file(claim))
+    assert run(capsys, *call, tmp_path / "new", "--claim-file", in_file(claim), "--epoch", 2)["epoch"] == 2
 
 
 def test_a_mistyped_claim_never_reaches_the_centre(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     claim = Claim.of_number(5).text
     said = refused(
-        capsys, "enrol", "--centre", "http://127.0.0.1:9", "--gateway", "gw-a", "--claim", "Z" + claim[1:],
+        capsys, "enrol", "--centre", "http://127.0.0.1:9", "--gateway", "gw-a",
+        "--claim-file", in_file("Z" + claim[1:]),
         "--keys", tmp_path / "keys",
     )  # fmt: skip
     assert "mistyped" in said
@@ -252,7 +274,18 @@ def test_an_answer_that_does_not_fit_is_not_believed(
     books, url = centre
     claim = order(capsys, url, token_file)
     books.answer_instead = answer
-    refused(capsys, "enrol", "--centre", url, "--gateway", "gw-a", "--claim", claim, "--keys", tmp_path / "keys")
+    refused(
+        capsys,
+        "enrol",
+        "--centre",
+        url,
+        "--gateway",
+        "gw-a",
+        "--claim-file",
+        in_file(claim),
+        "--keys",
+        tmp_path / "keys",
+    )
     assert not (tmp_path / "keys" / "centre.pub").exists()
 
 
@@ -261,9 +294,9 @@ def test_another_centre_does_not_take_the_place_of_the_known_one(
 ) -> None:
     books, url = centre
     call = ("enrol", "--centre", url, "--gateway", "gw-a", "--keys", tmp_path / "keys")
-    run(capsys, *call, "--claim", order(capsys, url, token_file))
+    run(capsys, *call, "--claim-file", in_file(order(capsys, url, token_file)))
     books.answer_instead = {"centre_public_key": FileSigner.from_seed(bytes([1]) * 32).public_key.hex()}
-    said = refused(capsys, *call, "--epoch", 2, "--claim", order(capsys, url, token_file))
+    said = refused(capsys, *call, "--epoch", 2, "--claim-file", in_file(order(capsys, url, token_file)))
     assert "another key" in said
     assert read_public_key(tmp_path / "keys" / "centre.pub").public_key == CENTRE.public_key
 
@@ -342,7 +375,8 @@ def test_a_configuration_needs_an_enrolment_of_that_gateway(tmp_path: Path, caps
 def test_a_key_directory_that_cannot_be_made_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     said = refused(
-        capsys, "enrol", "--centre", "http://127.0.0.1:9", "--gateway", "gw-a", "--claim", Claim.fresh().text,
+        capsys, "enrol", "--centre", "http://127.0.0.1:9", "--gateway", "gw-a",
+        "--claim-file", in_file(Claim.fresh().text),
         "--keys", tmp_path / "file" / "keys",
     )  # fmt: skip
     assert "name a directory for the keys" in said
@@ -382,3 +416,35 @@ def test_a_configuration_carries_a_password_where_the_broker_wants_one(
     run(capsys, *call)
     broker = GatewayConfig.read(out).broker
     assert (broker.user, broker.password, broker.tls) == ("gw-a", "secret", None)
+
+
+def test_a_gateway_that_renews_by_itself_is_configured_before_it_has_a_certificate(
+    centre: tuple[Centre, str], token_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, url = centre
+    keys, roots, out = tmp_path / "keys", tmp_path / "servers-roots.crt", tmp_path / "gateway.toml"
+    roots.write_bytes(pem(servers_root().certificate))
+    claim = in_file(order(capsys, url, token_file))
+    run(capsys, "enrol", "--centre", url, "--gateway", "gw-a", "--claim-file", claim, "--keys", keys)
+    run(
+        capsys, "config", "--gateway", "gw-a", "--keys", keys, "--site-dir", PARK, "--broker", "10.0.0.1:8883",
+        "--broker-ca", roots, "--renew-at", url, "--state", tmp_path / "state", "--out", out,
+    )  # fmt: skip
+    config = GatewayConfig.read(out)
+    assert config.renewal == HttpWay(url, keys / "roots.pem")
+    assert config.broker.tls == BrokerTls(keys / "roots.pem", keys / "tls.pem", keys / "tls.pem")
+    assert (keys / "roots.pem").read_bytes() == roots.read_bytes()
+
+
+@pytest.mark.skipif(find_module() is None, reason="no SoftHSM2 or python-pkcs11")
+def test_a_gateway_whose_key_lives_in_a_token_enrols_as_any_other(
+    centre: tuple[Centre, str], token_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    books, url = centre
+    claim = in_file(order(capsys, url, token_file))
+    uri = fresh_place(tmp_path).text()
+    call = ("enrol", "--centre", url, "--gateway", "gw-a", "--claim-file", claim, "--keys", tmp_path / "keys")
+    answer = run(capsys, *call, "--key-in", uri)
+    assert books.epochs == {"gw-a": 1}
+    assert answer["key_id"] == open_signer(tmp_path / "keys/signing.key").key_id.hex()
+    assert (tmp_path / "keys/signing.key").read_text().startswith("pkcs11:token=")
