@@ -236,7 +236,8 @@ def _do_jobs(program: Program, stack: ExitStack, database: Database, config: Job
     """Do each job in a thread of its own, so that a long one holds up no other."""
     leadership = Leadership(config.dsn)
     stack.callback(leadership.give_up)
-    for job in shipped_jobs(config.storage, config.nightly_at, config.alerting):
+    signer = None if config.centre_key is None else FileSigner.read(config.centre_key)
+    for job in shipped_jobs(config.storage, config.nightly_at, config.alerting, signer):
         program.start(f"job-{job.name}", JobLoop(job, database, leadership, program.metrics, clock).run)
 
 

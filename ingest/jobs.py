@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 from ingest.alerts import Alerting, evaluate
+from ingest.audit_desk import AuditDesk
 from ingest.store.aggregates import refresh_aggregates
 from ingest.store.database import Database
 from ingest.store.job_log import JobRun
 from ingest.store.layout import Storage
 from ingest.store.retention import maintain
+from metering.envelope import Signer
 
 RETRY = timedelta(minutes=15)
 """How long after a try that failed, or was broken off, a nightly job is tried again."""
 
 LOOK_EVERY = timedelta(minutes=1)
 """How often it is looked for what an operator must know."""
+CHECKPOINT_EVERY = timedelta(hours=1)
+"""How often the centre signs for the audit log."""
 REFRESH_EVERY = timedelta(minutes=5)
 """How old what is kept ready for charts may be."""
 
@@ -65,8 +69,10 @@ class Job:
     work: Work
 
 
-def shipped_jobs(storage: Storage, nightly_at: time, alerting: Alerting) -> tuple[Job, ...]:
-    """List the jobs of this program."""
+def shipped_jobs(
+    storage: Storage, nightly_at: time, alerting: Alerting, signer: Signer | None = None
+) -> tuple[Job, ...]:
+    """List the jobs of this program; without the centre's key, `signer`, nobody signs for the audit log."""
 
     def look(database: Database, now: datetime) -> Iterator[str]:
         with database.transaction() as connection:
@@ -74,8 +80,13 @@ def shipped_jobs(storage: Storage, nightly_at: time, alerting: Alerting) -> tupl
         if evaluated.opened or evaluated.closed:
             yield f"{len(evaluated.opened)} alerts opened, {len(evaluated.closed)} closed"
 
+    def sign(database: Database, now: datetime) -> Iterator[str]:
+        if signer is not None and AuditDesk(database).sign(signer, now) is not None:
+            yield "signed for the audit log"
+
     return (
         Job("maintain", Nightly(nightly_at), lambda database, now: maintain(database, storage, now)),
         Job("alerts", Every(LOOK_EVERY), look),
         Job("aggregates", Every(REFRESH_EVERY), lambda database, _now: refresh_aggregates(database)),
+        *([] if signer is None else [Job("audit", Every(CHECKPOINT_EVERY), sign)]),
     )

@@ -72,7 +72,10 @@ API_PROGRAM = (
     *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES),
     *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, AUTHORITY_FOLDER, OTLP_ENDPOINT),
 )
-JOBS_PROGRAM = (DSN, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT)
+JOBS_PROGRAM = (
+    *(DSN, CENTRE_KEY, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS),
+    *(PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT),
+)
 SERVE_PROGRAM = (
     *(*SERVE_SETTINGS, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
     *(JOBS, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, OTLP_ENDPOINT),
@@ -126,13 +129,17 @@ class ApiConfig:
 
 @dataclass(frozen=True, slots=True)
 class JobsConfig:
-    """Everything `metertree jobs` needs to know. `nightly_at` is a time of day, UTC."""
+    """Everything `metertree jobs` needs to know. `nightly_at` is a time of day, UTC.
+
+    centre_key   signs for the audit log every hour; None: nobody does
+    """
 
     dsn: str
     storage: Storage
     nightly_at: time
     alerting: Alerting
     watch: WatchConfig
+    centre_key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +223,7 @@ def read_jobs_config(settings: Settings) -> JobsConfig:
         nightly_at=_time_of_day(settings, NIGHTLY_AT),
         alerting=read_alerting(settings),
         watch=_watch(settings, JOBS_PROBE_PORT),
+        centre_key=None if (key := settings.optional(CENTRE_KEY)) is None else Path(key),
     )
 
 

@@ -32,3 +32,42 @@ SELECT clock_timestamp();
 SELECT run, site, step, from_state, to_state, actor, run_transitions.reason, acted_at
 FROM run_transitions JOIN allocation_runs USING (run)
 WHERE run = ANY (%(runs)s) AND recorded_at = now() ORDER BY site, run, step;
+
+-- name: rows_written
+-- What is written once, with what its act in the log tells of it (ingest/audit_rows.py), and when it was written.
+SELECT 'site/' || site, 'version ' || version || ', ' || encode(hash, 'hex'), imported_at FROM site_versions
+UNION ALL
+SELECT 'run/' || run, 'step ' || step || ', ' || to_state || ' by ' || actor, recorded_at FROM run_transitions
+UNION ALL
+SELECT 'gateway/' || gateway, 'settings ' || version || ', ' || encode(sha256(octets), 'hex'), ordered_at
+FROM settings_orders
+UNION ALL
+SELECT 'gateway/' || gateway, 'epoch ' || epoch || ' revoked', revoked_at FROM revocations
+UNION ALL
+SELECT 'gateway/' || gateway, 'key ' || encode(key_id, 'hex') || ' in epoch ' || epoch, enrolled_at FROM gateway_keys
+UNION ALL
+SELECT 'order/' || install_order, 'install order', ordered_at FROM install_orders;
+
+-- name: rows_standing
+-- What goes through states, as it stands. What a later act at the site superseded needs no person's word.
+SELECT 'operator/' || operator, CASE WHEN removed_at IS NULL THEN 'in force' ELSE 'removed' END, added_at FROM operators
+UNION ALL
+SELECT 'binding/' || binding, state || ' by ' || decided_by, decided_at FROM bindings
+WHERE state IN ('approved', 'refused');
+
+-- name: standing_subjects
+SELECT 'operator/' || operator FROM operators UNION ALL SELECT 'binding/' || binding FROM bindings WHERE state <> 'pending';
+
+-- name: site_contents
+-- Documents from which no name was taken out: their hash can be made again.
+SELECT site, version, hash, document, coalesce(rules, '{}') FROM site_versions WHERE site_hash IS NULL ORDER BY site, version;
+
+-- name: digests_at
+SELECT number, digest FROM audit_log WHERE number = ANY (%(numbers)s);
+
+-- name: add_checkpoint
+INSERT INTO audit_checkpoints (number, signed_at, octets) VALUES (%(number)s, %(signed_at)s, %(octets)s)
+ON CONFLICT DO NOTHING;
+
+-- name: checkpoints
+SELECT number, octets FROM audit_checkpoints ORDER BY number;
