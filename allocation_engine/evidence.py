@@ -38,12 +38,14 @@ class PointReading:
 
     register_wh   what the meter showed, in base units [Wh], before CT and PT
     envelope      where the reading is sealed; None where nobody asked for evidence
+    by_hand       whether a person read it off the display
     """
 
     mark: datetime
     meter: MeterId
     register_wh: int
     envelope: EnvelopeRef | None = None
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

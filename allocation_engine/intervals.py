@@ -54,6 +54,7 @@ class Reason(StrEnum):
     UNDECLARED_EXCHANGE = "undeclared-exchange"
     CONFLICT = "conflict"
     UNBOUND = "unbound"
+    READ_BY_HAND = "read-by-hand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,16 @@ class SettledSpan:
     exceptions: tuple[SlotException, ...]
 
 
-def point_reading(reading: RegisterReading, envelope: EnvelopeRef | None) -> PointReading | None:
+def point_reading(
+    reading: RegisterReading, envelope: EnvelopeRef | None, *, by_hand: bool = False
+) -> PointReading | None:
     """Give a reading the form settlement works on, or None if it cannot bound a slot.
 
     Only a measured, aligned reading bounds a slot: a late one would push energy into the wrong slot.
     """
     if reading.quality != ReadQuality.MEASURED or reading.mark is None or reading.shown is None:
         return None
-    return PointReading(reading.mark, reading.meter, reading.shown.to_base(), envelope)
+    return PointReading(reading.mark, reading.meter, reading.shown.to_base(), envelope, by_hand)
 
 
 def settle_point(
@@ -140,6 +143,7 @@ class _Knot(NamedTuple):
     register_wh: int
     declared: bool
     installation: Installation
+    by_hand: bool = False
 
 
 class _Link(NamedTuple):
@@ -157,13 +161,17 @@ def _knots(readings: Iterable[PointReading], installations: Sequence[Installatio
             knots.append(_Knot(_seconds(one.start), epoch, one.initial_wh, True, one))
         if one.final_wh is not None and one.end is not None:
             knots.append(_Knot(_seconds(one.end), epoch, one.final_wh, True, one))
-    for mark, meter, register_wh in sorted({(one.mark, one.meter, one.register_wh) for one in readings}):
+    known = {(one.mark, one.meter, one.register_wh, one.by_hand) for one in readings}
+    for mark, meter, register_wh, by_hand in sorted(known):
         home = _home(installations, meter, mark)
         if home is None:
             basis = f"{meter} showed {register_wh} Wh, but does not hang here at this time; not used"
             slots.note(SlotQuality.MEASURED, Reason.UNBOUND, (_seconds(mark), _seconds(mark)), None, basis)
             continue
-        knots.append(_Knot(_seconds(mark), home, register_wh, False, installations[home]))
+        if by_hand:
+            basis = f"{meter} was read by a person: {register_wh} Wh"
+            slots.note(SlotQuality.MEASURED, Reason.READ_BY_HAND, (_seconds(mark), _seconds(mark)), None, basis)
+        knots.append(_Knot(_seconds(mark), home, register_wh, False, installations[home], by_hand))
     # A declared final register closes its epoch, an initial one opens it: at one instant, order by epoch, then kind.
     return sorted(knots, key=lambda knot: (knot.epoch, knot.at, not knot.declared))
 
@@ -292,7 +300,7 @@ class _Slots:
 
 def _basis(link: _Link) -> str:
     before, after = link.before, link.after
-    kinds = ["declared" if knot.declared else "read" for knot in (before, after)]
+    kinds = [_how(knot) for knot in (before, after)]
     text = (
         f"{before.installation.meter} {kinds[0]} {before.register_wh} Wh, "
         f"{after.installation.meter} {kinds[1]} {after.register_wh} Wh, multiplier {before.installation.multiplier}"
@@ -300,6 +308,12 @@ def _basis(link: _Link) -> str:
     if before.installation.multiplier != after.installation.multiplier:
         text += f" then {after.installation.multiplier}"
     return text + (f", modulus {before.installation.modulus_wh} Wh" if link.reason == Reason.ROLLOVER else "")
+
+
+def _how(knot: _Knot) -> str:
+    if knot.declared:
+        return "declared"
+    return "read by a person" if knot.by_hand else "read"
 
 
 def _seconds(instant: datetime) -> int:

@@ -27,6 +27,7 @@ from allocation_engine.inclusion import InclusionProof, ProvenPool, require_pool
 from allocation_engine.money import show_minor
 from allocation_engine.proof import Broken, decode_readings, prove_line
 from allocation_engine.publication import Publication, open_publication
+from allocation_engine.read_by_people import told_by_people
 from allocation_engine.statement_content import STATEMENT_OCTETS_MAX, GatewayKey, StatementContent
 from device_profiles.profile import Profile
 from device_profiles.profile_file import profile_from_canonical
@@ -168,11 +169,12 @@ def _check_evidence(
         return
     try:
         decode_readings(content, opened, _profiles(bundle.profiles))
+        by_people = told_by_people(content, opened)
     except Broken as error:
         yield Check(error.link, False, str(error))
         return
     stated = sum(len(point.readings) for point in content.points)
-    yield Check("reading", True, f"{stated} registers decode to what is stated")
+    yield Check("reading", True, f"{stated} registers decode to what is stated{by_people}")
     for line in content.lines:
         try:
             yield Check(f"line {line.id}", True, prove_line(content, line))

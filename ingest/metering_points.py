@@ -31,11 +31,15 @@ Declared = Mapping[tuple[MeterId, Obis], Shown]
 
 @dataclass(frozen=True, slots=True)
 class StoredReading:
-    """One meter in one stored sweep: its reading, the mark it was aligned to (None: none), where it is sealed."""
+    """One meter in one stored sweep: its reading, the mark it was aligned to (None: none), where it is sealed.
+
+    by_hand   whether a person read it off the display
+    """
 
     reading: MeterReading
     mark: datetime | None
     envelope: EnvelopeRef | None
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def decode(stored: Iterable[StoredReading], catalogue: Catalogue) -> dict[Obis, 
             continue
         for register in decoded:
             if register.obis in registers:
-                known = point_reading(register, one.envelope)
+                known = point_reading(register, one.envelope, by_hand=one.by_hand)
                 if known is not None:
                     registers[register.obis].append(known)
     for known_readings in registers.values():

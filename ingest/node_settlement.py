@@ -54,7 +54,7 @@ def around(readings: Sequence[PointReading], span: Interval) -> Sequence[PointRe
     return readings[first:end]
 
 
-def inputs_hash(point: MeteringPoint, readings: Iterable[PointReading], day: Interval) -> bytes:
+def inputs_hash(point: MeteringPoint, readings: Sequence[PointReading], day: Interval) -> bytes:
     """SHA-256 over everything a settled day depends on; knows neither order nor repeats of readings."""
     digest = point_digest(point)
     digest.update(day_octets(day))
@@ -66,6 +66,8 @@ def inputs_hash(point: MeteringPoint, readings: Iterable[PointReading], day: Int
         digest.update(meter_octets(meter, len(registers)))
         digest.update(struct.pack(f"<{len(marks_s)}q", *marks_s))
         digest.update(struct.pack(f"<{len(registers_wh)}q", *registers_wh))
+    if by_hand := sorted({(int(one.mark.timestamp()), one.meter) for one in readings if one.by_hand}):
+        digest.update(encode([list(one) for one in by_hand]))
     return digest.digest()
 
 
@@ -129,7 +131,7 @@ def settle_node(
 
 def settle_day(point: MeteringPoint, readings: Sequence[PointReading], span: Interval, day: date) -> SettledDay:
     """Settle one day of one point from the readings `around` it."""
-    plain = settle_plain(readings, span, point.installations)
+    plain = None if any(one.by_hand for one in readings) else settle_plain(readings, span, point.installations)
     settled = plain or settle_point(readings, span, point.installations)
     return SettledDay(point.node, point.obis, day, settled.energy_wh, settled.quality, settled.exceptions)
 

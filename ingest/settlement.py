@@ -25,6 +25,7 @@ from ingest.bulk_settlement import NodeMeters, Part, Registers, plan_parts, sett
 from ingest.metering_points import MeteringPoint, metering_points
 from ingest.node_settlement import Shelf, around, inputs_hash, settle_node
 from ingest.store.database import Connection, Database
+from ingest.store.hand_readings import hand_read_meters, yield_to_bus
 from ingest.store.readings import ShownSweep, measured_beyond, registers_between
 from ingest.store.run_changes import OpenRuns, noted, open_runs
 from ingest.store.settled import (
@@ -169,13 +170,17 @@ def settle_listed(
     if not waiting:
         return 0
     site, listed = wiring.site, wiring.by_node(waiting)
+    yield_to_bus(connection, {day.meter for day in waiting})
     nodes = wiring.nodes(list(listed))
     runs = open_runs(connection, site.id, site.calendar)
-    odd: set[NodeId] = set()
+    # What people read is told as such, which only the way reading by reading can.
+    meters = [meter for node in listed for meter in nodes[node].meters]
+    odd = {site.meter(meter).node for meter in hand_read_meters(connection, meters)}
     changed = 0
     parts = list(plan_parts(site.calendar, listed, nodes))
     for part, columns in _read_ahead(connection, parts, beside):
         registers = Registers(part)
+        registers.odd |= odd
         registers.lay(wiring.catalogue, columns)
         odd |= _set_aside(connection, registers)
         changed += _settle_part(connection, site, registers, runs)

@@ -22,6 +22,7 @@ from ingest.api.installation import InstallationRoutes
 from ingest.api.metrics import Metrics
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
+from ingest.api.readings import ReadingRoutes
 from ingest.api.revocations import RevocationRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
@@ -39,10 +40,12 @@ from ingest.log_lines import put_ids
 from ingest.preview_desk import PreviewDesk
 from ingest.quarantine_desk import QuarantineDesk
 from ingest.readiness import Check
+from ingest.reading_desk import ReadingDesk
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import Clock
 from provisioning.authority_folder import CentreAuthority
+from provisioning.photo_reading.reader import installed_reader
 
 REQUEST_HEADER = "Metertree-Request"
 """The number of the call, as it stands in the log."""
@@ -108,6 +111,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(CertificateRoutes(parts.certificates).router())
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
+    app.include_router(_reading_routes(parts).router(admin))
     app.include_router(Console(parts.database).router())
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
@@ -126,6 +130,19 @@ def _envelope_routes(parts: WebParts) -> EnvelopeRoutes:
         on_commit=parts.on_commit,
     )
     return EnvelopeRoutes(door, QuarantineDesk(parts.database, signer, clock, profiles))
+
+
+def _reading_routes(parts: WebParts) -> ReadingRoutes:
+    desk = ReadingDesk(
+        parts.database,
+        parts.closing.signer,
+        parts.centre_key,
+        parts.clock,
+        parts.closing.settlement.catalogue,
+        reader=installed_reader,
+        on_counted=parts.on_commit,
+    )
+    return ReadingRoutes(desk)
 
 
 def _counting(

@@ -106,6 +106,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "reason-undeclared-exchange": ("未登记换表", "undeclared exchange"),
     "reason-conflict": ("读数冲突", "conflicting readings"),
     "reason-unbound": ("不在此处", "not fitted here"),
+    "reason-read-by-hand": ("人工抄读", "read by a person"),
     "balance": ("计量树与平衡", "Meter tree and balance"),
     "balance-note": (
         "损耗 = 本级净电量 − 下级净电量之和；超出允许范围即立案。",

@@ -186,7 +186,8 @@ def alarms(connection: Connection, most: int) -> tuple[Alarm, ...]:
 
 
 def _reading_from_row(row: tuple[Any, ...]) -> StoredReading:
-    meter, profile_hash, group, started_at, read_at, quality, mantissas, mark, gateway, epoch, seq, digest = row
+    meter, profile_hash, group, started_at, read_at, quality, mantissas, mark, *place, by_hand = row
+    gateway, epoch, seq, digest = place
     reading = MeterReading(
         meter=MeterId(meter),
         profile_hash=bytes(profile_hash),
@@ -196,4 +197,4 @@ def _reading_from_row(row: tuple[Any, ...]) -> StoredReading:
         quality=ReadQuality(quality),
         mantissas=tuple(mantissas),
     )
-    return StoredReading(reading, mark, EnvelopeRef(GatewayId(gateway), epoch, seq, bytes(digest)))
+    return StoredReading(reading, mark, EnvelopeRef(GatewayId(gateway), epoch, seq, bytes(digest)), by_hand)

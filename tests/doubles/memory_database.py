@@ -25,6 +25,7 @@ from tests.doubles.binary_copy import fields_of, reading_row, settled_row
 from tests.doubles.memory_audit import AuditAnswers
 from tests.doubles.memory_changes import RunChangesAnswers
 from tests.doubles.memory_fleet import FleetAnswers
+from tests.doubles.memory_hand import HandAnswers
 from tests.doubles.memory_installation import InstallationAnswers
 from tests.doubles.memory_runs import RunLogAnswers
 
@@ -124,7 +125,7 @@ class MemoryDatabase(Database):
         """Nothing is open."""
 
 
-class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers, InstallationAnswers):
+class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers, InstallationAnswers, HandAnswers):
     """Answers named queries."""
 
     def __init__(self, database: MemoryDatabase) -> None:
@@ -386,7 +387,7 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnsw
             meter, due_at, aligned, started_at, read_at, quality, profile, group, mantissas, *place = row
             mark = due_at if aligned else None
             digest = self._tables.ledger[place[0], place[1], place[2]][0]
-            yield (meter, profile, group, started_at, read_at, quality, mantissas, mark, *place, digest)
+            yield (meter, profile, group, started_at, read_at, quality, mantissas, mark, *place, digest, False)
 
     def _envelope_octets(self, a: Arguments) -> Iterator[Row]:
         for place in zip(a["gateways"], a["epochs"], a["seqs"], strict=True):
@@ -528,6 +529,7 @@ _FILES = (
     "claim_misuses",
     "installation",
     "bindings",
+    "hand_readings",
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NAMES[layout_queries("partitions")["layout"]] = "layout"

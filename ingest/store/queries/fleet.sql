@@ -37,7 +37,7 @@ LEFT JOIN LATERAL (
         AND envelopes.seq = place.seq AND envelopes.received_at = place.received_at
     LIMIT 1
 ) AS newest ON keys.epoch = gateways.epoch
-WHERE %(gateway)s::text IS NULL OR gateways.gateway = %(gateway)s
+WHERE NOT gateways.is_desk AND (%(gateway)s::text IS NULL OR gateways.gateway = %(gateway)s)
 ORDER BY gateways.gateway, keys.epoch DESC;
 
 -- name: chain_gaps

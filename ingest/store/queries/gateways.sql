@@ -40,5 +40,5 @@ SELECT gateways.gateway, gateways.site, gateways.epoch, gateways.enrolled_at, ga
 FROM gateways
 JOIN gateway_keys USING (gateway, epoch)
 LEFT JOIN chain_heads AS heads USING (gateway, epoch)
-WHERE %(gateway)s::text IS NULL OR gateways.gateway = %(gateway)s
+WHERE NOT gateways.is_desk AND (%(gateway)s::text IS NULL OR gateways.gateway = %(gateway)s)
 ORDER BY gateways.gateway;

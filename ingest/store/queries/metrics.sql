@@ -1,6 +1,6 @@
 -- name: books
 -- What the books say of themselves, one row a gauge: its name, its label or nothing, and the number.
-SELECT 'gateways', '', count(*)::double precision FROM gateways
+SELECT 'gateways', '', count(*)::double precision FROM gateways WHERE NOT is_desk
 UNION ALL
 SELECT 'chain_gaps', '', count(*) FROM chain_heads WHERE highest_seq > contiguous_seq
 UNION ALL

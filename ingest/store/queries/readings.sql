@@ -2,8 +2,8 @@
 -- Whatever was read of these meters for the marks from first to last, both included, with where it is sealed.
 SELECT readings.meter, readings.profile_hash, readings.group_index, readings.started_at, readings.read_at,
     readings.quality, readings.mantissas, CASE WHEN readings.aligned THEN readings.due_at END,
-    readings.gateway, readings.epoch, readings.seq, ledger.digest
-FROM readings JOIN ledger USING (gateway, epoch, seq)
+    readings.gateway, readings.epoch, readings.seq, ledger.digest, coalesce(gateways.is_desk, false)
+FROM readings JOIN ledger USING (gateway, epoch, seq) LEFT JOIN gateways USING (gateway)
 WHERE readings.meter = ANY (%(meters)s) AND readings.due_at BETWEEN %(first)s AND %(last)s
 ORDER BY readings.due_at, readings.meter, readings.gateway, readings.epoch, readings.seq;
 

@@ -8,7 +8,9 @@ RETURNING backup;
 -- name: ask_all
 -- For every chain that may ever have been written, whatever is known of it: a gateway that has no more says nothing.
 INSERT INTO resend_requests (gateway, epoch, after_seq, asked_since, ask_at)
-SELECT gateway, epoch, coalesce(contiguous_seq, 0), %(now)s, %(now)s FROM gateway_keys LEFT JOIN chain_heads USING (gateway, epoch)
+SELECT gateway, epoch, coalesce(contiguous_seq, 0), %(now)s, %(now)s
+FROM gateway_keys LEFT JOIN chain_heads USING (gateway, epoch)
+WHERE gateway NOT IN (SELECT gateway FROM gateways WHERE is_desk)
 ON CONFLICT (gateway, epoch) DO UPDATE
 SET after_seq = excluded.after_seq, asked_since = excluded.asked_since, ask_at = excluded.ask_at, times = 0;
 

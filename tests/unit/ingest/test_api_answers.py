@@ -250,9 +250,13 @@ def test_every_route_that_writes_asks_for_the_token_or_for_a_signature(centre: M
     deciding = {"/v1/bindings/{binding}/approve", "/v1/bindings/{binding}/refuse", "/v1/installation-events/retry"}
     known = {"/v1/quarantine/{number}/replay", "/v1/alerts/{alert}/acknowledge"}
     revoking = "/v1/gateways/{gateway}/revoke"
-    assert writing == {RUNS, *steps, "/v1/install-orders", revoking, *known, *signed, *deciding}
+    photos, readings = "/v1/photos/{sha256}", {"/v1/readings/manual", "/v1/readings/candidate"}
+    readings |= {f"/v1/readings/{{number}}/{verb}" for verb in ("accept", "refuse", "withdraw")}
+    assert writing == {RUNS, *steps, "/v1/install-orders", revoking, *known, *signed, *deciding, *readings, photos}
     for path in writing - signed:
-        assert centre.call("POST", path, json={}).status_code == 401
+        assert centre.call("PUT" if path == photos else "POST", path, json={}).status_code == 401
+    for path in ("/v1/readings", photos):
+        assert centre.call("GET", path).status_code == 401, "readings name people"
 
 
 def test_a_planted_token_check_that_lets_all_pass_is_seen(
