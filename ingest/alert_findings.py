@@ -63,6 +63,31 @@ class Misuses:
 
 
 @dataclass(frozen=True, slots=True)
+class Swapped:
+    """A meter whose number is not the one the site has; `before`: what it told earlier, None if never another."""
+
+    site: str
+    node: str
+    gateway: str
+    meter: str
+    written: str
+    read: str
+    before: str | None
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A node whose counter broke between `start` and `end`, for these reasons."""
+
+    site: str
+    node: str
+    reasons: tuple[str, ...]
+    start: datetime
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Refusals:
     """Messages that came into quarantine for one reason within the last hour, and some gateways that sent them."""
 
@@ -155,6 +180,30 @@ def claims_misused(found: Iterable[Misuses], sites: Mapping[str, str]) -> Iterat
                 "noted_at": _iso(one.noted_at),
             }
             yield Finding(Cause(AlertKind.CLAIM_MISUSED, Scope.GATEWAY, one.gateway), Severity.CRITICAL, True, detail)
+
+
+def meters_swapped(found: Iterable[Swapped]) -> Iterator[Finding]:
+    """Meters whose serial number is not the site's: critical where it was another one before."""
+    for one in found:
+        detail = {
+            "site": one.site,
+            "meter": one.meter,
+            "gateway": one.gateway,
+            "written": one.written,
+            "read": one.read,
+            "before": one.before,
+            "since": _iso(one.read_at),
+        }
+        severity = Severity.WARNING if one.before is None else Severity.CRITICAL
+        yield Finding(Cause(AlertKind.METER_SWAPPED, Scope.NODE, f"{one.site}/{one.node}"), severity, True, detail)
+
+
+def counters_broken(found: Iterable[Broken]) -> Iterator[Finding]:
+    """Nodes whose energy is held because a register fell, jumped, or belongs to another meter."""
+    for one in found:
+        detail = {"site": one.site, "reasons": list(one.reasons), "since": _iso(one.start)}
+        cause = Cause(AlertKind.COUNTER_BROKEN, Scope.NODE, f"{one.site}/{one.node}")
+        yield Finding(cause, Severity.WARNING, True, detail)
 
 
 def quarantine_growing(found: Iterable[Refusals], thresholds: Thresholds) -> Iterator[Finding]:

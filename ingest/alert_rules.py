@@ -44,6 +44,8 @@ class AlertKind(StrEnum):
     DISK_FULL = "disk-full"
     BACKUP_OLD = "backup-old"
     CERTIFICATE_ENDING = "certificate-ending"
+    METER_SWAPPED = "meter-swapped"
+    COUNTER_BROKEN = "counter-broken"
 
 
 class Scope(StrEnum):
@@ -53,6 +55,7 @@ class Scope(StrEnum):
     SITE = "site"
     FLEET = "fleet"
     SERVICE = "service"
+    NODE = "node"
 
 
 class Severity(StrEnum):

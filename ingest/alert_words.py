@@ -26,6 +26,8 @@ KINDS: dict[AlertKind, _Pair] = {
     AlertKind.DISK_FULL: ("磁盘将满", "Disk filling up"),
     AlertKind.BACKUP_OLD: ("备份过旧", "Backup too old"),
     AlertKind.CERTIFICATE_ENDING: ("证书将到期", "Certificate ending"),
+    AlertKind.METER_SWAPPED: ("表号不符", "Another meter"),
+    AlertKind.COUNTER_BROKEN: ("表码中断", "Counter broken"),
 }
 _TEXTS: dict[AlertKind, _Pair] = {
     AlertKind.GATEWAY_SILENT: ("{subject} 自 {since} 起没有报文", "Nothing has come from {subject} since {since}"),
@@ -63,6 +65,15 @@ _TEXTS: dict[AlertKind, _Pair] = {
     ),
     AlertKind.BACKUP_OLD: ("最近一次完好备份：{since}", "The newest good backup is of {since}"),
     AlertKind.CERTIFICATE_ENDING: ("{subject} 于 {ends_at} 到期", "{subject} ends at {ends_at}"),
+    AlertKind.METER_SWAPPED: (
+        "{subject}：站点登记表 {meter} 的表号是 {written}，网关 {gateway} 自 {since} 起由总线读到 {read}{earlier}",
+        "{subject}: the site has meter {meter} with serial {written}; since {since} gateway {gateway} has read {read}"
+        "{earlier}",
+    ),
+    AlertKind.COUNTER_BROKEN: (
+        "{subject} 的表码自 {since} 起不连续（{causes}），有关时段的电量暂挂",
+        "The register of {subject} is broken since {since} ({causes}); the energy concerned is held",
+    ),
 }
 _NO_BACKUP: _Pair = ("还没有完好的备份", "There is no good backup yet")
 _FOLDED: dict[AlertKind, _Pair] = {
@@ -136,11 +147,29 @@ _MENDS: dict[AlertKind, _Pair] = {
         "换发证书并让 MQTT 服务器重新加载；过期的吊销列表会挡住所有网关。",
         "Renew it and let the MQTT broker load it; a list of revoked certificates that has ended locks everybody out.",
     ),
+    AlertKind.METER_SWAPPED: (
+        "查是否换过表：换了请补办换表（metertree-gateway install exchange，或在站点文件写 [[exchanges]]）；"
+        "没换则核对铭牌，改正站点里的表号，或查是否接错表。读数照收，但此前后的电量要有换表底码才能结算准确。",
+        "See whether the meter was exchanged: then declare it (metertree-gateway install exchange, or [[exchanges]] in "
+        "the site's files); if not, read its plate and mend the serial number of the site, or the wiring. Readings "
+        "are kept, but the energy across it is exact only with the registers of both meters.",
+    ),
+    AlertKind.COUNTER_BROKEN: (
+        "看该点的结算例外：换表未登记请补办换表；表码复位或更换变比请登记；确属表计故障请按手工读数处理。",
+        "Look at the node's settlement exceptions: declare an exchange that was not, or a reset or other ratio; where "
+        "the meter is faulty, enter readings by hand.",
+    ),
 }
 _FAULTS: dict[str, _Pair] = {
     "unknown": ("尚未对时", "not set since it started"),
     "error": ("误差超过限度", "its error is beyond the limit"),
     "ahead": ("快于中心", "ahead of the centre's"),
+}
+_EARLIER: _Pair = ("，此前是 {before}", "; before it was {before}")
+_BREAKS: dict[str, _Pair] = {
+    "register-fell": ("表码倒走", "it fell"),
+    "undeclared-exchange": ("换表未登记", "the meter was exchanged and nobody declared it"),
+    "implausible": ("增量超出表的能力", "it rose by more than the meter can carry"),
 }
 _SEVERITIES: dict[str, _Pair] = {"warning": ("提醒", "warning"), "critical": ("紧急", "critical")}
 _CONDITIONS: dict[str, _Pair] = {
@@ -240,6 +269,11 @@ def _parts(alert: Alert, language: Language, calendar: SiteCalendar) -> Mapping[
             detail[name] = instant_words(None if found is None else datetime.fromisoformat(found), calendar)
     if "fault" in detail:
         detail["fault"] = _FAULTS[detail["fault"]][_place(language)]
+    place = _place(language)
+    if alert.cause.kind is AlertKind.METER_SWAPPED:
+        before = detail["before"]
+        detail["earlier"] = "" if before is None else _EARLIER[place].format(before=before)
+    detail["causes"] = ", ".join(_BREAKS.get(one, (one, one))[place] for one in detail.get("reasons", ()))
     detail["epochs"] = ", ".join(str(one) for one in detail.get("epochs", ()))
     return {"subject": alert.cause.subject, **detail}
 

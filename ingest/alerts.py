@@ -22,6 +22,7 @@ from ingest.store.certificates import certificates_ending
 from ingest.store.database import Connection
 from ingest.store.fleet import gateway_chains
 from ingest.store.layout import LayoutRefused, Storage, missing_steps
+from ingest.store.meter_serials import broken_counters, swapped_meters
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +59,8 @@ def evaluate(connection: Connection, now: datetime, alerting: Alerting | None = 
     found = [
         *_of_gateways(connection, now, wanted.thresholds, known),
         *_of_store(connection, now, wanted),
+        *rules.meters_swapped(swapped_meters(connection, now)),
+        *rules.counters_broken(broken_counters(connection, now)),
         *_of_machine(now, wanted),
         *_of_given_certificates(connection, now, wanted.thresholds),
     ]

@@ -14,11 +14,12 @@ from itertools import islice
 
 from ingest.ports import Entry
 from ingest.store.database import Connection, load_queries
+from ingest.store.meter_serials import add_serial
 from ingest.sweeps import Opened, Sweep, sweep_as_of
 from metering.clock import ClockQuality
 from metering.envelope import EnvelopeMalformed, Head, Kind
 from metering.identity import GatewayId
-from metering.report import Anchor, Record, SettingsReport, TimeSource, read_records
+from metering.report import Anchor, Record, SerialSeen, SettingsReport, TimeSource, read_records
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ def enter_reports(
                 reason = record.reason.replace("\0", "\\0")
                 row = {"version": record.version, "outcome": str(record.outcome), "reason": reason}
                 connection.execute(queries["report_settings"], place | row | {"reported_at": entry.received_at})
+            elif isinstance(record, SerialSeen):
+                add_serial(connection, place, record)
     for boot in sorted(boots):
         yield from _dated(connection, boot, is_bound)
 

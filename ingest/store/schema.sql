@@ -279,6 +279,25 @@ COMMENT ON TABLE undated_envelopes IS
     'Envelopes that count their time from a boot. Their readings enter readings with the first anchor of that boot, whose '
     'seq is dated_by.';
 
+CREATE TABLE meter_serials (
+    gateway text NOT NULL,
+    epoch integer NOT NULL,
+    seq bigint NOT NULL,
+    meter text NOT NULL,
+    serial text NOT NULL,
+    read_at timestamptz NOT NULL,
+    state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'fits', 'past', 'gone')),
+    PRIMARY KEY (gateway, epoch, seq, meter)
+);
+CREATE INDEX meter_serials_by_meter ON meter_serials (meter, read_at);
+CREATE INDEX meter_serials_open ON meter_serials (gateway) WHERE state = 'open';
+COMMENT ON TABLE meter_serials IS
+    'Which serial number a meter told over the bus: the first time, and whenever it was another. An exchange that nobody '
+    'declared shows here.';
+COMMENT ON COLUMN meter_serials.state IS
+    'open: not compared with the site yet, or it differs. fits: as the site says. past: another came after it. gone: of a '
+    'meter that the site does not have at this gateway (any more).';
+
 CREATE TABLE settings_orders (
     gateway text NOT NULL,
     version integer NOT NULL CHECK (version >= 1),
@@ -432,7 +451,7 @@ COMMENT ON TABLE alarms IS
 CREATE TABLE alerts (
     alert bigint PRIMARY KEY,
     kind text NOT NULL,
-    scope text NOT NULL CHECK (scope IN ('gateway', 'site', 'fleet', 'service')),
+    scope text NOT NULL CHECK (scope IN ('gateway', 'site', 'fleet', 'service', 'node')),
     subject text NOT NULL,
     severity text NOT NULL CHECK (severity IN ('warning', 'critical')),
     opened_at timestamptz NOT NULL,
@@ -483,6 +502,7 @@ CREATE TABLE settled_days (
     PRIMARY KEY (site, node, obis, day),
     CHECK (cardinality(energy) = cardinality(quality))
 );
+CREATE INDEX settled_days_odd ON settled_days (day) WHERE exceptions <> '[]';
 COMMENT ON TABLE settled_days IS
     'Energy of a node by slot of 15 minutes [Wh], one row per local day: 96 slots, or 92 and 100 when clocks '
     'change.';

@@ -40,7 +40,7 @@ TABLES = (
     *("backups", "resend_requests", "erasures"),
     "job_runs",
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
-    *("alerts", "lost_batches", "clock_anchors", "undated_envelopes", "settings_orders"),
+    *("alerts", "lost_batches", "clock_anchors", "undated_envelopes", "settings_orders", "meter_serials"),
 )
 """Every table of the schema, those that refer to others first."""
 EMPTY = "template0"

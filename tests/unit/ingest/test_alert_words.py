@@ -52,6 +52,15 @@ DETAILS: dict[AlertKind, dict[str, Any]] = {
     AlertKind.DISK_FULL: {"percent": 90},
     AlertKind.BACKUP_OLD: {"since": SINCE},
     AlertKind.CERTIFICATE_ENDING: {"ends_at": SINCE},
+    AlertKind.METER_SWAPPED: {
+        "meter": "m-1",
+        "gateway": "gw-a",
+        "written": "1",
+        "read": "2",
+        "before": "1",
+        "since": SINCE,
+    },
+    AlertKind.COUNTER_BROKEN: {"reasons": ["register-fell", "implausible"], "since": SINCE},
 }
 FOLDED = {"count": 3, "of": 4, "gateways": ["gw-a", "gw-b", "gw-c"]}
 
