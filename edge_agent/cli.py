@@ -19,7 +19,8 @@ from device_profiles.decode import register_readings
 from edge_agent import plan_command
 from edge_agent.adapters.sqlite_outbox import EpochExtent, read_extents
 from edge_agent.app import OUTBOX_FILE, port_readers, run_with_orders, sole_use_of
-from edge_agent.commands import address, doctor, install, profile, scan, search, simulate, status
+from edge_agent.commands import address, doctor, hand_over, install, profile, scan, search, simulate, status
+from edge_agent.commands.page import page_for
 from edge_agent.installation.home import Home
 from edge_agent.installed import run_at_home
 from edge_agent.log_lines import start_logging
@@ -55,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     where = run.add_mutually_exclusive_group(required=True)
     where.add_argument("--config", type=Path, help="the gateway's TOML file")
     where.add_argument("--home", type=Path, help="a home that `install` fills; measuring begins at its seal")
+    shown = "with --home: show the installation's page there, such as 192.168.4.1:8443, an address of this machine"
+    run.add_argument("--page", metavar="HOST:PORT", help=shown)
     run.add_argument("--profiles", type=Path, action="append", default=[], help="directory of further meter profiles")
     run.add_argument("--verbose", action="store_true", help="log ordinary events too")
     run.set_defaults(run=_run)
@@ -77,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     search.register(commands, common)
     install.register(commands)
     address.register(commands, common)
+    hand_over.register(commands, common)
     simulate.register(commands)
     scan.register(commands)
     return parser
@@ -87,7 +91,7 @@ def _run(args: argparse.Namespace) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if args.home is not None:
-        run_at_home(Home(args.home.resolve()), args.profiles, stop)
+        run_at_home(Home(args.home.resolve()), args.profiles, stop, page_for(args.page, args.profiles))
         return 0
     config = GatewayConfig.read(args.config)
     with sole_use_of(config.state_dir):
