@@ -16,6 +16,10 @@ ADMIN = "admin"
 """Who comes with the admin token: nobody in person, so he may order but not approve."""
 
 
+STRANGER = "stranger"
+"""Who calls before anybody has looked at his token, or has proven nothing."""
+
+
 class NotInPerson(BooksError):
     """What takes a person was tried with a token that any of several people may hold."""
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import platform
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from metering.errors import MeteringError
-from metering.identity import GatewayId, SiteId
+from metering.identity import GatewayId, SiteId, check_identifier
 
 TIMEOUT_S = 15
 ANSWER_OCTETS_MAX = 1024 * 1024
 """Answers are small documents; more than this comes from something else than a centre."""
 _JSON = "application/json"
+_DEVICE = "Metertree-Device"
+"""Header with the name of this machine: the centre's audit log keeps it."""
 
 
 class CentreUnreachable(MeteringError):
@@ -57,14 +61,26 @@ class CentreClient:
         self._url = url.rstrip("/")
         self._token = token
 
-    def order(self, *, site: SiteId, gateway: GatewayId, engineer: str, expires_at: datetime) -> Mapping[str, Any]:
-        """Open an install order; the answer holds `order` and `claim`."""
-        content = {
+    def order(
+        self,
+        *,
+        site: SiteId,
+        gateway: GatewayId,
+        engineer: str,
+        expires_at: datetime,
+        expected: Sequence[Mapping[str, Any]] = (),
+        centre_url: str | None = None,
+        broker: str | None = None,
+    ) -> Mapping[str, Any]:
+        """Open an install order; the answer holds `order` and `claim`, `voucher` and `order_file` (base64)."""
+        content: dict[str, Any] = {
             "site": site,
             "gateway": gateway,
             "engineer": engineer,
             "expires_at": expires_at.astimezone(UTC).isoformat(),
         }
+        further = {"expected": list(expected), "centre_url": centre_url, "broker": broker}
+        content |= {key: part for key, part in further.items() if part}
         return self._call("POST", "/v1/install-orders", json.dumps(content).encode(), _JSON)
 
     def enrol(self, bundle: bytes) -> Mapping[str, Any]:
@@ -75,6 +91,38 @@ class CentreClient:
         """Ask what the centre knows of a gateway."""
         return self._call("GET", f"/v1/gateways/{gateway}", None, None)
 
+    def revoke(self, gateway: GatewayId, reason: str, epoch: int | None) -> Mapping[str, Any]:
+        """Let a gateway's key count no more, of one epoch or of all; the answer holds `revoked` and `revocations`."""
+        content = {"reason": reason} | ({} if epoch is None else {"epoch": epoch})
+        return self._call("POST", f"/v1/gateways/{gateway}/revoke", json.dumps(content).encode(), _JSON)
+
+    def orders(self, site: str | None, gateway: str | None) -> Mapping[str, Any]:
+        """List install orders."""
+        return self._list("/v1/install-orders", site=site, gateway=gateway)
+
+    def bindings(self, *, site: str | None, state: str | None, meter: str | None) -> Mapping[str, Any]:
+        """List bindings, each beside what was planned."""
+        return self._list("/v1/bindings", site=site, state=state, meter=meter)
+
+    def decide(self, binding: str, decision: str, reason: str) -> Mapping[str, Any]:
+        """Approve or refuse (`decision`) a binding."""
+        body = json.dumps({"reason": reason}).encode()
+        return self._call("POST", f"/v1/bindings/{check_identifier(binding)}/{decision}", body, _JSON)
+
+    def history(
+        self, *, site: str | None, gateway: str | None, meter: str | None, node: str | None
+    ) -> Mapping[str, Any]:
+        """Tell what was done at a site, gateway, meter or node."""
+        return self._list("/v1/history", site=site, gateway=gateway, meter=meter, node=node)
+
+    def send_event(self, sealed: bytes) -> Mapping[str, Any]:
+        """Send one sealed installation event."""
+        return self._call("POST", "/v1/installation-events", sealed, "application/cose")
+
+    def _list(self, path: str, **wanted: str | None) -> Mapping[str, Any]:
+        query = urlencode({key: text for key, text in wanted.items() if text is not None})
+        return self._call("GET", f"{path}?{query}" if query else path, None, None)
+
     def broker_access(self) -> Mapping[str, Any]:
         """Ask whom the broker is to let in: `gateways`, and the list of those `revoked` (PEM; empty without one)."""
         return self._call("GET", "/v1/broker-access", None, None)
@@ -82,6 +130,7 @@ class CentreClient:
     def _call(self, method: str, path: str, body: bytes | None, media_type: str | None) -> Mapping[str, Any]:
         request = urllib.request.Request(self._url + path, data=body, method=method)
         request.add_header("Accept", f"{_JSON}, application/problem+json")
+        request.add_header(_DEVICE, platform.node())
         if media_type is not None:
             request.add_header("Content-Type", media_type)
         if self._token is not None:

@@ -21,8 +21,6 @@ _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="metertree"'}
 DEVICE = "Metertree-Device"
 """Header in which a program says on what device it runs; without it, what the user agent says."""
 DEVICE_CHARACTERS_MAX = 200
-STRANGER = "stranger"
-"""Who calls before anybody has looked at his token."""
 
 
 class Admission:

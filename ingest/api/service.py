@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request, Response
 
 from ingest.alerts import Alerting
 from ingest.api import problems
-from ingest.api.admission import STRANGER, Admission, visitor
+from ingest.api.admission import Admission, visitor
 from ingest.api.alerts import AlertRoutes
 from ingest.api.certificates import CertificateRoutes
 from ingest.api.desk import DeskRoutes
@@ -27,7 +27,7 @@ from ingest.api.revocations import RevocationRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
-from ingest.caller import acting
+from ingest.caller import STRANGER, acting
 from ingest.certificates_desk import Centre, CertificateDesk
 from ingest.closing import Closing
 from ingest.console.fleet_pages import FleetPages

@@ -7,11 +7,11 @@ display. Functions take an open transaction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ingest.audit_log import Verb
-from ingest.caller import present
+from ingest.caller import STRANGER, acting, present
 from ingest.store.audit import note
 from ingest.store.database import Connection, load_queries
 from metering.identity import GatewayId
@@ -67,7 +67,8 @@ def note_misuse(connection: Connection, order: InstallOrder, bundle: Bundle, rea
     if counted == (1,):
         after = {"order": order.order, "reason": reason, "key_id": bundle.key_id.hex(), "named": bundle.gateway}
         touches = (f"order/{order.order}",)
-        note(connection, Verb.CLAIM_MISUSED, f"gateway/{order.gateway}", after=after, touches=touches)
+        with acting(replace(present(), name=STRANGER)):
+            note(connection, Verb.CLAIM_MISUSED, f"gateway/{order.gateway}", after=after, touches=touches)
 
 
 def misuses(connection: Connection, gateway: GatewayId | None = None) -> tuple[Misuse, ...]:

@@ -22,7 +22,7 @@ from metering.clock import ManualClock
 from provisioning.enrolment import Claim
 from tests.doubles.installing import ADMIN, ENROLMENTS, NOW, InstallingCentre, bundle, machine
 
-GUESSES = 1000
+GUESSES = 200
 
 
 @pytest.fixture
