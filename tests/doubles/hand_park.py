@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from device_profiles.profile import Protocol
-from ingest.audit_log import Verb
 from ingest.caller import Caller
 from ingest.reading_desk import Look, ReadingDesk
 from ingest.store.database import Database
 from metering.clock import ManualClock
 from metering.identity import GatewayId, MeterId, PortId, SiteId
-from metering.interval import SLOT
 from metering.obis import Obis
 from provisioning.photo_file import PlainPhoto
 from provisioning.photo_reading.reader import SeenDigits
@@ -25,7 +24,6 @@ BUS_METER = MeterId("m-u-b201")
 NOW = datetime(2026, 8, 1, 9, 30, tzinfo=UTC)
 AN, BO = (Caller(name, "192.0.2.7", "telephone", in_person=True) for name in ("an", "bo"))
 ADMIN = Caller("admin", "192.0.2.1", "browser")
-__all__ = ["ADMIN", "AN", "BO", "SLOT", "Verb"]
 
 
 class SeenByMachine:
@@ -70,6 +68,18 @@ class HandCentre:
     def count(self) -> None:
         """Note that what counts has changed."""
         self.counted += 1
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG."""
+    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
+
+
+def drawn(digits: str) -> bytes:
+    """A photo that shows nothing, another for other digits: a grey PNG, plain already."""
+    size = (4).to_bytes(4, "big") + (1).to_bytes(4, "big") + b"\x08\0\0\0\0"
+    grey = zlib.compress(b"\0" + (int(digits) % 2**32).to_bytes(4, "big"))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", grey) + chunk(b"IEND", b"")
 
 
 def look(
