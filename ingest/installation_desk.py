@@ -22,6 +22,7 @@ from ingest.store.audit import record, touching
 from ingest.store.bindings import BindingState, StoredBinding
 from ingest.store.database import Connection, Database
 from ingest.store.installation_events import OrderLine, StoredEvent
+from ingest.store.meter_serials import Told, serials_told
 from ingest.store.photos import PhotoMisnamed, PhotoNotPlain, put_photo
 from ingest.store.revocations import is_revoked
 from ingest.store.sites import lock_site, require_site
@@ -98,11 +99,15 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """What happened to a site, gateway, meter or node: signed events, and what people did about them."""
+    """What happened to a site, gateway, meter or node: signed events, what people did about them.
+
+    serials   numbers that meters told of themselves, by which an exchange nobody declared is seen
+    """
 
     events: tuple[StoredEvent, ...]
     bindings: tuple[StoredBinding, ...]
     acts: tuple[Entry, ...]
+    serials: tuple[Told, ...] = ()
 
 
 def no_certificates(connection: Connection, gateway: GatewayId, epoch: int, csr: bytes | None) -> tuple[bytes, ...]:  # noqa: ARG001
@@ -254,7 +259,8 @@ class InstallationDesk:
             for kind, name in (("meter", meter), ("node", node)):
                 sites = {site} if site else {one.event.site for one in events}
                 subjects += [f"{kind}/{one}/{name}" for one in sorted(sites) if name]
-            return History(events, tuple(found), tuple(reversed(touching(connection, subjects))))
+            serials = serials_told(connection, site=site, gateway=gateway, meter=meter, node=node)
+            return History(events, tuple(found), tuple(reversed(touching(connection, subjects))), serials)
 
     def _keep(self, digest: bytes, picture: bytes, media: str | None) -> str:
         """Keep a picture that an event names; gives why not, or ""."""

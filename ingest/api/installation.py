@@ -194,6 +194,16 @@ class InstallationRoutes:
                 {"at": one.at.isoformat(), "who": one.who, "verb": one.verb, "subject": one.subject, **one.told}
                 for one in found.acts
             ],
+            "serials": [
+                {
+                    "at": one.read_at.isoformat(),
+                    "gateway": one.gateway,
+                    "meter": one.meter,
+                    "serial": one.serial,
+                    "state": one.state,
+                }
+                for one in found.serials
+            ],
         }
 
     def _take_package(self, stream: IO[bytes], visitors: Callable[[str], Caller]) -> dict[str, Any]:

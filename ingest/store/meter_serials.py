@@ -24,6 +24,7 @@ BREAKS = (Reason.REGISTER_FELL, Reason.UNDECLARED_EXCHANGE, Reason.IMPLAUSIBLE)
 BROKEN_WITHIN = timedelta(days=40)
 """A month and the days in which it is closed; older breaks are in runs, or nobody minds."""
 BROKEN_MAX = 500
+TOLD_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,14 @@ def broken_counters(connection: Connection, now: datetime) -> tuple[Broken, ...]
     return tuple(Broken(site, node, tuple(reasons), start, end) for site, node, reasons, start, end in rows)
 
 
-def serials_of(connection: Connection, meter: MeterId, most: int = 1000) -> tuple[Told, ...]:
-    """Give everything a meter told of itself, the oldest first: part of its history."""
-    rows = connection.execute(load_queries("meter_serials")["serials_of"], {"meter": meter, "most": most})
-    return tuple(Told(*row) for row in rows)
+def serials_told(
+    connection: Connection,
+    *,
+    site: str | None = None,
+    gateway: str | None = None,
+    meter: str | None = None,
+    node: str | None = None,
+) -> tuple[Told, ...]:
+    """Give what meters told of themselves, the oldest first: part of the history of what is named."""
+    wanted = {"site": site, "gateway": gateway, "meter": meter, "node": node, "most": TOLD_MAX}
+    return tuple(Told(*row) for row in connection.execute(load_queries("meter_serials")["serials_told"], wanted))

@@ -16,7 +16,7 @@ from ingest.console.words import Language
 from ingest.intake import Intake
 from ingest.ports import Arrival
 from ingest.store.database import Database
-from ingest.store.meter_serials import serials_of
+from ingest.store.meter_serials import serials_told
 from ingest.store.sites import import_site, require_site
 from metering.clock import ManualClock
 from metering.envelope import Kind, chain_digest
@@ -88,7 +88,7 @@ class Books:
 
     def states(self) -> list[tuple[str, str]]:
         with self.database.transaction() as connection:
-            return [(one.serial, one.state) for one in serials_of(connection, METER)]
+            return [(one.serial, one.state) for one in serials_told(connection, meter=METER)]
 
 
 @pytest.fixture
@@ -205,3 +205,23 @@ def test_gaps_rollovers_and_old_breaks_are_no_broken_counters(books: Books) -> N
     put_day(books, [held("gap", "estimated"), held("rollover", "rollover"), held("no-reading-after", "missing")])
     put_day(books, [held("register-fell")], days_ago=60)
     assert books.told() == []
+
+
+def test_the_history_of_a_meter_node_gateway_or_site_has_what_meters_told(books: Books) -> None:
+    books.intake.take([books.report((METER, books.serial), ("m-lift", "1"))])
+    books.intake.take([books.report((METER, "999000111"), at=NOW + timedelta(hours=1))])
+    books.told()
+    with books.database.transaction() as connection:
+        of_meter = serials_told(connection, meter=METER)
+        counts = [
+            len(serials_told(connection, **{name: value}))
+            for name, value in (
+                ("site", "park"),
+                ("gateway", GW.id),
+                ("node", "main"),
+                ("node", "u-a1"),
+                ("site", "no"),
+            )
+        ]
+    assert [(one.serial, one.state) for one in of_meter] == [("s-m-u-a101", "past"), ("999000111", "open")]
+    assert counts == [3, 3, 3, 0, 0]

@@ -35,10 +35,17 @@ WHERE described ->> 'id' = ANY (%(meters)s)
 UPDATE meter_serials SET state = %(state)s
 WHERE gateway = %(gateway)s AND epoch = %(epoch)s AND seq = %(seq)s AND meter = %(meter)s AND state = 'open';
 
--- name: serials_of
--- Everything a meter told of itself, the oldest first.
-SELECT gateway, epoch, seq, meter, serial, read_at, state FROM meter_serials
-WHERE meter = %(meter)s ORDER BY read_at, epoch, seq LIMIT %(most)s;
+-- name: serials_told
+-- What meters of a site, gateway or node, or one meter, told of themselves, the oldest first.
+SELECT gateway, meter_serials.epoch, seq, meter, serial, read_at, state FROM meter_serials JOIN gateways USING (gateway)
+WHERE (%(site)s::text IS NULL OR gateways.site = %(site)s) AND (%(gateway)s::text IS NULL OR gateway = %(gateway)s)
+  AND (%(meter)s::text IS NULL OR meter = %(meter)s)
+  AND (%(node)s::text IS NULL OR meter IN (
+    SELECT described ->> 'id'
+    FROM (SELECT DISTINCT ON (site) document FROM site_versions ORDER BY site, version DESC) AS newest
+    CROSS JOIN jsonb_array_elements(document -> 'meters') AS described WHERE described ->> 'node' = %(node)s
+  ))
+ORDER BY read_at, gateway, meter_serials.epoch, seq LIMIT %(most)s;
 
 -- name: broken_counters
 -- Nodes whose registers fell, jumped, or changed the meter without a word, so that energy is held.
