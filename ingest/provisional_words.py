@@ -8,6 +8,7 @@ from datetime import datetime
 from ingest.console.tables import Cell, Table, table, words_cell
 from ingest.console.words import Language
 from ingest.store.bindings import Unapproved
+from provisioning.binding_words import binding_word
 
 _WORDS: dict[str, tuple[str, str]] = {
     "title": ("待批准的安装（暂定）", "Installations not approved yet (provisional)"),
@@ -23,41 +24,30 @@ _WORDS: dict[str, tuple[str, str]] = {
     "since": ("自", "From"),
     "by": ("安装人", "Done by"),
     "stands": ("状态", "Stands"),
-    "bind": ("绑定", "meter bound"),
-    "exchange": ("换表", "meter exchanged"),
-    "reparent": ("改接上级", "node moved"),
-    "ratio-change": ("换变比", "ratio changed"),
-    "decommission": ("拆表", "meter removed"),
-    "unbound": ("未绑定", "never bound"),
-    "held": ("与台账不符，暂存", "held: does not fit the site"),
-    "pending": ("待批准", "waits for approval"),
-    "approved": ("已批准", "approved"),
-    "refused": ("已拒绝，待更正", "refused, waits for its correction"),
-    "superseded": ("已更正", "corrected since"),
     "mark": ("安装待批", "not approved"),
 }
 
 
-def binding_word(key: str, language: Language) -> str:
-    """Give a word about bindings; one of another version is told as it is."""
+def provisional_word(key: str, language: Language) -> str:
+    """Give a word about what is provisional, or about bindings."""
     known = _WORDS.get(key)
-    return key if known is None else known[0 if language is Language.ZH else 1]
+    return binding_word(key, str(language)) if known is None else known[0 if language is Language.ZH else 1]
 
 
 def provisional_table(
     found: Sequence[Unapproved], lines: int, language: Language, told: Callable[[datetime], str] = str
 ) -> Table:
     """Show what a run rests on that nobody has approved; `lines` is how many lines that touches."""
-    columns = (binding_word(one, language) for one in ("what", "meter", "node", "unit", "since", "by", "stands"))
+    columns = (provisional_word(one, language) for one in ("what", "meter", "node", "unit", "since", "by", "stands"))
     rows = (list(_cells(one, language, told)) for one in found)
-    note = binding_word("note", language).format(bindings=len(found), lines=lines)
-    return table("provisional", binding_word("title", language), columns, rows, note=note)
+    note = provisional_word("note", language).format(bindings=len(found), lines=lines)
+    return table("provisional", provisional_word("title", language), columns, rows, note=note)
 
 
 def _cells(one: Unapproved, language: Language, told: Callable[[datetime], str]) -> Iterable[Cell]:
-    yield words_cell(binding_word(one.kind, language), one.kind)
+    yield words_cell(provisional_word(one.kind, language), one.kind)
     for text in (one.meter, one.node, one.unit):
         yield words_cell(text or "–", text or "")
     yield words_cell("–", "") if one.begins_at is None else words_cell(told(one.begins_at), one.begins_at.isoformat())
     yield words_cell(one.done_by or "–", one.done_by or "")
-    yield words_cell(binding_word(one.state, language), one.state, "warn")
+    yield words_cell(provisional_word(one.state, language), one.state, "warn")

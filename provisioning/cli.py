@@ -8,7 +8,6 @@ import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from metering.clock import Clock, SystemClock
 from metering.envelope import Algorithm
 from metering.errors import MeteringError
-from metering.identity import GatewayId, SiteId, check_identifier
+from metering.identity import GatewayId, check_identifier
 from provisioning.authority import read_certificates
 from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
-from provisioning.centre_client import CentreClient, CentreUnreachable, read_token
-from provisioning.commands import broker_config, ca, import_list, label, report
+from provisioning.centre_client import CentreClient, CentreUnreachable
+from provisioning.commands import bindings, broker_config, ca, import_list, label, order, report, revoke
 from provisioning.enrolment import Claim, open_bundle, seal_bundle
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GroupInterval, HttpWay, gateway_config
 from provisioning.keys import (
@@ -39,7 +38,6 @@ from provisioning.tls_key import TLS_FILE, write_roots
 
 ENROLMENT_FILE = "enrolment.json"
 """What the centre answered, kept beside the keys; holds nothing secret."""
-ORDER_DAYS = 14
 MARK_S = 900
 
 
@@ -67,21 +65,6 @@ def _print_table(answer: Mapping[str, Any]) -> None:
     for key, content in answer.items():
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
         print(f"{key.replace('_', ' '):<{width}}  {text}")
-
-
-def _order(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:
-    """Open an install order; its claim is shown this once."""
-    client = CentreClient(args.centre, read_token(args.token_file))
-    answer = client.order(
-        site=SiteId(check_identifier(args.site)),
-        gateway=GatewayId(check_identifier(args.gateway)),
-        engineer=args.engineer,
-        expires_at=clock.now() + timedelta(days=args.days),
-    )
-    if args.json:
-        return answer
-    command = f"metertree-provision enrol --centre {args.centre} --gateway {args.gateway} --keys keys"
-    return {**answer, "note": "the claim is shown only now", "at_the_gateway": command}
 
 
 def _enrol(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa: ARG001 every command has this shape
@@ -205,18 +188,14 @@ def _make_private_directory(path: Path) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="metertree-provision", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, run in (("order", _order), ("enrol", _enrol), ("config", _config), ("show", _show)):
+    order.register(commands)
+    for name, run in (("enrol", _enrol), ("config", _config), ("show", _show)):
         command = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
         command.set_defaults(run=run)
         command.add_argument("--gateway", required=True, help="id of the gateway")
         command.add_argument("--json", action="store_true", help="print one JSON object")
         if name != "config":
             command.add_argument("--centre", required=True, metavar="URL", help="address of the centre, http(s)://...")
-        if name == "order":
-            command.add_argument("--token-file", required=True, type=Path, help="file with the centre's admin token")
-            command.add_argument("--site", required=True, help="id of the site")
-            command.add_argument("--engineer", required=True, help="who is sent")
-            command.add_argument("--days", type=int, default=ORDER_DAYS, help="days until the claim lapses (14)")
         if name == "enrol":
             command.add_argument(
                 "--claim-file", type=Path, help="file with the claim; asked for if left out, never an argument"
@@ -243,8 +222,9 @@ def _parser() -> argparse.ArgumentParser:
             )
             also = "a group that is read between marks, such as status:60; repeatable"
             command.add_argument("--also", action="append", default=[], metavar="GROUP:SECONDS", help=also)
+    bindings.register(commands)
     ca.register(commands)
     broker_config.register(commands)
-    for module in (import_list, report, label):
+    for module in (import_list, report, label, revoke):
         module.register(commands)
     return parser

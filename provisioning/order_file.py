@@ -96,7 +96,9 @@ class OpenedOrder:
 
 
 def plan_of(site: Site, gateway: GatewayId, expected: Iterable[ExpectedMeter] = ()) -> Plan:
-    """Make the plan of a gateway: what the site says of it, and `expected` beside or instead."""
+    """Make the plan of a gateway: what the site says of it, and `expected` beside, or instead at the same node."""
+    listed = tuple(expected)
+    nodes = {one.node for one in listed}
     ports = site.ports_of(gateway)
     ours = site.meters_of(gateway)
     units = {unit.node: unit.id for unit in site.units}
@@ -105,9 +107,12 @@ def plan_of(site: Site, gateway: GatewayId, expected: Iterable[ExpectedMeter] = 
             meter.id, meter.node, units.get(meter.node), meter.serial, meter.profile, meter.ct, meter.pt, meter.place
         )
         for meter in ours
-        if meter.span.end is None
+        if meter.span.end is None and meter.node not in nodes
     }
-    told |= {one.meter: one for one in expected}
+    twice = sorted({one.meter for one in listed if [other.meter for other in listed].count(one.meter) > 1})
+    if twice:
+        raise PlanInvalid(f"meter {twice[0]!r} is expected twice: list each meter once")
+    told |= {one.meter: one for one in listed}
     extract = replace(
         site,
         gateways=(site.gateway(gateway),),

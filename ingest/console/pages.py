@@ -23,7 +23,7 @@ from ingest.console.view import RunReader
 from ingest.console.words import Language, choose_language, words
 from ingest.period_inputs import site_names
 from ingest.provisional import provisional_of, touched_lines
-from ingest.provisional_words import binding_word, provisional_table
+from ingest.provisional_words import provisional_table, provisional_word
 from ingest.settlement_words import changes_table
 from ingest.store.database import Connection, Database
 from ingest.store.gateways import GatewayState, gateway_states
@@ -150,7 +150,7 @@ class Console:
             view=view,
             tables=self._tables(connection, stored, language),
             shown=("provisional", "changed", *SHOWN),
-            provisional_word=binding_word("mark", language),
+            provisional_word=provisional_word("mark", language),
             site_id=site.id,
             chart_span=_chart_span(stored, site.calendar, language),
             gateways=_gateways(gateway_states(connection), site.calendar),

@@ -251,7 +251,6 @@ def test_a_plan_signed_by_another_than_the_voucher_is_refused() -> None:
     [
         (ExpectedMeter(MeterId("m-1"), NodeId("nowhere")), "no node"),
         (ExpectedMeter(MeterId("m-u-a101"), NodeId("u-a101"), UnitId("a102")), "not the node of a102"),
-        (ExpectedMeter(MeterId("m-1"), NodeId("u-a101")), "expected twice"),
     ],
 )
 def test_a_plan_that_contradicts_the_site_cannot_be_made(expected: ExpectedMeter, told: str) -> None:
@@ -259,10 +258,21 @@ def test_a_plan_that_contradicts_the_site_cannot_be_made(expected: ExpectedMeter
         plan_of(park(), GatewayId("gw-a"), [expected])
 
 
+@pytest.mark.parametrize("second", [("m-1", "lift", None), ("m-2", "u-a101", None), ("m-2", "lift", "7")])
+def test_nothing_is_expected_twice(second: tuple[str, str, str | None]) -> None:
+    meter, node, serial = second
+    one = ExpectedMeter(MeterId("m-1"), NodeId("u-a101"), serial="7")
+    other = ExpectedMeter(MeterId(meter), NodeId(node), serial=serial)
+    with pytest.raises(PlanInvalid, match="expected twice"):
+        plan_of(park(), GatewayId("gw-a"), [one, other])
+
+
 def test_expected_meters_may_be_told_instead_of_those_of_the_site() -> None:
     told = ExpectedMeter(MeterId("m-u-a101"), NodeId("u-a101"), serial="77")
     plan = plan_of(park(), GatewayId("gw-a"), [told])
     assert told in plan.expected
+    other = ExpectedMeter(MeterId("m-new"), NodeId("u-a101"), serial="78")
+    assert MeterId("m-u-a101") not in plan_of(park(), GatewayId("gw-a"), [other]).planned
     assert isinstance(plan, Plan)
     assert told.meter in plan.planned
 
