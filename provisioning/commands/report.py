@@ -18,7 +18,6 @@ from provisioning.commands.installation_file import (
     read_photos,
     write,
 )
-from provisioning.installation import Severity
 from provisioning.keys import FileSigner, read_public_key
 from provisioning.report import ReportKind, check_report, make_report, prove
 
@@ -118,7 +117,7 @@ def _verify(args: argparse.Namespace, path: Path) -> dict[str, Any]:
         "meters": len(done.bound),
         "events": len(done.events),
         "missing": [one.meter for one in done.missing],
-        "wrong": sum(finding.severity is Severity.WRONG for _, finding in done.findings) + len(done.unfitting),
+        "wrong": done.wrong,
         "key": found.seal_key,
         "sealed_by": found.sealed_by,
         "centre": done.centre_fingerprint,

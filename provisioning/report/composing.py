@@ -44,7 +44,7 @@ from provisioning.report.facts import BoundMeter, Installation
 from provisioning.report.words import word
 from provisioning.site import NotInSite
 
-_TONES = {Severity.WRONG: Tone.WRONG, Severity.DOUBTFUL: Tone.DOUBTFUL, Severity.NOTE: Tone.PLAIN}
+_TONES = {Severity.WRONG: Tone.WRONG, Severity.DOUBTFUL: Tone.DOUBTFUL, Severity.NOTE: Tone.FAINT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,7 @@ class _Teller:
     photos: Mapping[bytes, bytes]
 
     def say(self, key: str, **parts: object) -> str:
+        """Give a word."""
         return word(key, self.language, **parts)
 
     def time(self, instant: datetime) -> str:
@@ -65,12 +66,14 @@ class _Teller:
         return f"{local:%Y-%m-%d %H:%M} UTC{offset[:3]}:{offset[3:]}"
 
     def node_name(self, binding: Binding) -> str:
+        """Name the node of a meter; one that came with the binding too."""
         try:
             return self.installation.site.node(binding.meter.node).names.of(self.language)
         except NotInSite:
             return binding.meter.node if binding.node is None else binding.node.names.of(self.language)
 
     def unit_name(self, binding: Binding) -> str:
+        """Name the unit that a meter is for."""
         if binding.unit is None:
             return self.say("common")
         try:
@@ -95,6 +98,7 @@ def compose(installation: Installation, language: str, *, made_at: datetime, pho
             Heading(teller.say("meters")),
             _table(teller),
             *(_card(teller, number, one) for number, one in enumerate(installation.bound, start=1)),
+            *_checks(teller),
             *_missing(teller),
             *_acts(teller),
             *_signatures(teller),
@@ -104,8 +108,8 @@ def compose(installation: Installation, language: str, *, made_at: datetime, pho
 
 def _summary(teller: _Teller, made_at: datetime) -> Iterator[Block]:
     done = teller.installation
-    standing = [finding for _, finding in done.findings if finding.severity is not Severity.NOTE]
-    wrong = sum(one.severity is Severity.WRONG for one in standing) + len(done.unfitting)
+    standing = [*(finding for _, finding in done.findings), *done.checks]
+    doubtful = sum(one.severity is Severity.DOUBTFUL for one in standing)
     agreeing = sum(bool(one.binding.comparisons) and all(map(_agrees, one.binding.comparisons)) for one in done.bound)
     voucher = done.order.voucher.voucher
     expected = len(done.order.plan.expected)
@@ -114,8 +118,8 @@ def _summary(teller: _Teller, made_at: datetime) -> Iterator[Block]:
             (f"{len(done.bound)} / {expected}", teller.say("bound"), Tone.PLAIN),
             (f"{agreeing} / {len(done.bound)}", teller.say("proven"), _good_if(agreeing == len(done.bound))),
             (str(len(done.missing)), teller.say("missing"), _good_if(not done.missing)),
-            (str(wrong), teller.say("wrong"), Tone.WRONG if wrong else Tone.GOOD),
-            (str(len(standing) - wrong + len(done.unfitting)), teller.say("doubtful"), Tone.PLAIN),
+            (str(done.wrong), teller.say("wrong"), Tone.WRONG if done.wrong else Tone.GOOD),
+            (str(doubtful), teller.say("doubtful"), Tone.DOUBTFUL if doubtful else Tone.GOOD),
         )
     )
     times = sorted({teller.time(one.event.at)[:10] for one in done.bound}) or [teller.time(done.finished_at)[:10]]
@@ -265,6 +269,14 @@ def _pictures(teller: _Teller, binding: Binding) -> Pictures:
             for photo in photos
         )
     )
+
+
+def _checks(teller: _Teller) -> Iterator[Block]:
+    yield Heading(teller.say("checks"))
+    if not teller.installation.checks:
+        yield Paragraph(Text(teller.say("checks-none"), Tone.GOOD))
+    for finding in teller.installation.checks:
+        yield Paragraph(_finding(teller, finding))
 
 
 def _missing(teller: _Teller) -> Iterator[Block]:

@@ -19,6 +19,7 @@ from provisioning.installation import (
     RatioChange,
     Severity,
 )
+from provisioning.installation_checks import Survey, check_installation
 from provisioning.installation_events import open_events
 from provisioning.keys import fingerprint, raw_verifier
 from provisioning.order_file import ExpectedMeter, OpenedOrder, open_order_file
@@ -58,6 +59,7 @@ class Installation:
     site         after all acts
     events       all acts in order, each with the SHA-256 of its sealed form
     missing      meters that are expected and were not bound
+    checks       what the site checks find in these acts, besides what is told with the bindings; worst first
     unfitting    acts that the site does not allow, with the reason
     fingerprint  of the gateway's signing key; `centre_fingerprint` of the key that signed the order
     granted      whether the centre has answered that it took this key
@@ -70,6 +72,7 @@ class Installation:
     events: tuple[tuple[bytes, InstallationEvent], ...]
     bound: tuple[BoundMeter, ...]
     missing: tuple[ExpectedMeter, ...]
+    checks: tuple[Finding, ...]
     unfitting: tuple[tuple[InstallationEvent, str], ...]
     fingerprint: str
     centre_fingerprint: str
@@ -80,6 +83,12 @@ class Installation:
     def findings(self) -> tuple[tuple[MeterId, Finding], ...]:
         """Every finding that stands, with its meter."""
         return tuple((one.meter.id, finding) for one in self.bound for finding in one.binding.findings)
+
+    @property
+    def wrong(self) -> int:
+        """How much is wrong: findings with and without a reason, and acts that the site does not allow."""
+        standing = (*(finding for _, finding in self.findings), *self.checks)
+        return sum(one.severity is Severity.WRONG for one in standing) + len(self.unfitting)
 
     @property
     def finished_at(self) -> datetime:
@@ -115,6 +124,8 @@ def prove(evidence: Evidence, anchor: Verifier | None = None) -> Installation:
     bound = _bound(order, events)
     planned = {one.meter.id for one in bound} | {one.replaced for one in bound}
     nodes = {one.meter.node for one in bound}
+    survey = Survey.of_plan(order.plan, at=events[-1].at, bindings=[one.binding for one in bound])
+    told = {(finding.code, finding.subject) for one in bound for finding in one.binding.findings}
     return Installation(
         site=site,
         gateway=first.gateway,
@@ -123,6 +134,7 @@ def prove(evidence: Evidence, anchor: Verifier | None = None) -> Installation:
         events=tuple(zip(map(digest_of, evidence.events), events, strict=True)),
         bound=bound,
         missing=tuple(one for one in order.plan.expected if one.meter not in planned and one.node not in nodes),
+        checks=tuple(one for one in check_installation(survey) if (one.code, one.subject) not in told),
         unfitting=unfitting,
         fingerprint=fingerprint(evidence.public_key),
         centre_fingerprint=order.voucher.fingerprint,

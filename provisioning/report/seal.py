@@ -146,6 +146,7 @@ class _Marks:
     kind: ReportKind
 
     def opening(self, name: str) -> bytes:
+        """Give the line that begins a part."""
         return f"{_OPENING[self.kind][0]}{name}\n".encode()
 
     def read(self, octets: bytes, name: str, start: int) -> tuple[bytes, int]:

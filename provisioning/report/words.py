@@ -64,6 +64,11 @@ _WORDS: dict[str, tuple[str, str]] = {
     "state-wrong": ("有误", "wrong"),
     "state-reasoned": ("有说明", "with a reason"),
     "common": ("公共", "shared"),
+    "checks": ("整体检查", "Checks of the whole"),
+    "checks-none": (
+        "计量树、表号、单元、位置与计划无矛盾。",
+        "Tree, serials, units, places and plan do not contradict one another.",
+    ),
     "missing-title": ("计划中有、现场未安装", "Expected and not installed"),
     "none-missing": ("计划中的表计已全部安装。", "Every expected meter is installed."),
     "unfitting-title": ("与园区资料不符的操作", "Acts that the site does not allow"),

@@ -78,8 +78,18 @@ def test_the_figures_at_the_top_are_those_of_the_meters_below() -> None:
         ("5 / 8", "displays agree"),
         ("2", "missing"),
         ("1", "wrong"),
-        ("1", "doubtful"),
+        ("5", "doubtful"),
     ]
+
+
+def test_the_site_is_checked_from_the_acts_and_nothing_is_told_twice() -> None:
+    done = prove(surveyed()[0])
+    assert {one.code for one in done.checks} >= {"expected-missing", "unit-without-meter", "serial-not-as-planned"}
+    in_bindings = {(finding.code, finding.subject) for _, finding in done.findings}
+    assert not in_bindings & {(one.code, one.subject) for one in done.checks}
+    text = text_of(told("zh"))
+    assert all(one.told.zh in text for one in done.checks)
+    assert "Tree, serials, units, places and plan do not contradict one another." not in text_of(told())
 
 
 def test_an_exchange_shows_the_new_meter_and_names_the_old() -> None:
