@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from math import ceil, floor
 
 from device_profiles.profile import ChannelKind
-from metering.obis import Obis
+from metering.obis import POWER_NET, Obis
 from metering.quantity import Shown
 from provisioning.display_readout import Readout
 from provisioning.finding_words import finding
@@ -32,6 +32,11 @@ _LOOSE = Fraction(1, 10)
 """Gauges move while they are typed: amperes and power by a tenth, voltage and frequency by a fiftieth."""
 _STEADY = Fraction(1, 50)
 _STEADY_BASES = ("mV", "mHz", "m°C")
+_POWERS = (POWER_NET, Obis.parse("1-0:1.7.0"), Obis.parse("1-0:2.7.0"))
+_TYPING_S = 120
+"""So long ago a display may have been looked at when its register was read on the bus once only [s]."""
+_RISING = Fraction(3, 2)
+"""Load may have been higher than at the moment of reading."""
 _ENERGIES = ("Wh", "varh", "VAh")
 
 
@@ -121,8 +126,12 @@ class Case:
 
     @property
     def bus(self) -> Span | None:
-        """What the bus said."""
-        return span_of(self.own, self.obis)
+        """What the bus said; read only once, the register may have moved since the display was looked at."""
+        span = span_of(self.own, self.obis)
+        if span is None or self.is_gauge or len(self.own) > 1 or span.base != "Wh":
+            return span
+        power_w = next((abs(self.meter.base(one) or 0) for one in _POWERS if one in self.meter.shown), Fraction(0))
+        return replace(span, least=span.least - power_w * _RISING * _TYPING_S / 3600)
 
     @property
     def ratio(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from device_profiles.profile import Side
 from metering.obis import Obis
@@ -21,6 +21,9 @@ from provisioning.installation import Comparison, Finding
 from provisioning.meter_snapshot import MeterSnapshot
 
 __all__ = ["DisplayProof", "Explanation", "Verdict", "prove_display"]
+
+FRESH = timedelta(minutes=10)
+"""A display that was looked at longer ago proves little: anything between two readings would agree with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +56,13 @@ def prove_display(
 ) -> DisplayProof:
     """Compare what was `typed` off the display with register `obis` of the meter on the bus.
 
-    own      the meter, read before and after the display was (one reading will do for what does not move)
+    own      the meter, read before and after the display was; earlier readings than FRESH before the last are left out.
+             With the last one alone, what its power moves in two minutes is allowed for
     others   every other meter at the gateway, as read last: the display may be one of theirs
     unit     of what was typed without one; None for what displays of such registers show
     at       when it was typed
     """
+    own = [one for one in own if own[-1].read_at - one.read_at <= FRESH]
     meter = own[-1]
     channel = meter.channel(obis)
     seen = [one.shown[obis] for one in own if obis in one.shown]

@@ -44,6 +44,20 @@ def test_a_display_read_between_two_readings_lies_between_them() -> None:
     assert proven("1234.64", before, after).verdict is Verdict.UNEXPLAINED
 
 
+def test_a_reading_of_long_ago_widens_nothing() -> None:
+    old, now = meter({IMPORT: 100000}, at=READ_AT - timedelta(hours=2)), meter({IMPORT: 123456})
+    assert proven("1100.00", old, now).verdict is Verdict.UNEXPLAINED
+    assert proven("1234.56", old, now).verdict is Verdict.EQUAL
+
+
+def test_read_once_only_a_register_may_have_moved_by_its_power_since_the_display_was_looked_at() -> None:
+    """12 kW for two minutes, half as much again: 0.6 kWh, and only backwards."""
+    own = meter({IMPORT: 123456, "1-0:16.7.0": 12000})
+    assert proven("1234.00", own).verdict is Verdict.EQUAL
+    assert proven("1233.90", own).verdict is Verdict.UNEXPLAINED
+    assert proven("1234.60", own).verdict is Verdict.UNEXPLAINED
+
+
 def test_one_unit_of_the_last_digit_is_tolerance_and_two_are_not() -> None:
     assert proven("1234.57", meter({IMPORT: 123456})).verdict is Verdict.EQUAL
     assert proven("1234.58", meter({IMPORT: 123456})).verdict is Verdict.UNEXPLAINED
