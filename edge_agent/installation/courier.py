@@ -48,9 +48,15 @@ class Courier:
         """Hand over one signed event."""
         self._call("POST", "/v1/installation-events", event, _COSE)
 
-    def send_photo(self, digest: bytes, picture: bytes, media: str) -> None:
-        """Hand over one photo that an event named."""
-        self._call("PUT", f"/v1/photos/{digest.hex()}", picture, media)
+    def send_package(self, package: bytes) -> tuple[tuple[str, str], ...]:
+        """Hand over a package of events with their photos; gives each photo, and why it was not kept or ""."""
+        document = self._call("POST", "/v1/installation-packages", package, "application/zip")
+        try:
+            return tuple((str(one["photo"]), str(one["reason"] or "")) for one in document["photos"])
+        except (KeyError, TypeError) as error:
+            raise CentreAway(
+                f"what answers at {self._url} takes no packages: it is no centre, or an old one"
+            ) from error
 
     def _call(self, method: str, path: str, body: bytes, media: str) -> dict[str, Any]:
         request = urllib.request.Request(self._url + path, data=body, method=method)

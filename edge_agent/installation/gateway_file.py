@@ -10,6 +10,7 @@ from edge_agent.installation.configuration import first_configuration, reconfigu
 from edge_agent.installation.home import Home
 from edge_agent.installation.worksheet import Worksheet
 from edge_agent.ordered_settings import OrderedSettings
+from edge_agent.ports import OutboxDamaged
 from provisioning.gateway_config import GatewayConfig
 from provisioning.keys import read_public_key, replace_file
 
@@ -34,9 +35,10 @@ class GatewayFile:
     def is_measuring(self, epoch: int) -> bool:
         """Say whether something was read and sealed in `epoch`."""
         outbox = self._home.state / OUTBOX_FILE
-        if not outbox.exists():
+        try:
+            return outbox.exists() and any(one.head.epoch == epoch and one.head.seq for one in read_extents(outbox))
+        except OutboxDamaged:  # the agent is making it at this moment, or will tell what is wrong with it
             return False
-        return any(one.head.epoch == epoch and one.head.seq for one in read_extents(outbox))
 
     def write(self, sheet: Worksheet) -> None:
         """Have the file say what the worksheet says; raises OSError."""

@@ -12,10 +12,11 @@ from edge_agent.installation.journal import Journal
 from edge_agent.installation.pictures import PictureFolder
 from edge_agent.installation.view import Who
 from edge_agent.installation.words import refused
-from edge_agent.installation.worksheet import BUNDLE
+from edge_agent.installation.worksheet import BUNDLE, Worksheet
 from metering.clock import Clock
 from metering.errors import MeteringError
 from provisioning.grant import GRANT_FILE, open_grant
+from provisioning.installation import photos_of
 from provisioning.keys import key_id_of
 from provisioning.package import write_package
 from provisioning.signers import SigningKey
@@ -46,13 +47,25 @@ class Posting:
             for one in sheet.undelivered_events():
                 courier.send_event(one.octets)
                 self._delivered([str(one.event.number)])
-            for digest, photo in sheet.undelivered_photos().items():
-                courier.send_photo(digest, self._pictures.read(digest), photo.media)
-                self._delivered([digest.hex()])
+            self._post_photos(courier, sheet)
         except (CentreAway, CentreRefuses, MeteringError) as error:
             problem = str(error)
         self._journal.note_attempt(self._clock.now(), problem)
         return grant
+
+    def _post_photos(self, courier: Courier, sheet: Worksheet) -> None:
+        """Send photos in packages with the events that name them: by that the centre knows that they are wanted."""
+        for one in sheet.events:
+            lacking = [each.sha256 for each in photos_of(one.event) if each.sha256 in sheet.undelivered_photos()]
+            for digest in lacking:
+                stream = io.BytesIO()
+                photos = self._pictures.there([digest])
+                write_package(stream, order=None, bundle=None, events=[one.octets], photos=photos)
+                kept = courier.send_package(stream.getvalue())
+                for name, reason in kept:
+                    if reason:
+                        raise CentreRefuses(f"photo {name[:16]}: {reason}")
+                self._delivered([digest.hex()])
 
     def package(self) -> bytes:
         """Give the file for a telephone or a stick: the order, the bundle, all events, the photos the centre lacks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.simulated_meter import SimulatedMeter
@@ -25,6 +27,7 @@ from provisioning.grant import Grant, seal_grant
 from provisioning.installation_events import parse_event
 from provisioning.keys import FileSigner, fingerprint
 from provisioning.order_file import open_order_file, plan_of, seal_order_file
+from provisioning.package import photos_in
 from provisioning.site import Names, Site
 from provisioning.voucher import Voucher, seal_voucher
 from tests.doubles.installer import NOW
@@ -205,7 +208,7 @@ class DeskCentre:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, str]]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
         """Answer one call."""
         self.calls.append((method, path))
         if self.refuses:
@@ -220,8 +223,9 @@ class DeskCentre:
         if path == "/v1/installation-events":
             self.events.append(parse_event(body).number)
             return 201, {"state": "pending"}
-        self.photos[path.rpartition("/")[2]] = body
-        return 201, {}
+        found = {digest.hex(): picture for digest, picture in photos_in(io.BytesIO(body))}
+        self.photos |= found
+        return 201, {"events": [], "photos": [{"photo": one, "kept": True, "reason": ""} for one in found]}
 
     @contextmanager
     def running(self) -> Iterator[DeskCentre]:
