@@ -11,7 +11,7 @@ import os
 import pwd
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,7 +106,7 @@ class BrokerConfig:
     host: str
     port: int
     user: str
-    password: str
+    password: str = field(repr=False)
     mqtt5: bool = False
     tls: BrokerTls | None = None
 
@@ -115,10 +115,10 @@ class BrokerConfig:
 class ServeConfig:
     """Everything `metertree serve` needs to know. `settle_every_s` is a pause [s]."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     broker: BrokerConfig
     centre_key: Path
-    admin_token: str
+    admin_token: str = field(repr=False)
     host: str
     port: int
     profiles: Path | None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +95,7 @@ class WatchConfig:
 class IntakeConfig:
     """Everything `metertree intake` needs to know. `share` is k/n."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     broker: BrokerConfig
     centre_key: Path
     profiles: Path | None
@@ -107,7 +107,7 @@ class IntakeConfig:
 class SettleConfig:
     """Everything `metertree settle` needs to know. `every_s` is a pause [s]."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     profiles: Path | None
     every_s: float
     watch: WatchConfig
@@ -117,9 +117,9 @@ class SettleConfig:
 class ApiConfig:
     """Everything `metertree api` needs to know. `alerting`: what gateways are judged by on pages."""
 
-    dsn: str
+    dsn: str = field(repr=False)
     centre_key: Path
-    admin_token: str
+    admin_token: str = field(repr=False)
     host: str
     port: int
     profiles: Path | None
@@ -134,7 +134,7 @@ class JobsConfig:
     centre_key   signs for the audit log every hour; None: nobody does
     """
 
-    dsn: str
+    dsn: str = field(repr=False)
     storage: Storage
     nightly_at: time
     alerting: Alerting

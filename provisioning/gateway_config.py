@@ -54,7 +54,7 @@ class BrokerConfig:
     host: str
     port: int
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
     tls: BrokerTls | None = None
 
 

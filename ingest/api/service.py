@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fastapi import FastAPI, Request, Response
 
@@ -64,7 +64,7 @@ class WebParts:
     closing: Closing
     clock: Clock
     centre_key: bytes
-    admin_token: str
+    admin_token: str = field(repr=False)
     checks: Mapping[str, Check]
     metrics: Metrics
     on_commit: Callable[[], None] = lambda: None
@@ -74,14 +74,15 @@ class WebParts:
 
     @property
     def installation(self) -> InstallationDesk:
-        """Where installations come in."""
+        """Where installations come in; without other word, its vouchers name the roots of the authority."""
+        roots = () if self.authority is None else self.authority.roots
         return InstallationDesk(
             self.database,
             self.clock,
             self.closing.signer,
             self.centre_key,
             self.closing.settlement.catalogue,
-            self.terms,
+            replace(self.terms, roots=self.terms.roots or roots),
             self.certificates.issue,
         )
 

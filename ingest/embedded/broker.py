@@ -10,7 +10,7 @@ import json
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Login:
     """One client of the broker: what it may publish to and subscribe to (MQTT topic filters)."""
 
     user: str
-    password: str
+    password: str = field(repr=False)
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
 
