@@ -130,7 +130,8 @@ class Case:
         span = span_of(self.own, self.obis)
         if span is None or self.is_gauge or len(self.own) > 1 or span.base != "Wh":
             return span
-        power_w = next((abs(self.meter.base(one) or 0) for one in _POWERS if one in self.meter.shown), Fraction(0))
+        powers_w = [abs(power) for one in _POWERS if (power := self.meter.base(one)) is not None]
+        power_w = powers_w[0] if powers_w else Fraction(0)
         return replace(span, least=span.least - power_w * _RISING * _TYPING_S / 3600)
 
     @property
