@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ingest.alert_rules import Alert, AlertKind, Scope
+from ingest.alert_rules import Alert, AlertKind, Cause, Scope
 from ingest.console.words import Language
 from metering.interval import SiteCalendar
 
@@ -202,7 +202,14 @@ def condition_word(condition: str, language: Language) -> str:
 
 def alert_text(alert: Alert, language: Language, calendar: SiteCalendar = UTC_CALENDAR) -> str:
     """Say what is the matter; instants in the zone of `calendar`."""
-    place, cause, detail = _place(language), alert.cause, alert.detail
+    return cause_text(alert.cause, alert.detail, language, calendar)
+
+
+def cause_text(
+    cause: Cause, detail: Mapping[str, Any], language: Language, calendar: SiteCalendar = UTC_CALENDAR
+) -> str:
+    """Say what is the matter, of a cause that may have no alert yet."""
+    place = _place(language)
     if cause.scope in (Scope.SITE, Scope.FLEET):
         where = _where(cause.scope, cause.subject, language)
         return _FOLDED[cause.kind][place].format(where=where, count=detail["count"], of=detail["of"])
@@ -210,12 +217,17 @@ def alert_text(alert: Alert, language: Language, calendar: SiteCalendar = UTC_CA
         return f"{cause.subject}: {detail['fault']}"
     if cause.kind is AlertKind.BACKUP_OLD and detail["since"] is None:
         return _NO_BACKUP[place]
-    return _TEXTS[cause.kind][place].format(**_parts(alert, language, calendar))
+    return _TEXTS[cause.kind][place].format(**_parts(cause, detail, language, calendar))
 
 
 def alert_mend(alert: Alert, language: Language) -> str:
     """Say what to do about it."""
-    return _MENDS[alert.cause.kind][_place(language)].format(subject=alert.cause.subject)
+    return cause_mend(alert.cause, language)
+
+
+def cause_mend(cause: Cause, language: Language) -> str:
+    """Say what to do about it, of a cause that may have no alert yet."""
+    return _MENDS[cause.kind][_place(language)].format(subject=cause.subject)
 
 
 def alert_document(one: Alert) -> dict[str, Any]:
@@ -261,8 +273,8 @@ def instant_words(instant: datetime | None, calendar: SiteCalendar) -> str:
     return calendar.local(instant).strftime("%Y-%m-%d %H:%M") + (" UTC" if calendar.zone == "UTC" else "")
 
 
-def _parts(alert: Alert, language: Language, calendar: SiteCalendar) -> Mapping[str, Any]:
-    detail = dict(alert.detail)
+def _parts(cause: Cause, told: Mapping[str, Any], language: Language, calendar: SiteCalendar) -> Mapping[str, Any]:
+    detail = dict(told)
     for name in ("since", "ends_at", "first_mark", "last_mark"):
         if name in detail:
             found = detail[name]
@@ -270,12 +282,12 @@ def _parts(alert: Alert, language: Language, calendar: SiteCalendar) -> Mapping[
     if "fault" in detail:
         detail["fault"] = _FAULTS[detail["fault"]][_place(language)]
     place = _place(language)
-    if alert.cause.kind is AlertKind.METER_SWAPPED:
+    if cause.kind is AlertKind.METER_SWAPPED:
         before = detail["before"]
         detail["earlier"] = "" if before is None else _EARLIER[place].format(before=before)
     detail["causes"] = ", ".join(_BREAKS.get(one, (one, one))[place] for one in detail.get("reasons", ()))
     detail["epochs"] = ", ".join(str(one) for one in detail.get("epochs", ()))
-    return {"subject": alert.cause.subject, **detail}
+    return {"subject": cause.subject, **detail}
 
 
 def _where(scope: Scope, subject: str, language: Language) -> str:

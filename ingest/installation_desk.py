@@ -26,6 +26,7 @@ from ingest.store.meter_serials import Told, serials_told
 from ingest.store.photos import PhotoMisnamed, PhotoNotPlain, put_photo
 from ingest.store.revocations import is_revoked
 from ingest.store.sites import lock_site, require_site
+from ingest.suspicions import Suspicion, suspicions
 from metering.clock import Clock
 from metering.envelope import Signer, digest_of
 from metering.errors import BooksError, SenderError
@@ -101,13 +102,15 @@ class Received:
 class History:
     """What happened to a site, gateway, meter or node: signed events, what people did about them.
 
-    serials   numbers that meters told of themselves, by which an exchange nobody declared is seen
+    serials     numbers that meters told of themselves, by which an exchange nobody declared is seen
+    suspicions  what makes the gateways concerned suspect
     """
 
     events: tuple[StoredEvent, ...]
     bindings: tuple[StoredBinding, ...]
     acts: tuple[Entry, ...]
     serials: tuple[Told, ...] = ()
+    suspicions: tuple[Suspicion, ...] = ()
 
 
 def no_certificates(connection: Connection, gateway: GatewayId, epoch: int, csr: bytes | None) -> tuple[bytes, ...]:  # noqa: ARG001
@@ -260,7 +263,8 @@ class InstallationDesk:
                 sites = {site} if site else {one.event.site for one in events}
                 subjects += [f"{kind}/{one}/{name}" for one in sorted(sites) if name]
             serials = serials_told(connection, site=site, gateway=gateway, meter=meter, node=node)
-            return History(events, tuple(found), tuple(reversed(touching(connection, subjects))), serials)
+            suspect = suspicions(connection, {gateway} if gateway else {one.event.gateway for one in events})
+            return History(events, tuple(found), tuple(reversed(touching(connection, subjects))), serials, suspect)
 
     def _keep(self, digest: bytes, picture: bytes, media: str | None) -> str:
         """Keep a picture that an event names; gives why not, or ""."""

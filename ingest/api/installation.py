@@ -204,6 +204,7 @@ class InstallationRoutes:
                 }
                 for one in found.serials
             ],
+            "suspicions": [one.to_document() for one in found.suspicions],
         }
 
     def _take_package(self, stream: IO[bytes], visitors: Callable[[str], Caller]) -> dict[str, Any]:

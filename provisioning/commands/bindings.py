@@ -100,9 +100,15 @@ def history_lines(answer: Mapping[str, Any], args: argparse.Namespace) -> Iterat
     told = [(one["done_at"], _event_line(one, args.lang)) for one in answer["events"]]
     told += [(one["at"], _act_line(one)) for one in answer["acts"] if one["verb"] != "event-taken"]
     told += [(one["at"], _serial_line(one, args.lang)) for one in answer.get("serials", ())]
+    told += [(one["at"], _suspicion_line(one, args.lang)) for one in answer.get("suspicions", ())]
     yield from (line for _, line in sorted(told))
     if not told:
         yield binding_word("nothing", args.lang)
+
+
+def _suspicion_line(one: Mapping[str, Any], language: str) -> str:
+    text, mend = one["text"][language], one["mend"][language]
+    return f"{one['at']}  !! {one['title'][language]}: {text}\n    → {mend}"
 
 
 def _serial_line(one: Mapping[str, Any], language: str) -> str:
