@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ingest.console.words import Language
 from ingest.store.hand_readings import HandReading, HandState
-from metering.hand_note import HandSource
 from provisioning.hand_reading import Doubt
 
 _WORDS: dict[str, tuple[str, str]] = {
     "none": ("没有人工读数。", "Nobody has read anything."),
     "line": (
-        "{number}  {meter} {obis}  {read_at}  {shown}  {source}，{state}，抄表人 {reader}",
-        "{number}  {meter} {obis}  {read_at}  {shown}  {source}, {state}, read by {reader}",
+        "{number}  {meter} {obis}  {read_at}  {text}  {source}，{state}，抄表人 {reader}",
+        "{number}  {meter} {obis}  {read_at}  {text}  {source}, {state}, read by {reader}",
     ),
     "doubt": ("    {doubt}", "    {doubt}"),
     "decided": ("    {by} 已处理：{reason}", "    decided by {by}: {reason}"),
@@ -81,49 +80,39 @@ def reading_word(key: str, language: Language, **parts: object) -> str:
     return _WORDS[key][0 if language is Language.ZH else 1].format(**parts)
 
 
-def source_word(source: HandSource, language: Language) -> str:
-    """Say by what a register is known that no bus told."""
-    return reading_word(f"source-{source}", language)
-
-
-def state_word(state: HandState, language: Language) -> str:
-    """Say what became of a reading."""
-    return reading_word(f"state-{state}", language)
-
-
 def doubt_word(doubt: Doubt, language: Language) -> str:
     """Say why a reading waits, with the mend."""
     return reading_word(str(doubt), language)
 
 
-def reading_lines(readings: Sequence[HandReading], language: Language) -> Iterator[str]:
-    """Tell readings, each in a few lines."""
+def reading_lines(readings: Sequence[Mapping[str, Any]], language: Language) -> Iterator[str]:
+    """Tell readings, as their documents have them, each in a few lines."""
     if not readings:
         yield reading_word("none", language)
     for one in readings:
-        yield reading_word(
-            "line",
-            language,
-            number=one.number,
-            meter=one.meter,
-            obis=one.obis,
-            read_at=f"{one.read_at:%Y-%m-%d %H:%M} UTC",
-            shown=one.shown,
-            source=source_word(one.source, language),
-            state=state_word(one.state, language),
-            reader=one.reader,
-        )
-        if one.photo is not None:
-            yield reading_word("photo", language, photo=one.photo.hex())
-        if one.seen is not None:
-            confidence = (one.confidence_pm or 0) // 10
-            yield reading_word("seen", language, seen=one.seen, confidence=confidence)
-        for doubt in one.doubts:
-            yield reading_word("doubt", language, doubt=doubt_word(doubt, language))
-        if one.decided_by is not None:
-            yield reading_word("decided", language, by=one.decided_by, reason=one.reason)
-        elif one.state is HandState.WAITING:
-            yield reading_word("mend", language, number=one.number)
+        source, state = (reading_word(f"{name}-{one[name]}", language) for name in ("source", "state"))
+        yield reading_word("line", language, **{**one, "source": source, "state": state})
+        if one["photo"] is not None:
+            yield reading_word("photo", language, photo=one["photo"])
+        if one["seen"] is not None:
+            yield reading_word("seen", language, seen=one["seen"], confidence=one["confidence_pm"] // 10)
+        for doubt in one["doubts"]:
+            yield reading_word("doubt", language, doubt=reading_word(doubt["code"], language))
+        if one["decided_by"] is not None:
+            yield reading_word("decided", language, by=one["decided_by"], reason=one["reason"])
+        elif one["state"] == HandState.WAITING:
+            yield reading_word("mend", language, number=one["number"])
+
+
+def candidate_lines(candidate: Mapping[str, Any], language: Language) -> Iterator[str]:
+    """Tell what a photo shows, as the document of a candidate has it."""
+    confidence = (candidate["confidence_pm"] or 0) // 10
+    if candidate["text"] is None:
+        seen = ", ".join(one["digits"] for one in candidate["seen"]) or "-"
+        yield reading_word("candidate-none", language, seen=seen)
+    else:
+        key = "candidate-sure" if candidate["sure"] else "candidate-unsure"
+        yield reading_word(key, language, text=candidate["text"], confidence=confidence)
 
 
 def reading_document(one: HandReading) -> dict[str, Any]:

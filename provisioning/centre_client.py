@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 
 from metering.errors import MeteringError
 from metering.identity import GatewayId, SiteId, check_identifier
+from provisioning.photo_file import PlainPhoto
 
 TIMEOUT_S = 15
 ANSWER_OCTETS_MAX = 1024 * 1024
@@ -118,6 +119,26 @@ class CentreClient:
     def send_event(self, sealed: bytes) -> Mapping[str, Any]:
         """Send one sealed installation event."""
         return self._call("POST", "/v1/installation-events", sealed, "application/cose")
+
+    def readings(self, *, site: str | None, meter: str | None, state: str | None) -> Mapping[str, Any]:
+        """List what people read."""
+        return self._list("/v1/readings", site=site, meter=meter, state=state)
+
+    def add_reading(self, look: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Enter what somebody read; the answer says whether it counts."""
+        return self._call("POST", "/v1/readings/manual", json.dumps(look).encode(), _JSON)
+
+    def photo_candidate(self, look: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask what a photo shows of a register."""
+        return self._call("POST", "/v1/readings/candidate", json.dumps(look).encode(), _JSON)
+
+    def decide_reading(self, number: int, decision: str, reason: str) -> Mapping[str, Any]:
+        """Accept, refuse or withdraw (`decision`) what somebody read."""
+        return self._call("POST", f"/v1/readings/{number}/{decision}", json.dumps({"reason": reason}).encode(), _JSON)
+
+    def put_photo(self, photo: PlainPhoto) -> Mapping[str, Any]:
+        """Bring a photo, named by its hash."""
+        return self._call("PUT", f"/v1/photos/{photo.sha256.hex()}", photo.octets, photo.media)
 
     def _list(self, path: str, **wanted: str | None) -> Mapping[str, Any]:
         query = urlencode({key: text for key, text in wanted.items() if text is not None})
