@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import accumulate, islice
 
 from device_profiles.framing.modbus_pdu import UNIT_ID_MAX
 from device_profiles.profile import Profile, Protocol
@@ -83,6 +83,11 @@ class Lane:
     odds: tuple[float, ...]
     boost: float = 1.0
     at: int = 0
+    _tails: tuple[float, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        tails = accumulate(reversed((*self.odds, 0.0)))
+        self._tails = tuple(reversed(tuple(tails)))
 
     @property
     def key(self) -> str:
@@ -105,7 +110,12 @@ class Lane:
     @property
     def left(self) -> float:
         """Odds of all that was not asked."""
-        return sum(self.odds[self.at :])
+        return self._tails[self.at]
+
+    @property
+    def whole(self) -> float:
+        """Odds of all its blocks."""
+        return self._tails[0]
 
 
 @dataclass(slots=True)
@@ -114,6 +124,7 @@ class Lanes:
 
     lanes: list[Lane]
     slowest_s: dict[Protocol, float] = field(default_factory=dict)
+    _left: tuple[object, float] = (None, 0.0)
 
     def next(self, *, everything: bool) -> Lane | None:
         """Give the lane to ask now; None when the scan may end."""
@@ -140,11 +151,17 @@ class Lanes:
     @property
     def share_asked(self) -> float:
         """Give how much of the odds has been asked."""
-        total = sum(sum(lane.odds) for lane in self.lanes)
+        total = sum(lane.whole for lane in self.lanes)
         return 1.0 if total <= 0 else 1.0 - sum(lane.left for lane in self.lanes) / total
 
     def left_s(self, *, everything: bool) -> float:
-        """Give how long the rest takes where nobody answers [s]."""
+        """Give how long the rest takes where nobody answers [s]; reckoned anew when something has changed."""
+        known = (sum(lane.at for lane in self.lanes), sum(lane.boost for lane in self.lanes), everything)
+        if self._left[0] != known:
+            self._left = known, self._left_s(everything=everything)
+        return self._left[1]
+
+    def _left_s(self, *, everything: bool) -> float:
         rest = sorted(
             (
                 (lane.odds[at] / max(cost_s, 1e-9), lane.odds[at], cost_s, lane.boost)
@@ -154,7 +171,7 @@ class Lanes:
             ),
             reverse=True,
         )
-        total, asked, seconds = sum(sum(lane.odds) for lane in self.lanes), self.share_asked, 0.0
+        total, asked, seconds = sum(lane.whole for lane in self.lanes), self.share_asked, 0.0
         for _, odds, cost_s, boost in rest:
             if everything or asked < USUAL_SHARE or boost >= SAME_PROTOCOL:
                 seconds += cost_s
@@ -204,7 +221,7 @@ def lanes_of(profiles: Sequence[Profile], expected: Sequence[ExpectedMeter], own
     lanes: list[Lane] = []
     for protocol, share in shares.items():
         settings = _settings(protocol, profiles, expected, own)
-        total = sum(settings.values())
+        total = sum(settings.values())  # 0 where no model speaks it
         for line, weight in settings.items():
             blocks = _blocks(protocol, expected)
             odds = [share * weight / total * part for part in _parts(protocol, blocks, expected)]
@@ -254,6 +271,8 @@ def _settings(
             weights[line] += worth * BY_RANK[min(rank, len(BY_RANK) - 1)]
     total = sum(weights.values())
     bauds = {line.baud for line in weights}
+    if not weights:
+        return {}
     if protocol is not Protocol.IEC62056_21:
         for line in (LineSettings(baud, parity, 1, bits) for baud in sorted(bauds) for parity in PARITIES):
             weights[line] += total * OTHER_PARITY

@@ -26,7 +26,7 @@ from edge_agent.scanning import searches
 from edge_agent.scanning.identification import Examination
 from edge_agent.scanning.journal import Journal
 from edge_agent.scanning.lanes import Lane, Lanes, lanes_for
-from edge_agent.scanning.listening import Heard, listen
+from edge_agent.scanning.listening import Heard, Sound, listen
 from edge_agent.scanning.result import (
     Duplicate,
     ExpectedMeter,
@@ -126,6 +126,7 @@ class Scan:
         self._began = clock.now()
         self._before_s = 0.0
         self._told_s = -TELL_S
+        self._odd = 0  # octets and answers that came from somebody who was not asked just then
 
     def run(self, *, everything: bool) -> ScanResult:
         """Ask until all is found, or what is likely has been asked."""
@@ -193,7 +194,9 @@ class Scan:
                 if isinstance(step, Question):
                     heard = self._hear(step, lane)
                 elif isinstance(step, Spotted):
+                    before = self._odd
                     self._examine(lane, step)
+                    heard = Heard(Sound.SILENCE, strays=self._odd - before)
                 else:
                     self._note_several(lane, step)
                 step = search.send(heard)
@@ -225,6 +228,7 @@ class Scan:
             raise ScanCancelled
         heard = listen(self._bus, question.conversation(), question.wait_s, lane.line)
         self._known.asked += 1
+        self._odd += heard.strays + (heard.sound is Sound.BROKEN)
         if heard.is_somebody:
             self._lanes.note_turnaround(lane.protocol, heard.turnaround_s)
         self._tell(question.told, lane)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from device_profiles.framing import cjt188_frame, codec_of, dlt645_frame, modbus_rtu
 from device_profiles.framing.cjt188 import Cjt188ReadAddress
@@ -84,34 +84,44 @@ def modbus_ids(
         return Question(lambda: codec.converse(unit, PRESENCE), seconds, unit)
 
     answered: set[str] = set()
-    is_late = False
-    for unit in ids:
-        heard = yield from _ask(question(unit, wait_s))
-        is_late |= bool(heard.strays) or (heard.sound is Sound.BROKEN and _sender(heard) not in ("", unit))
-        if heard.sound is not Sound.SILENCE and not is_late:
-            answered.add(unit)
-            yield from _judge(unit, heard, question(unit, max(wait_s, SLOW_S / 2)))
-    if is_late and wait_s < SLOW_S:
-        yield from modbus_ids([each for each in (*earlier, *ids) if each not in answered], (), SLOW_S, protocol)
+    asked = list(ids)
+    for seconds, is_last in ((wait_s, False), (wait_s, True), (SLOW_S, False)):  # noise comes once, a slow meter again
+        is_late = False
+        for unit in asked:
+            heard = yield from _ask(question(unit, seconds))
+            is_late |= bool(heard.strays) or (heard.sound is Sound.BROKEN and _sender(heard) not in ("", unit))
+            if heard.sound is not Sound.SILENCE and not is_late:
+                answered.add(unit)
+                is_late |= yield from _judge(unit, heard, question(unit, max(wait_s, SLOW_S / 2)))
+        if is_last:
+            is_late |= bool((yield from _second(SLOW_S)).octets)
+        if not is_late or wait_s >= SLOW_S:
+            return
+        asked = [each for each in (*earlier, *ids) if each not in answered]
 
 
-def _judge(address: str, heard: Heard, question: Question) -> Search:
-    """Tell one meter from two: broken answers stay broken, or a second answer follows the first."""
+def _judge(address: str, heard: Heard, question: Question) -> Generator[Step, Heard | None, bool]:
+    """Tell one meter from two: broken answers stay broken, or a second answer follows the first.
+
+    Gives whether octets were heard that nobody was asked for.
+    """
     for _ in range(TRIES - 1):
         if heard.sound is Sound.BROKEN:
             heard = yield from _ask(question)
     if heard.sound is Sound.BROKEN:
         yield Several(address, heard.octets)
     if not heard.is_somebody:
-        return
+        return False
     second = yield from _second()
-    if second.octets:  # once may be noise
+    is_late = bool(second.octets)
+    if second.octets:  # once may be noise, or a slow meter that was asked before
         heard = yield from _ask(question)
         second = yield from _second()
     if second.octets or heard.sound is Sound.BROKEN:
         yield Several(address, heard.octets + second.octets)
-    else:
-        yield Spotted(address, heard)
+        return is_late
+    meanwhile = yield Spotted(address, heard)
+    return is_late or (meanwhile is not None and bool(meanwhile.strays))
 
 
 def dlt645(edition: Protocol, expected: Iterable[str], is_enough: Callable[[], bool] = lambda: False) -> Search:
@@ -120,22 +130,22 @@ def dlt645(edition: Protocol, expected: Iterable[str], is_enough: Callable[[], b
     is_enough   says, when the expected numbers were asked, whether the digits need not be
     """
     codec = codec_of(edition)
-    heard = yield from _ask(Question(lambda: codec.converse(dlt645_frame.ANY_METER, Dlt645ReadAddress()), 0.5, "AA"))
+    heard = yield from _surely(Question(lambda: codec.converse(dlt645_frame.ANY_METER, Dlt645ReadAddress()), 0.5, "AA"))
     if heard.sound is Sound.SILENCE:
         return
-    if heard.is_somebody:
-        second = yield from _second()
-        address = heard.body.hex().upper() if heard.sound is Sound.ANSWER else _address_645(heard)
-        if not second.octets and dlt645_frame.is_address(address):
-            yield Spotted(address, heard)
-            return
-    wait_s = min(max(2 * heard.turnaround_s + 0.05, 0.15), 0.5)
     item = COUNTER_2007 if edition is Protocol.DLT645_2007 else COUNTER_1997
 
     def question(low: str, seconds: float) -> Question:
         asked = low.rjust(12, "A")
         return Question(lambda: codec.converse(asked, Dlt645Read(item)), seconds, asked)
 
+    if heard.is_somebody:
+        second = yield from _second()
+        address = heard.body.hex().upper() if heard.sound is Sound.ANSWER else _address_645(heard)
+        if not second.octets and (yield from _is_alone(address, question)):
+            yield Spotted(address, heard)
+            return
+    wait_s = min(max(2 * heard.turnaround_s + 0.05, 0.15), 0.5)
     known: set[str] = set()
     for address in dict.fromkeys(each.rjust(12, "0") for each in expected):
         if dlt645_frame.is_address(address):
@@ -156,15 +166,23 @@ def _by_digits(lows: list[str], question: Callable[[str, float], Question], wait
             heard_of = yield from _all(asked, question, wait_s)
             for digits, heard in heard_of.items():
                 address = _address_645(heard) if heard.is_somebody else ""
-                if dlt645_frame.is_address(address):
-                    if address not in known:
-                        known.add(address)
-                        yield Spotted(address, heard)
+                if address in known:
+                    continue
+                if (yield from _is_alone(address, question)):
+                    known.add(address)
+                    yield Spotted(address, heard)
                 elif heard.sound is not Sound.SILENCE and len(digits) < 12:
                     deeper.append(digits)
                 elif heard.sound is not Sound.SILENCE:
                     yield Several(digits, heard.octets)
         lows = deeper
+
+
+def _is_alone(address: str, question: Callable[[str, float], Question]) -> Generator[Step, Heard | None, bool]:
+    """Say whether a meter that was heard under a common address is there: answers that overlay can look like one."""
+    if not dlt645_frame.is_address(address):
+        return False
+    return (yield from _ask(question(address, SLOW_S / 2))).is_somebody
 
 
 def _all(
@@ -174,13 +192,15 @@ def _all(
     heard_of: dict[str, Heard] = {}
     recent: deque[str] = deque(maxlen=1 + int(SLOW_S / max(wait_s, 0.05)))
     for key in keys:
-        heard = heard_of[key] = yield from _ask(question(key, wait_s))
+        heard = heard_of[key] = yield from _surely(question(key, wait_s))
         recent.append(key)
-        if heard.strays:
-            for again in list(recent):
-                if not heard_of[again].is_somebody:
-                    heard_of[again] = yield from _ask(question(again, SLOW_S))
-            wait_s = SLOW_S / 2
+        for seconds in (wait_s, SLOW_S) if heard.strays else ():  # once may be noise
+            strays = 0
+            for again in [each for each in recent if not heard_of[each].is_somebody]:
+                heard_of[again] = heard = yield from _surely(question(again, seconds))
+                strays += heard.strays
+            if seconds < SLOW_S and not strays and not (yield from _second(SLOW_S)).octets:
+                break
     return heard_of
 
 
@@ -188,13 +208,15 @@ def cjt188(expected: Iterable[str]) -> Search:
     """Ask who is there. Nothing tells several apart but their numbers: only expected ones are found then."""
     codec = codec_of(Protocol.CJT188_2004)
     read = Cjt188ReadAddress()
-    heard = yield from _ask(Question(lambda: codec.converse(cjt188_frame.ANY_METER, read), SLOW_S, "AA"))
+    heard = yield from _surely(Question(lambda: codec.converse(cjt188_frame.ANY_METER, read), SLOW_S, "AA"))
     if heard.sound is Sound.SILENCE:
         return
     second = yield from _second()
     if heard.sound is Sound.ANSWER and not second.octets:
-        yield Spotted(heard.body.hex().upper(), heard)
-        return
+        address = heard.body.hex().upper()  # answers that overlay can look like one: is it there?
+        if (yield from _ask(Question(_asking(codec.converse, address, read), SLOW_S, address))).is_somebody:
+            yield Spotted(address, heard)
+            return
     for number in dict.fromkeys(each.upper().rjust(14, "0") for each in expected):
         asked = _asking(codec.converse, number, read)
         alone = yield from _ask(Question(asked, SLOW_S, number))
@@ -233,7 +255,7 @@ def _mbus_exchange(frame: MbusFrame) -> Conversation:
 
 def iec62056_21(expected: Iterable[str]) -> Search:
     """Sign on without an address; if several greet, by the expected ones."""
-    heard = yield from _ask(Question(_asking(_greeting, ANY_METER), 1.5, ANY_METER))
+    heard = yield from _surely(Question(_asking(_greeting, ANY_METER), 1.5, ANY_METER))
     if heard.sound is Sound.ANSWER:
         yield Spotted(ANY_METER, heard, heard.body.decode("latin-1").strip())
     if heard.sound is not Sound.BROKEN:
@@ -276,8 +298,24 @@ def _ask(question: Question) -> Asking:
     return heard
 
 
-def _second() -> Asking:
-    return (yield from _ask(Question(lambda: silence_after(SECOND_ANSWER_S), SECOND_ANSWER_S, "…")))
+def _surely(question: Question) -> Asking:
+    """Ask again what came broken: noise does not come three times, several meters do.
+
+    What was broken first and is silence then counts as a stray: it was noise, or somebody's late answer.
+    """
+    strays = 0
+    for _ in range(TRIES):
+        heard = yield from _ask(question)
+        strays += heard.strays
+        if heard.sound is not Sound.BROKEN:
+            break
+        strays += 1
+    return replace(heard, strays=strays if heard.sound is Sound.SILENCE else heard.strays)
+
+
+def _second(seconds: float = SECOND_ANSWER_S) -> Asking:
+    """Listen whether somebody answers who was not asked, or asked before."""
+    return (yield from _ask(Question(lambda: silence_after(seconds), seconds, "…")))
 
 
 def _asking(converse: Callable[..., Conversation], *words: object) -> Callable[[], Conversation]:
