@@ -12,7 +12,7 @@ TRUST_ARGS ?=
 CUT_ARGS ?=
 FUZZ_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -122,6 +122,9 @@ bench-settle: $(READY)
 
 # The gateway: lines against the wire, a dead meter, eight lines, a thousand meters a minute, memory, outbox. Seven minutes;
 # writes docs/performance-edge.md.
+bench-ocr: $(READY)
+	$(PYTHON) tests/bench/photo_reading.py --write
+
 bench-edge: $(READY)
 	$(BIN)/python -m tests.bench.edge.run
 

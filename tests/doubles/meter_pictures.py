@@ -136,3 +136,29 @@ def _jpeg(picture: Image.Image) -> bytes:
     with io.BytesIO() as buffer:
         picture.save(buffer, "JPEG", quality=80)
         return buffer.getvalue()
+
+
+def scene(digits: str, serial: str, *, seed: int) -> MeterPicture:
+    """Draw a whole meter: maker, display, unit, plate with serial and year, on a wall."""
+    chance = random.Random(f"scene {digits} {seed}")
+    picture = Image.new("RGB", (1100, 900), (186, 178, 164))
+    pen = ImageDraw.Draw(picture)
+    pen.rounded_rectangle((200, 90, 900, 820), 40, fill=(232, 232, 228), outline=(90, 90, 90), width=5)
+    plain = ImageFont.truetype("DejaVuSans.ttf", 38)
+    pen.text((550, 160), "THREE-PHASE METER", (40, 60, 120), plain, anchor="mm")
+    face = _drums(digits, chance)
+    picture.paste(face, (550 - face.width // 2, 250))
+    pen.text((820, 290), "kWh", (20, 20, 20), plain, anchor="mm")
+    pen.text(
+        (550, 520),
+        "3 x 220/380 V   5(60) A   50 Hz",
+        (30, 30, 30),
+        ImageFont.truetype("DejaVuSans.ttf", 26),
+        anchor="mm",
+    )
+    pen.rectangle((330, 600, 770, 760), fill=(250, 250, 250), outline=(60, 60, 60))
+    pen.text((550, 650), serial, (10, 10, 10), ImageFont.truetype(_FONTS["serial"], 40), anchor="mm")
+    pen.text((550, 715), "class 1", (10, 10, 10), plain, anchor="mm")
+    return MeterPicture(
+        digits, "scene", "plain", _jpeg(picture.rotate(2, Image.Resampling.BICUBIC, fillcolor=(186, 178, 164)))
+    )
