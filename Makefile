@@ -122,11 +122,12 @@ bench-settle: $(READY)
 
 # The gateway: lines against the wire, a dead meter, eight lines, a thousand meters a minute, memory, outbox. Seven minutes;
 # writes docs/performance-edge.md.
-bench-ocr: $(READY)
-	$(PYTHON) tests/bench/photo_reading.py --write
-
 bench-edge: $(READY)
 	$(BIN)/python -m tests.bench.edge.run
+
+# How well photos of displays are read (after scripts/install_ocr.sh); two minutes; writes docs/photo-reading.md.
+bench-ocr: $(READY)
+	$(BIN)/python tests/bench/photo_reading.py --write
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
