@@ -9,12 +9,13 @@ score wins; equal scores are told as equals. Each read is asked once, whatever n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from device_profiles.decode import decode_group
 from device_profiles.families.family import PlanImpossible
-from device_profiles.framing import codec_of
+from device_profiles.framing import cjt188_frame, codec_of
+from device_profiles.framing.cjt188 import Cjt188Read
 from device_profiles.framing.conversation import MeterSecrets, SecretMissing
 from device_profiles.framing.published_secrets import PublishedSecrets
 from device_profiles.identification import Sign, signs_of, with_identity
@@ -131,6 +132,8 @@ class Examination:
                     heard = self._ask(read, PublishedSecrets())
             except SecretMissing:
                 heard = Heard(Sound.REFUSAL)
+            if heard.sound is Sound.ANSWER and not _is_of_kind(read, heard.octets):
+                heard = replace(heard, sound=Sound.OTHER, body=b"")
             self._heard[read] = heard
         return self._heard[read]
 
@@ -156,6 +159,14 @@ class Examination:
             broken=broken,
             turnaround_s=slowest_s,
         )
+
+
+def _is_of_kind(read: ReadRequest, octets: bytes) -> bool:
+    """Say whether the answer is from a meter of the kind that was asked: CJ/T 188 has gas and water in one map."""
+    if not isinstance(read, Cjt188Read):
+        return True
+    frames, _ = cjt188_frame.scan(octets)
+    return all(frame.meter_type == read.meter_type for frame in frames)
 
 
 def _weigh(case: _Case, sign: Sign, sound: Sound, mantissa: int | None) -> None:
