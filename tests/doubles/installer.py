@@ -62,7 +62,7 @@ class Installer:
         self.gateway = GatewayId(gateway)
         self.epoch = epoch
         self.by = by
-        self.signer = FileSigner.from_seed(bytes([seed]) * 32)
+        self.signer = FileSigner.from_seed(seed.to_bytes(32))
         self.voucher: bytes | None = None
         self.sealed: list[bytes] = []
 
