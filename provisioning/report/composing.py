@@ -177,7 +177,7 @@ def _table(teller: _Teller) -> Grid:
             )
         )
     heads = ("number", "node", "unit", "serial", "bus", "ratio", "display", "bus-value", "verdict")
-    return Grid(tuple(map(teller.say, heads)), tuple(rows), (0, 4, 4, 4, 4, 0, 3, 4, 0))
+    return Grid(tuple(map(teller.say, heads)), tuple(rows), (0, 4, 3, 4, 6, 0, 3, 4, 0))
 
 
 def _state(teller: _Teller, one: BoundMeter) -> Text:

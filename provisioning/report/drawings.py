@@ -15,8 +15,8 @@ from provisioning.site import Node, Site
 
 WIDTH = 760
 ROW = 26
-ROWS_OF_A_DRAWING = 34
-"""As many as stand on one page; a larger tree goes on in a further drawing."""
+ROWS_OF_THE_FIRST, ROWS_OF_A_DRAWING = 26, 40
+"""As many as stand on the first page below the summary, and on a further one: a large tree has several drawings."""
 _INDENT = 24
 _METER_X = 400
 _METRES_OF_A_DEGREE = 111_320
@@ -30,9 +30,9 @@ def trees(installation: Installation, language: str) -> Iterator[Drawing]:
     rows = tuple(_rows(installation))
     bound = {one.meter.node: (number, one) for number, one in enumerate(installation.bound, start=1)}
     missing = {one.node: one for one in installation.missing}
-    starts = range(0, len(rows), ROWS_OF_A_DRAWING)
-    for start in starts:
-        part = rows[start : start + ROWS_OF_A_DRAWING]
+    starts = (0, *range(ROWS_OF_THE_FIRST, len(rows), ROWS_OF_A_DRAWING))
+    for start, end in zip(starts, (*starts[1:], len(rows)), strict=True):
+        part = rows[start:end]
         parts = [
             *_branches(rows, start, len(part)),
             *(

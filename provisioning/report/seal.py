@@ -5,7 +5,7 @@ lines before `startxref` (ISO 32000-2, 7.2.4: a comment counts as one white-spac
 them, and its last lines stay those that a reader looks for.
 
     metertree-evidence   base64 of the evidence, in lines of 120 signs
-    metertree-seal       base64 of COSE_Sign1 over [tag, kind, SHA-256 of the file without both, that of the evidence]
+    metertree-seal       base64 of COSE_Sign1 over [tag, SHA-256 of the file without both lines, that of the evidence]
 
 A file is read only in the form in which it is written: it is taken apart, put together again and compared.
 """
@@ -99,7 +99,7 @@ class ReportFile:
 
     def _sealed_payload(self) -> bytes:
         digests = [hashlib.sha256(part).digest() for part in (self.body, self.evidence)]
-        return encode([SEAL_TAG, str(self.kind), *digests])
+        return encode([SEAL_TAG, *digests])
 
 
 def _lines(kind: ReportKind, name: str, octets: bytes) -> bytes:

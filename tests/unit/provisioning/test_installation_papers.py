@@ -21,10 +21,10 @@ from provisioning.package import write_package
 from provisioning.paper.fonts import FontMissing, chinese_font
 from provisioning.paper.qr import qr_squares
 from provisioning.report import prove
-from tests.doubles.surveyed_park import CENTRE, surveyed
+from tests.doubles.surveyed_park import CENTRE, GATEWAY_SEED, surveyed
 
 PARK = Path(__file__).parents[3] / "examples" / "park"
-GATEWAY = FileSigner.from_seed(bytes([7]) * 32)
+GATEWAY = FileSigner.from_seed(GATEWAY_SEED)
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def package(tmp_path: Path) -> Path:
 def seed_file(tmp_path: Path) -> Path:
     path = tmp_path / "signing.key"
     path.touch(mode=0o600)
-    path.write_text("07" * 32 + "\n", encoding="ascii")
+    path.write_text(GATEWAY_SEED.hex() + "\n", encoding="ascii")
     return path
 
 
@@ -207,7 +207,7 @@ def test_nothing_secret_leaves_by_label_or_report(
     run(capsys, "label", path, "--svg", drawing)
     for text in (out, err, page.read_text(encoding="utf-8"), drawing.read_text(encoding="utf-8")):
         assert claim.text not in text
-        assert "07" * 32 not in text
+        assert GATEWAY_SEED.hex() not in text
 
 
 @pytest.fixture
@@ -244,6 +244,18 @@ def test_a_list_is_told_then_decided_then_written(
     assert b'serial = "NEW-1"' in (site_dir / "gateways.toml").read_bytes()
     again = answer(capsys, "import", path, "--site-dir", site_dir, *model, "--write")
     assert (again["new"], again["known"], again["end"]) == (0, 1, "nothing")
+
+
+def test_one_doubtful_row_keeps_the_good_ones_from_being_written(
+    capsys: pytest.CaptureFixture[str], site_dir: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(LIST.replace("SDM630", "eastron/sdm630") + "NEW-2,,,,,,,\n", encoding="utf-8")
+    before = (site_dir / "gateways.toml").read_bytes()
+    code, out, _ = run(capsys, "import", path, "--site-dir", site_dir, "--write")
+    assert code == 1
+    assert "1 new meters" in out
+    assert (site_dir / "gateways.toml").read_bytes() == before
 
 
 def test_a_list_gives_what_an_order_expects(capsys: pytest.CaptureFixture[str], site_dir: Path, tmp_path: Path) -> None:

@@ -196,7 +196,9 @@ PLACED = HEAD.replace("PT", "PT,经度,纬度,安装位置")
 
 def test_coordinates_are_read_only_when_their_system_is_said(tmp_path: Path, park: Site) -> None:
     text = PLACED + GOOD.replace(",1,1\n", ",1,1,121.4737021,31.2304167,三层弱电井\n")
-    assert told(listed(tmp_path, park, text), "coordinates-vague")
+    unsaid = listed(tmp_path, park, text)
+    assert told(unsaid, "coordinates-vague")
+    assert [one.meter.place for one in unsaid.meters] == [None]
     found = listed(tmp_path, park, text, coordinates="wgs84")
     place = found.meters[0].meter.place
     assert place is not None
