@@ -113,7 +113,7 @@ class Watched:
 def silent_gateways(found: Iterable[GatewayStanding], thresholds: Thresholds, now: datetime) -> Iterator[Finding]:
     """Gateways from which nothing comes; well again when anything came within two thirds of the time."""
     for one in found:
-        if one.silent_for > thresholds.silent * 2 / 3:
+        if one.silent_for > thresholds.silent * 2 / 3 and not one.newest.is_revoked:
             came = one.received_at
             detail = {"site": one.site, "since": _iso(now - one.silent_for), "never": came is None}
             yield _of_gateway(AlertKind.GATEWAY_SILENT, one, detail, firm=one.silent_for > thresholds.silent)
@@ -134,7 +134,7 @@ def clocks_off(found: Iterable[GatewayStanding], thresholds: Thresholds) -> Iter
     """Gateways whose clock cannot be trusted; well again below half of the limit."""
     for one in found:
         fault = clock_fault(one, thresholds.clock_ms) or clock_fault(one, thresholds.clock_ms // 2)
-        if fault is not None:
+        if fault is not None and not one.newest.is_revoked:
             clock = one.newest.clock
             detail = {"site": one.site, "fault": fault, "error_ms": None if clock is None else clock.error_ms}
             is_firm = clock_fault(one, thresholds.clock_ms) is not None

@@ -175,6 +175,7 @@ _SEVERITIES: dict[str, _Pair] = {"warning": ("提醒", "warning"), "critical": (
 _CONDITIONS: dict[str, _Pair] = {
     "well": ("正常", "well"),
     "cloned": ("疑似被复制", "cloned?"),
+    "revoked": ("已吊销", "revoked"),
     "silent": ("无报文", "silent"),
     "never-sent": ("从未发送", "never sent"),
     "gap": ("有缺口", "gap"),

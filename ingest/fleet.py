@@ -22,6 +22,7 @@ class Condition(StrEnum):
     """What is not as it should be at a gateway, the worst first."""
 
     CLONED = "cloned"
+    REVOKED = "revoked"
     SILENT = "silent"
     NEVER_SENT = "never-sent"
     GAP = "gap"
@@ -101,7 +102,7 @@ class GatewayStanding:
     @property
     def gap_since(self) -> datetime | None:
         """Since when the oldest gap has been open."""
-        return min((one.gap_since for one in self.chains if one.gap_since is not None), default=None)
+        return min((one.gap_since for one in self.chains if one.gap_open and one.gap_since is not None), default=None)
 
 
 def standings(chains: Iterable[GatewayChain], now: datetime, thresholds: Thresholds) -> tuple[GatewayStanding, ...]:
@@ -167,6 +168,10 @@ def _standing(chains: tuple[GatewayChain, ...], now: datetime, thresholds: Thres
 def _conditions(one: GatewayStanding, has_sent: bool, thresholds: Thresholds) -> Iterable[Condition]:
     if AlertKind.EQUIVOCATION in one.newest.alerts:
         yield Condition.CLONED
+    if one.newest.is_revoked:
+        # Nothing is expected of it: that it is silent, late or unset is as it should be.
+        yield Condition.REVOKED
+        return
     if has_sent and one.silent_for > thresholds.silent:
         yield Condition.SILENT
     if not has_sent:

@@ -37,6 +37,7 @@ class GatewayChain:
     clock           what the newest envelope says of the gateway's clock; None for an earlier epoch, or before the first
     sealed_at       the gateway's clock when it sealed that envelope; `sealed_received_at` is the centre's when it came
     alerts          kinds of the gateway's open alerts
+    is_revoked      whether its key counts no more: nothing is expected of it, and what it lacks, it lacks for good
     """
 
     gateway: GatewayId
@@ -59,11 +60,12 @@ class GatewayChain:
     sealed_at: datetime | None
     sealed_received_at: datetime | None
     alerts: tuple[str, ...]
+    is_revoked: bool = False
 
     @property
     def gap_open(self) -> bool:
-        """Say whether anything is missing below the highest seq."""
-        return self.highest_seq > self.contiguous_seq
+        """Say whether anything is missing below the highest seq that may still come."""
+        return self.highest_seq > self.contiguous_seq and not self.is_revoked
 
     @property
     def missing(self) -> int:
@@ -128,7 +130,7 @@ def head_at_start(octets: bytes) -> Head | None:
 
 
 def _chain_from_row(row: tuple[Any, ...]) -> GatewayChain:
-    gateway, site, epoch, is_newest, enrolled_at, key_id, algorithm, *counts, octets, came_at, alerts = row
+    gateway, site, epoch, is_newest, enrolled_at, key_id, algorithm, *counts, octets, came_at, alerts, revoked = row
     head = None if octets is None else head_at_start(bytes(octets))
     clock = (*((None, None, None) if head is None else (head.clock, head.sealed_at, came_at)), tuple(alerts))
     return GatewayChain(
@@ -139,5 +141,5 @@ def _chain_from_row(row: tuple[Any, ...]) -> GatewayChain:
         enrolled_at,
         KeyId(bytes(key_id)),
         Algorithm(algorithm),
-        *(*counts, *clock),
+        *(*counts, *clock, revoked),
     )

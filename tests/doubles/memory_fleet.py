@@ -41,6 +41,7 @@ class FleetAnswers:
             *(gateway, site, epoch, epoch == newest, enrolled_at, key_id, ALGORITHM, contiguous, highest),
             *(head.get("newest_mark"), head.get("envelopes", 0), head.get("repeats", 0), head.get("received_at"), 0),
             *(min(behind, default=None), len(behind), octets, held[shown[0]][2] if shown else None, sorted(kinds)),
+            False,
         )
 
     def _chain_gaps(self, a: Arguments) -> Iterator[Row]:

@@ -6,20 +6,26 @@ import hashlib
 import shutil
 import threading
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi import FastAPI
 
+from ingest.alert_rules import Thresholds
+from ingest.alert_words import condition_word
+from ingest.alerts import evaluate
 from ingest.api import problems
 from ingest.api.admission import Admission
 from ingest.api.revocations import RevocationRoutes
 from ingest.audit_log import chain_faults
+from ingest.console.words import Language
 from ingest.embedded.server import running
 from ingest.envelope_door import EnvelopeDoor
+from ingest.fleet import Condition, standings
 from ingest.intake import Intake
 from ingest.store.audit import entries
 from ingest.store.database import Database
+from ingest.store.fleet import gateway_chains
 from ingest.store.gateway_reports import Ordered, add_order
 from ingest.store.operators import add_operator
 from ingest.store.revocations import RevocationRefused, is_revoked, revocations, revoke
@@ -217,3 +223,17 @@ def test_an_open_session_at_a_real_broker_is_cut_off_by_the_registry(database: D
             assert trial.took_s < 5
             assert trial.sent_after > 20
             assert trial.before + trial.quarantined == 200
+
+
+def test_a_revoked_gateway_stands_as_revoked_and_raises_no_alert_of_silence(desk: Desk) -> None:
+    desk.intake.take([GW.chain(3)[0], GW.chain(3)[2]])
+    desk.revoke()
+    later = NOW + timedelta(hours=5)
+    with desk.database.transaction() as connection:
+        (one,) = standings(gateway_chains(connection), later, Thresholds())
+        raised = {str(alert.cause.kind) for alert in evaluate(connection, later).is_open}
+    assert (one.state, one.conditions) == ("revoked", (Condition.REVOKED,))
+    assert one.gap_since is None
+    assert raised & {"gateway-silent", "chain-gap", "clock-off"} == set()
+    for language in Language:
+        assert condition_word(one.state, language) in ("revoked", "已吊销")

@@ -5,7 +5,8 @@ SELECT gateways.gateway, gateways.site, keys.epoch, keys.epoch = gateways.epoch,
     keys.algorithm, coalesce(heads.contiguous_seq, 0), coalesce(heads.highest_seq, 0), heads.newest_mark,
     coalesce(heads.envelopes, 0), coalesce(heads.repeats, 0), nullif(heads.received_at, '-infinity'), refused.messages,
     gap.since, coalesce(gap.waiting, 0), newest.octets, newest.received_at,
-    ARRAY(SELECT kind FROM alerts WHERE scope = 'gateway' AND subject = gateways.gateway AND closed_at IS NULL ORDER BY kind)
+    ARRAY(SELECT kind FROM alerts WHERE scope = 'gateway' AND subject = gateways.gateway AND closed_at IS NULL ORDER BY kind),
+    EXISTS (SELECT FROM revocations WHERE revocations.gateway = keys.gateway AND revocations.epoch = keys.epoch)
 FROM gateways
 JOIN gateway_keys AS keys ON keys.gateway = gateways.gateway
 LEFT JOIN chain_heads AS heads ON heads.gateway = keys.gateway AND heads.epoch = keys.epoch
