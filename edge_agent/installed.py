@@ -19,7 +19,6 @@ from device_profiles.catalogue import Catalogue
 from edge_agent.app import Lives, keep_living, sole_use_of, told_to_service
 from edge_agent.installation.desk import Desk
 from edge_agent.installation.home import Home
-from edge_agent.installation.view import Step
 from metering.clock import SystemClock
 from metering.errors import MeteringError
 from provisioning.gateway_config import GatewayConfig
@@ -99,7 +98,7 @@ def keep_delivering(desk: Desk, stop: threading.Event) -> None:
     pause_s, before = DELIVERY_S[0], 0
     while not stop.is_set():
         try:
-            waiting = desk.state().delivery.waiting if desk.state().step is not Step.ORDER else 0
+            waiting = desk.waiting()
             if not waiting:
                 before = 0
                 stop.wait(NOTHING_S)

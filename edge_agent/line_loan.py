@@ -5,7 +5,7 @@ who wants it from the agent holds `.want`. The kernel drops both when their proc
 that was killed gives the line back. The agent keeps `.use` while its bus is open. A few times a second it looks for a
 wish, and grants it when nothing was said on the line for half a second, which is between sweeps; after half a minute of
 waiting, between any two conversations. A lent line is a lost one to a sweep, which waits as long as an answer may be
-late.
+late; a long scan gives the line back around each mark.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 from device_profiles.framing.conversation import Conversation
 from edge_agent.figures import LineFigures
 from edge_agent.ports import Answer, Bus, PortLost
+from edge_agent.schedule import next_mark
+from metering.clock import Clock
 from metering.errors import MeteringError
 from metering.identity import PortId
 from provisioning.site import LineSettings
@@ -36,6 +39,10 @@ PATIENCE_S = 30.0
 """A line that is never idle is lent between two conversations after so long [s]."""
 WAIT_S = 60.0
 """How long a desk waits for a line [s]: the agent's patience, and the longest conversation."""
+BEFORE_MARK = timedelta(seconds=4)
+"""So long before a mark a scan gives the line back: longer than one conversation."""
+BEHIND_MARK = timedelta(seconds=2)
+"""So long after it the agent has surely begun its sweep; it lends the line when that has ended."""
 OPEN_S = 1.0
 """How long the agent waits for a line that is lent before it says so [s]."""
 
@@ -95,18 +102,71 @@ def want_lock(state: Path, port: PortId) -> LineLock:
     return LineLock(state / FOLDER / f"{port}.want")
 
 
+class Loan:
+    """A line that somebody has borrowed."""
+
+    def __init__(self, state: Path, port: PortId, stop: threading.Event, wait_s: float) -> None:
+        self._port = port
+        self._stop = stop
+        self._wait_s = wait_s
+        self._want, self._use = want_lock(state, port), use_lock(state, port)
+
+    def take(self) -> None:
+        """Have the line; raises LineBusy."""
+        if not self._want.take_within(self._wait_s, self._stop) or not self._use.take_within(self._wait_s, self._stop):
+            self.give_back()
+            raise LineBusy(f"line {self._port} is in use by another desk or program: try again, or stop that one")
+
+    def give_back(self) -> None:
+        """Let the agent have it."""
+        self._use.drop()
+        self._want.drop()
+
+
 @contextmanager
-def borrowed(state: Path, port: PortId, stop: threading.Event | None = None, wait_s: float = WAIT_S) -> Iterator[None]:
+def borrowed(state: Path, port: PortId, stop: threading.Event | None = None, wait_s: float = WAIT_S) -> Iterator[Loan]:
     """Have the line for as long as one is inside; raises LineBusy after `wait_s` [s]."""
-    stop = stop or threading.Event()
-    want, use = want_lock(state, port), use_lock(state, port)
+    loan = Loan(state, port, stop or threading.Event(), wait_s)
+    loan.take()
     try:
-        if not want.take_within(wait_s, stop) or not use.take_within(wait_s, stop):
-            raise LineBusy(f"line {port} is in use by another desk or program: try again, or stop that one")
-        yield
+        yield loan
     finally:
-        use.drop()
-        want.drop()
+        loan.give_back()
+
+
+class YieldingBus(Bus):
+    """A borrower's bus that gives the line back around each mark, so that a long scan costs the agent no reading.
+
+    every   time between the agent's marks
+    """
+
+    def __init__(self, inner: Bus, loan: Loan, clock: Clock, every: timedelta) -> None:
+        self._inner = inner
+        self._loan = loan
+        self._clock = clock
+        self._every = every
+        self._mark = next_mark(clock.now(), None, every)
+
+    def open(self) -> bool:
+        """Open the line; raises PortLost."""
+        return self._inner.open()
+
+    def close(self) -> None:
+        """Close the line."""
+        self._inner.close()
+
+    def converse(
+        self, conversation: Conversation, *, reply_s: float, late_s: float, line: LineSettings | None = None
+    ) -> Answer:
+        """Hold a conversation, behind the agent's sweep if a mark is near; raises LineBusy where it does not end."""
+        if self._clock.now() >= self._mark - BEFORE_MARK:
+            self._inner.close()
+            self._loan.give_back()
+            self._clock.sleep_until(self._mark + BEHIND_MARK)
+            self._mark = next_mark(self._clock.now(), self._mark, self._every)
+            self._loan.take()
+            self._inner.open()
+        return self._inner.converse(conversation, reply_s=reply_s, late_s=late_s, line=line)
 
 
 class LentBus(Bus):

@@ -134,9 +134,18 @@ class Desk(LaterDesk):
         line = port_of(sheet, port)
         if isinstance(line, PulsePort):
             raise refused("unscannable-port", port=port)
-        with borrowed(self.home.state, port, stop):
+        with borrowed(self.home.state, port, stop) as loan:
             result = search(
-                line, sheet, self.home, self._catalogue, self._clock, progress, stop, is_thorough=is_thorough
+                line,
+                sheet,
+                self.home,
+                self._catalogue,
+                self._clock,
+                progress,
+                stop,
+                loan=loan,
+                every=self._file.marks_of_agent(),
+                is_thorough=is_thorough,
             )
         with self._changing(who) as (_, write):
             write(Scanned(port, scan_text(result)))

@@ -20,7 +20,7 @@ from edge_agent.installation.pictures import PictureFolder
 from edge_agent.installation.posting import GATEWAY, Posting
 from edge_agent.installation.proving import Prover
 from edge_agent.installation.signing import epoch_after, signed
-from edge_agent.installation.standing import desk_state
+from edge_agent.installation.standing import desk_state, waiting
 from edge_agent.installation.view import DeskState, Who
 from edge_agent.installation.words import refused
 from edge_agent.installation.worksheet import Draft, Worksheet, meter_key
@@ -61,6 +61,10 @@ class DeskCore:
     def close(self) -> None:
         """Close the journal."""
         self._journal.close()
+
+    def waiting(self) -> int:
+        """Count what the centre does not have yet; cheap."""
+        return waiting(self._journal.worksheet())
 
     def last_by(self) -> str | None:
         """Say who acted last, leaving out the gateway itself; None before anybody did."""

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from edge_agent.adapters.sqlite_outbox import read_extents
 from edge_agent.installation.configuration import first_configuration, reconfigured, with_way
 from edge_agent.installation.home import Home
 from edge_agent.installation.worksheet import Worksheet
+from edge_agent.line_loan import LineLock
 from edge_agent.ordered_settings import OrderedSettings
 from edge_agent.ports import OutboxDamaged
 from provisioning.gateway_config import GatewayConfig
 from provisioning.keys import read_public_key, replace_file
 
 OUTBOX_FILE = "outbox.db"
+LOCK_FILE = "gateway.lock"
+"""As the agent calls them; it imports the desk, not the desk it."""
 
 
 class GatewayFile:
@@ -31,6 +35,14 @@ class GatewayFile:
         """Give the newest epoch that this machine has written in, 0 for none."""
         outbox = self._home.state / OUTBOX_FILE
         return max((one.head.epoch for one in read_extents(outbox)), default=0) if outbox.exists() else 0
+
+    def marks_of_agent(self) -> timedelta | None:
+        """Give the time between the marks of the agent that runs in this home; None where none runs or reads."""
+        lock = LineLock(self._home.state / LOCK_FILE)
+        if not self._home.config.exists() or lock.take():
+            lock.drop()
+            return None
+        return timedelta(seconds=self._ordered().in_force().every_s)
 
     def is_measuring(self, epoch: int) -> bool:
         """Say whether something was read and sealed in `epoch`."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from datetime import timedelta
 
 from device_profiles.catalogue import Catalogue
 from edge_agent.installation.home import Home
 from edge_agent.installation.worksheet import Worksheet
+from edge_agent.line_loan import Loan, YieldingBus
+from edge_agent.port_readers import bus_of
 from edge_agent.scanning.result import ExpectedMeter, Progress, ScanEnd, ScanResult
 from edge_agent.scanning.scan import scan
 from metering.clock import Clock
@@ -24,19 +27,29 @@ def search(
     progress: Progress,
     stop: threading.Event,
     *,
+    loan: Loan,
+    every: timedelta | None,
     is_thorough: bool,
 ) -> ScanResult:
-    """Scan a borrowed line; what a broken-off scan found is added to what was known. Raises PortLost."""
-    result = scan(
-        port,
-        catalogue,
-        expected_on(sheet, port.id),
-        progress,
-        everything=is_thorough,
-        cancel=stop,
-        state=home.state / f"scan-{port.id}.json",
-        clock=clock,
-    )
+    """Scan a borrowed line; what a broken-off scan found is added to what was known. Raises PortLost.
+
+    every   time between the marks of the agent that lent the line, None where none runs
+    """
+    bus = bus_of(port, clock)
+    try:
+        result = scan(
+            port,
+            catalogue,
+            expected_on(sheet, port.id),
+            progress,
+            everything=is_thorough,
+            cancel=stop,
+            state=home.state / f"scan-{port.id}.json",
+            clock=clock,
+            bus=bus if every is None else YieldingBus(bus, loan, clock, every),
+        )
+    finally:
+        bus.close()
     before = sheet.scans.get(port.id)
     if result.end is not ScanEnd.CANCELLED or before is None:
         return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -97,6 +97,7 @@ class Worksheet:
     delivered: frozenset[str] = frozenset()
     grant: Grant | None = None
     grant_octets: bytes = b""
+    _sites: list[Site] = field(init=False, repr=False, compare=False, default_factory=list)
 
     @property
     def gateway(self) -> GatewayId:
@@ -145,9 +146,17 @@ class Worksheet:
     def site(self, *more: Body) -> Site:
         """Give the site with everything signed and drafted, and with `more`; raises SiteInvalid."""
         assert self.order is not None
-        plan, site, bound = self.order.plan, self.order.plan.site, set[MeterId]()
-        for body in (*(one.event.body for one in self.events), *(one.body for one in self.drafts.values()), *more):
-            site = changed(site, self.as_event(body), planned=plan.planned - bound)
+        bodies = [one.event.body for one in self.events] + [one.body for one in self.drafts.values()]
+        if not self._sites:
+            self._sites.append(self._changed(self.order.plan.site, (), bodies))
+        return self._changed(self._sites[0], bodies, more)
+
+    def _changed(self, site: Site, before: Iterable[Body], bodies: Iterable[Body]) -> Site:
+        """Give `site`, to which `before` was done already, after `bodies`."""
+        assert self.order is not None
+        bound = {binding.meter.id for body in before if (binding := binding_of(body)) is not None}
+        for body in bodies:
+            site = changed(site, self.as_event(body), planned=self.order.plan.planned - bound)
             binding = binding_of(body)
             if binding is not None:
                 bound.add(binding.meter.id)

@@ -14,6 +14,7 @@ from edge_agent import installed
 from edge_agent.adapters.sqlite_outbox import SqliteOutbox
 from edge_agent.installation.desk import Desk
 from edge_agent.installation.home import Home
+from edge_agent.installation.view import BindRequest
 from edge_agent.installed import run_at_home
 from edge_agent.ports import Entry
 from metering.clock import SystemClock
@@ -22,6 +23,7 @@ from metering.identity import MeterId
 from metering.reading import ReadQuality
 from provisioning.keys import FileSigner
 from tests.doubles.desk import (
+    PORT,
     WHO,
     Cabinet,
     DeskCentre,
@@ -35,6 +37,8 @@ from tests.doubles.desk import (
 )
 from tests.doubles.edge_station import wait_for
 from tests.doubles.surveyed_park import picture
+
+PLANNED = ("m-main", "m-u-b101", "m-u-b102", "m-u-b202")
 
 
 @pytest.fixture
@@ -146,3 +150,18 @@ def test_a_file_that_cannot_be_used_does_not_end_the_agent(
         wait_for((home.state / "gateway.lock").exists, "the agent")
         home.config.write_text(good, encoding="utf-8")
         wait_for(lambda: measured(home) == {"m-main"}, "a reading")
+
+
+def test_a_scan_beside_the_running_agent_finds_what_the_plan_expects(tmp_path: Path, meters: Cabinet) -> None:
+    home, told = Home(tmp_path), list[int]()
+    with agent(home), desk_at(tmp_path, SystemClock()) as desk:
+        installed_with(desk, meters, "m-main")
+        wait_for(lambda: measured(home) == {"m-main"}, "the first reading")
+        result = desk.scan(PORT, WHO, lambda progress: told.append(len(progress.found)), threading.Event())
+        assert {one.address for one in result.found} >= {one.address for one in map(request, PLANNED)}
+        assert told[-1] == len(result.found)
+        (scanned,) = desk.state().scans.values()
+        assert scanned.found == result.found
+        binding = desk.bind(BindRequest(node("u-b102"), found=f"{PORT}/{request('m-u-b102').address}"), WHO)
+        assert binding.meter.profile == request("m-u-b102").profile
+        assert binding.read_serial is not None

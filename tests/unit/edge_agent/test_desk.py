@@ -492,31 +492,35 @@ def test_the_key_of_the_gateway_is_the_one_it_shows(desk: Desk, meters: Cabinet)
     assert isinstance(opened(desk)[1].body, Bind)
 
 
-def test_a_desk_that_is_killed_at_any_act_goes_on_where_it_was(tmp_path: Path, meters: Cabinet) -> None:
-    """Kill it before and after every commit and every file, open it anew, go on: the end is the same."""
+def test_a_desk_that_is_killed_goes_on_where_it_was(tmp_path: Path, meters: Cabinet) -> None:
+    """Every nineteenth place; `python -m tests.long.desk_kills` takes all."""
+    assert killed_everywhere(tmp_path, meters, 19) > 5
+
+
+def killed_everywhere(folder: Path, meters: Cabinet, stride: int) -> int:
+    """Kill it before and after every commit and every file, open it anew, go on: the end is the same. Counts kills."""
     killed = 0
-    for at in range(1, 200, 3):
-        home = tmp_path / str(at)
+    for at in range(1, 1000, stride):
+        home = folder / str(at)
         if _install_until(home, meters, at):
             break
         killed += 1
         assert _install_until(home, meters, 10_000), f"not resumed after kill {at}"
         with desk_at(home) as desk:
-            state = desk.state()
-            assert state.sealed is not None
-            assert [(one.number, one.kind) for one in state.events] == [
-                (1, "port-change"),
-                (2, "bind"),
-                (3, "bind"),
-                (4, "decommission"),
-            ]
-            opened(desk)
-            config = GatewayConfig.read(desk.home.config)
-            assert config.bundle == state.sealed.digest
-            assert {one.id: one.span.end is None for one in config.meters} == {"m-main": True, "m-u-b101": False}
-            assert desk.picture(state.bindings[0].photos[0].sha256) == picture(9)
-            assert state.delivery.is_granted
-    assert killed > 12
+            _check_whole(desk)
+    return killed
+
+
+def _check_whole(desk: Desk) -> None:
+    state = desk.state()
+    assert state.sealed is not None
+    assert [one.kind for one in state.events] == ["port-change", "bind", "bind", "decommission"]
+    opened(desk)
+    config = GatewayConfig.read(desk.home.config)
+    assert config.bundle == state.sealed.digest
+    assert {one.id: one.span.end is None for one in config.meters} == {"m-main": True, "m-u-b101": False}
+    assert desk.picture(state.bindings[0].photos[0].sha256) == picture(9)
+    assert state.delivery.is_granted
 
 
 def _install_until(home: Path, meters: Cabinet, kill_at: int) -> bool:

@@ -7,14 +7,15 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from edge_agent import line_loan
-from edge_agent.line_loan import LentBus, LineBusy, borrowed, keep_lending, use_lock
+from edge_agent.line_loan import LentBus, LineBusy, YieldingBus, borrowed, keep_lending, use_lock
 from edge_agent.ports import Answer, PortLost
-from metering.clock import SystemClock
+from metering.clock import ManualClock, SystemClock
 from metering.identity import PortId
 
 LINE = PortId("line-a")
@@ -137,3 +138,30 @@ def test_a_desk_that_was_killed_gives_the_line_back(tmp_path: Path) -> None:
         desk.wait(WAIT_S)
     with borrowed(tmp_path, LINE, wait_s=WAIT_S):
         pass
+
+
+def test_a_long_scan_gives_the_line_back_around_each_mark(tmp_path: Path, quick: None) -> None:
+    """What happens on the line, in order: a question, the agent's sweep at the mark, the next question."""
+    clock = ManualClock(datetime(2026, 7, 1, 7, 59, 50, tzinfo=UTC))
+    wire, seen = Wire(), list[str]()
+    with borrowed(tmp_path, LINE) as loan:
+        bus = YieldingBus(wire, loan, clock, timedelta(minutes=15))  # type: ignore[arg-type]
+        bus.open()
+        bus.converse(iter(()), reply_s=0, late_s=0)  # type: ignore[arg-type]
+        clock.sleep(7)
+        sleep_until = clock.sleep_until
+
+        def slept(instant: datetime) -> None:
+            agents = use_lock(tmp_path, LINE)
+            seen.append("agent has it" if agents.take() and not wire.is_open else "agent has it not")
+            agents.drop()
+            sleep_until(instant)
+
+        clock.sleep_until = slept  # type: ignore[method-assign]
+        bus.converse(iter(()), reply_s=0, late_s=0)  # type: ignore[arg-type]
+        bus.converse(iter(()), reply_s=0, late_s=0)  # type: ignore[arg-type]
+        assert not use_lock(tmp_path, LINE).take()
+        bus.close()
+    assert seen == ["agent has it"]
+    assert clock.now() == datetime(2026, 7, 1, 8, 0, 2, tzinfo=UTC)
+    assert wire.opened == 2
