@@ -14,23 +14,31 @@ from typing import TYPE_CHECKING
 
 from device_profiles.catalogue import Catalogue
 from edge_agent.commands import install_later
-from edge_agent.commands.install_arguments import add_binding_arguments, read_file, request_of, typed_of, who_of
+from edge_agent.commands.install_arguments import (
+    add_binding_arguments,
+    read_file,
+    request_of,
+    typed_of,
+    who_of,
+    write_file,
+)
 from edge_agent.commands.install_words import ask, ask_yes, prompt
 from edge_agent.installation import telling
 from edge_agent.installation.desk import Desk
 from edge_agent.installation.home import DEFAULT_HOME, Home
+from edge_agent.installation.reporting import report_file
 from edge_agent.installation.view import BindRequest, DeskRefused, Who
 from edge_agent.installation.words import refused
 from edge_agent.scanning import words as scan_words
 from edge_agent.scanning.result import ScanProgress
 from edge_agent.status_words import Language
 from metering.clock import SystemClock
-from metering.errors import MeteringError
 from metering.identity import MeterId, NodeId, PortId
 from metering.obis import ENERGY_IMPORT
 from metering.quantity import Unit
 from provisioning.display_readout import read_display
 from provisioning.package import package_name
+from provisioning.report.seal import ReportKind
 from provisioning.wiring_proof import Clamp
 
 if TYPE_CHECKING:
@@ -114,6 +122,8 @@ def _whole_steps(step: Callable[[str, Step, str], argparse.ArgumentParser]) -> N
     grant = step("grant", _grant, "take the centre's answer from a file")
     grant.add_argument("file", type=Path, metavar="GRANT")
     step("events", _events, "list what was signed")
+    report = step("report", _report, "write the commissioning report, sealed with this gateway's key")
+    report.add_argument("file", type=Path, metavar="FILE", help="what ends with .pdf is paper, anything else HTML")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -311,14 +321,21 @@ def _package(desk: Desk, args: argparse.Namespace) -> object:
     path: Path = args.file or Path.cwd()
     if path.is_dir():
         path = path / package_name(state.order.gateway, SystemClock().now())
-    try:
-        path.write_bytes(octets)
-    except OSError as error:
-        raise MeteringError(f"{path} cannot be written: {error}; name another place") from error
+    write_file(path, octets)
     if not args.json:
         print(path)
         return None
     return {"package": str(path), "octets": len(octets)}
+
+
+def _report(desk: Desk, args: argparse.Namespace) -> object:
+    kind = ReportKind.PDF if args.file.suffix.lower() == ".pdf" else ReportKind.HTML
+    octets = report_file(desk, kind, args.lang.value, SystemClock().now())
+    write_file(args.file, octets)
+    if not args.json:
+        print(args.file)
+        return {}
+    return {"report": str(args.file), "octets": len(octets)}
 
 
 def _grant(desk: Desk, args: argparse.Namespace) -> object:

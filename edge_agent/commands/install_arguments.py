@@ -91,3 +91,11 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise MeteringError(f"{path} cannot be read: {error.strerror}; name the file") from error
+
+
+def write_file(path: Path, octets: bytes) -> None:
+    """Write a file that was named; raises MeteringError."""
+    try:
+        path.write_bytes(octets)
+    except OSError as error:
+        raise MeteringError(f"{path} cannot be written: {error.strerror}; name another place") from error

@@ -113,6 +113,9 @@ def test_an_engineer_goes_from_the_order_to_the_grant(terminal: Terminal, meters
     code, shown = terminal.types("grant", terminal.file("gw-b.grant", grant_for(bundle)))
     assert code == 0
     assert "the centre has granted it" in shown
+    code, shown = terminal.types("report", str(terminal.folder / "report.html"))
+    assert code == 0
+    assert b"m-u-b101" in (terminal.folder / "report.html").read_bytes()
     code, document = terminal.json("events")
     assert [one["kind"] for one in document["events"]] == ["port-change", "bind"]
     assert document["events"][1]["by"] == "eng-1"
