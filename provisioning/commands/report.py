@@ -54,8 +54,11 @@ _SEAL = {
 def register(commands: Subparsers) -> None:
     """Add the command."""
     text = "Make the commissioning report of a package (report PACKAGE), or check one (report verify FILE); offline."
-    parser = commands.add_parser("report", help=text, description=text)
-    parser.add_argument("what", nargs="+", metavar="[verify] FILE", help="a package; or `verify` and a report")
+    usage = (
+        "metertree-provision report PACKAGE [--html FILE] [--pdf FILE] ... | metertree-provision report verify FILE ..."
+    )
+    parser = commands.add_parser("report", help=text, description=text, usage=usage)
+    parser.add_argument("what", nargs="+", metavar="FILE", help="a package; or `verify` and a report")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write the page there")
     parser.add_argument("--pdf", type=Path, metavar="FILE", help="write the paper there (extra `pdf`)")
     parser.add_argument("--key", type=Path, metavar="FILE", help="signing key that seals the report")

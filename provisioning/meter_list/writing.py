@@ -13,7 +13,7 @@ from device_profiles.catalogue import Catalogue
 from metering.errors import DocumentError, Fault
 from provisioning.meter_list.findings import ListFinding, finding
 from provisioning.meter_list.reading import ListedMeter
-from provisioning.place import Place
+from provisioning.place import Place, degrees_text
 from provisioning.site import Site
 from provisioning.site_draft import GATEWAYS_FILE, SITE_FILES, read_draft
 from provisioning.site_file import read_site, site_of
@@ -35,7 +35,7 @@ def to_toml(listed: ListedMeter) -> str:
 
 def _place(place: Place) -> str:
     note = "" if place.note is None else f", note = {json.dumps(place.note, ensure_ascii=False)}"
-    return f"{{ lat_e7 = {place.lat_e7}, lon_e7 = {place.lon_e7}{note} }}"
+    return f'{{ lat = "{degrees_text(place.lat_e7)}", lon = "{degrees_text(place.lon_e7)}"{note} }}'
 
 
 def with_meters(text: str, meters: Sequence[ListedMeter]) -> str:

@@ -260,17 +260,18 @@ def test_meters_that_are_written_read_back_the_same(tmp_path: Path, park: Site, 
     path = site_dir / "site.toml"
     node = '\n[[nodes]]\nid = "u-b302"\nkind = "end"\nparent = "bldg-b"\nnames = "B302"\naccuracy_class = "1"\n'
     path.write_text(path.read_text(encoding="utf-8") + node, encoding="utf-8")
-    text = HEAD.replace("PT", "PT,from") + GOOD.replace("u-b101", "u-b302").replace(",1,1\n", ",1,1,2026-10-01 08:00\n")
+    text = HEAD.replace("PT", "PT,from,经度,纬度,安装位置") + GOOD.replace("u-b101", "u-b302")
+    text = text.replace(",1,1\n", ',1,1,2026-10-01 08:00,121.4737021,-31.23,"3F ""riser"" B"\n')
     with pytest.raises(DocumentError, match="node u-b302 has no meter"):
         read_site(site_dir)
     site = read_unfinished(site_dir)
-    found = listed(tmp_path, site, text)
+    found = listed(tmp_path, site, text, coordinates="wgs84")
     assert site_findings(site_dir, found.meters, None) == []
     write_meters(site_dir, found.meters)
     written = read_site(site_dir)
     assert written.meter(found.meters[0].meter.id) == found.meters[0].meter
     assert len(written.meters) == len(site.meters) + 1
-    again = listed(tmp_path, written, text)
+    again = listed(tmp_path, written, text, coordinates="wgs84")
     assert (again.is_ready, again.known, again.meters) == (True, 1, ())
 
 

@@ -48,10 +48,10 @@ def test_a_report_of_the_gateway_proves_itself(kind: ReportKind) -> None:
 def test_any_changed_octet_is_noticed(kind: ReportKind) -> None:
     octets = made(kind)
     chance = random.Random(7)
-    places = {0, 1, len(octets) - 1, *(chance.randrange(len(octets)) for _ in range(120))}
+    places = {0, 1, len(octets) - 1, *(chance.randrange(len(octets)) for _ in range(60))}
     # Where the evidence and the seal are, more densely: there a change could leave the meaning as it was.
     start = octets.rindex(b"metertree-seal")
-    places |= set(range(start - 20, min(start + 460, len(octets))))
+    places |= set(range(start - 20, min(start + 460, len(octets)), 2))
     for place in sorted(places):
         for bit in (1 << place % 8,):
             changed = bytearray(octets)
