@@ -143,8 +143,8 @@ def chained(act: Act, number: int, previous: bytes, salt: bytes) -> Entry:
 
 
 def json_text(text: str) -> str:
-    """Give `text` as it stands inside a content."""
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+    """Give `text` as it stands in a content where it is the whole of a text there."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def content_hash(content: str, salt: bytes) -> bytes:

@@ -16,7 +16,7 @@ from ingest.audit_log import FIRST, SALT_OCTETS, Act, Entry, Verb, chained, json
 from ingest.caller import Caller, present
 from ingest.store.database import Connection, load_queries
 
-__all__ = ["Act", "Verb", "entries", "head", "note", "record", "touching", "withdraw"]
+__all__ = ["Act", "Verb", "entries", "head", "note", "record", "touching", "whole_texts", "withdraw"]
 
 PAGE = 5000
 """Entries read at once."""
@@ -100,7 +100,10 @@ def touching(
 
 
 def withdraw(connection: Connection, text: str, caller: Caller, at: datetime, reason: str) -> Entry | None:
-    """Take out the content of every entry in which `text` is written, and record that; None where it is nowhere."""
+    """Take out the content of every entry in which `text` is the whole of a text, and record that; None: it is nowhere.
+
+    Where it is only part of what somebody wrote, a person has to look: `ingest.store.erasure` tells such places.
+    """
     found = [
         number for (number,) in connection.execute(load_queries("audit")["withdraw_content"], {"text": json_text(text)})
     ]
@@ -108,6 +111,13 @@ def withdraw(connection: Connection, text: str, caller: Caller, at: datetime, re
         return None
     after = {"entries": sorted(found)}
     return record(connection, caller.act(at, Verb.CONTENT_WITHDRAWN, "audit/content", after=after, reason=reason))
+
+
+def whole_texts(connection: Connection, text: str) -> int:
+    """Count the entries whose content `withdraw` would take out."""
+    row = connection.execute(load_queries("audit")["count_whole_texts"], {"text": json_text(text)}).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def _from_row(row: tuple[Any, ...]) -> Entry:

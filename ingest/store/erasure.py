@@ -16,6 +16,9 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from ingest.audit_log import Verb
+from ingest.caller import present
+from ingest.store.audit import note, whole_texts, withdraw
 from ingest.store.database import Connection, Database, load_queries
 from ingest.store.erasure_log import ENGINEER, PARTY, Erasure, list_erasures, names_of_erased, note_erasure
 from ingest.store.sites import SiteUnknown, newest_version
@@ -25,6 +28,7 @@ from provisioning.document import to_document
 from provisioning.site import Site
 
 SALT_OCTETS = 16
+AUDITED = ("audit_log", "content")
 
 
 class ErasureRefused(BooksError):
@@ -84,6 +88,12 @@ def plan_engineer(connection: Connection, engineer: str, now: datetime) -> Erasu
     if waiting:
         raise ErasureRefused(f"{waiting} install orders wait for {engineer!r}: let them lapse, or be used, first")
     left = _mentions(connection, [engineer], {("install_orders", "engineer")})
+    withdrawn = whole_texts(connection, engineer)
+    left = tuple(
+        (table, column, rows - withdrawn * ((table, column) == AUDITED))
+        for table, column, rows in left
+        if (table, column) != AUDITED or rows > withdrawn
+    )
     return ErasurePlan(ENGINEER, None, engineer, (engineer,), orders, 0, None, left)
 
 
@@ -96,7 +106,12 @@ def erase(connection: Connection, plan: ErasurePlan, reason: str, now: datetime)
     else:
         subject = _hidden(plan.subject, secrets.token_bytes(SALT_OCTETS))
         _blank_engineer(connection, plan.subject, subject)
-    return note_erasure(connection, plan.kind, plan.site, subject, reason, now)
+        withdraw(connection, plan.subject, present(), now, reason)
+    done = note_erasure(connection, plan.kind, plan.site, subject, reason, now)
+    after = {"kind": plan.kind, "subject": subject, "records": plan.records}
+    touches = () if plan.site is None else (f"site/{plan.site}",)
+    note(connection, Verb.PERSON_ERASED, f"erasure/{done.erasure}", after=after, reason=reason, touches=touches)
+    return done
 
 
 def erase_again(
@@ -115,6 +130,7 @@ def erase_again(
             for (engineer,) in connection.execute(load_queries("erasure")["engineers"]).fetchall():
                 if _hidden(engineer, bytes.fromhex(subject.partition(":")[0])) == subject:
                     _blank_engineer(connection, engineer, subject)
+                    withdraw(connection, engineer, present(), erased_at, reason)
         new.append(note_erasure(connection, kind, site, subject, reason, erased_at))
     return tuple(new)
 

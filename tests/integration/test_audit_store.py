@@ -83,11 +83,12 @@ def test_the_database_itself_refuses_to_change_the_log(database: Database, state
 
 
 def test_content_is_withdrawn_and_the_withdrawal_recorded(database: Database) -> None:
-    put(database, 1, reason='sent by "Wang" of the night shift')
+    put(database, 1, reason='by "Wang" of the night')
     put(database, 2)
     with database.transaction() as connection:
         assert withdraw(connection, "nobody wrote this", EVA, NOW, "asked to") is None
-        told = withdraw(connection, '"Wang"', EVA, NOW, "asked to")
+        assert withdraw(connection, '"Wang"', EVA, NOW, "only part of what was written") is None
+        told = withdraw(connection, 'by "Wang" of the night', EVA, NOW, "asked to")
         log = list(entries(connection))
     assert told is not None
     assert told.told["after"] == {"entries": [1]}

@@ -20,8 +20,9 @@ from ingest.closing import Closing
 from ingest.jobs import shipped_jobs
 from ingest.runs_desk import Act
 from ingest.settlement import Settlement
-from ingest.store.audit import entries, withdraw
+from ingest.store.audit import entries, record, withdraw
 from ingest.store.database import Connection, Database
+from ingest.store.erasure import AUDITED, erase, plan_engineer, sweep_out
 from ingest.store.gateway_reports import Ordered, add_order
 from ingest.store.operators import add_operator, remove_operator
 from ingest.store.revocations import revoke
@@ -282,3 +283,24 @@ def test_every_verb_is_said_in_both_languages() -> None:
 def test_the_database_refuses_what_verify_would_find(desk: AuditDesk) -> None:
     with pytest.raises(psycopg.errors.RestrictViolation), desk.database.transaction() as connection:
         connection.execute(b"UPDATE audit_log SET who = 'eve'")
+
+
+def test_erasing_an_engineer_takes_him_out_of_the_log_and_leaves_it_whole(desk: AuditDesk) -> None:
+    later = NOW + timedelta(days=60)
+    with desk.database.transaction() as connection:
+        plan = plan_engineer(connection, "eng-1", later)
+        assert AUDITED not in {(table, column) for table, column, _ in plan.mentions}, "nothing of it would stay"
+        erase(connection, plan, "asked to", later)
+        log = list(entries(connection))
+    sweep_out(desk.database)
+    assert not [one for one in log if one.content is not None and '"eng-1"' in one.content]
+    assert [one.verb for one in log[-2:]] == ["content-withdrawn", "person-erased"]
+    assert verified(desk).faults == ()
+
+
+def test_a_name_inside_what_somebody_wrote_is_told_and_stays(desk: AuditDesk) -> None:
+    with desk.database.transaction() as connection:
+        revoke_reason = "eng-1 has lost it"
+        record(connection, BY.act(NOW, Verb.GATEWAY_REVOKED, "gateway/gw-z", reason=revoke_reason))
+        plan = plan_engineer(connection, "eng-1", NOW + timedelta(days=60))
+    assert [rows for table, column, rows in plan.mentions if (table, column) == AUDITED] == [1]

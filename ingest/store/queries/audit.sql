@@ -24,6 +24,9 @@ ORDER BY number DESC LIMIT %(most)s;
 -- name: withdraw_content
 UPDATE audit_log SET content = NULL, salt = NULL WHERE strpos(content, %(text)s) > 0 RETURNING number;
 
+-- name: count_whole_texts
+SELECT count(*) FROM audit_log WHERE strpos(content, %(text)s) > 0;
+
 -- name: audit_now
 SELECT clock_timestamp();
 

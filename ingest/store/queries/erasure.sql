@@ -38,4 +38,4 @@ ORDER BY 1, 2;
 
 -- name: sweep_out
 -- What was written over is gone from the files too, not only from sight.
-VACUUM site_versions, install_orders;
+VACUUM site_versions, install_orders, audit_log;
