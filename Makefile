@@ -51,6 +51,8 @@ tools:
 	  scripts/install_promtool.sh >/dev/null 2>&1 || echo "no promtool here: its tests are skipped"
 	@command -v chromium >/dev/null || [ -x .metertree/chromium/chromium ] || \
 	  scripts/install_chromium.sh >/dev/null 2>&1 || echo "no Chromium here: its tests are skipped"
+	@$(BIN)/python -c 'from provisioning.paper.fonts import chinese_font; chinese_font()' 2>/dev/null || \
+	  scripts/install_fonts.sh --small >/dev/null 2>&1 || echo "no Chinese font here: tests of PDF papers are skipped"
 
 # The kernels once more as plain Python: there an overflow or a bad index is an error instead of a silent wrong number.
 compiled-off: $(READY)
@@ -128,6 +130,11 @@ bench-edge: $(READY)
 # How well photos of displays are read (after scripts/install_ocr.sh); two minutes; writes docs/photo-reading.md.
 bench-ocr: $(READY)
 	$(BIN)/python tests/bench/photo_reading.py --write
+
+# A line of 32 meters that nobody wrote down, scanned on a wire that takes time, beside mbmd's order: nine minutes; writes
+# docs/performance-scan.md.
+bench-scan: $(READY)
+	$(BIN)/python -m tests.bench.scan.run
 
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
