@@ -66,10 +66,7 @@ def _ways(inputs: int) -> Iterator[Way]:
 
 
 def _explains(way: Way, phases: Sequence[Phase]) -> bool:
-    """A phase without load explains nothing: no mistake may be laid on it alone."""
-    idle = {at for at, phase in enumerate(phases) if not phase.is_loaded}
-    if idle & set(way.reversed_at) and not way.is_turned:
-        return False
+    """Only loaded phases have a say; a mistake on any other costs, so that none is laid on it."""
     each = [
         [_load_deg(angle, way, at) for angle in phase.angles_deg] for at, phase in enumerate(phases) if phase.is_loaded
     ]

@@ -202,7 +202,7 @@ def test_a_broken_counter_is_told_until_it_is_settled(books: Books, reason: str)
 
 
 def test_gaps_rollovers_and_old_breaks_are_no_broken_counters(books: Books) -> None:
-    put_day(books, [held("gap", "estimated"), held("rollover", "rollover"), held("no-reading-after", "missing")])
+    put_day(books, [held("gap", "estimated"), held("rollover", "rollover"), held("register-fell", "estimated")])
     put_day(books, [held("register-fell")], days_ago=60)
     assert books.told() == []
 

@@ -199,6 +199,10 @@ def test_too_few_digits_claim_nothing() -> None:
     assert proof.findings[0].severity is Severity.DOUBTFUL
 
 
+def test_two_digits_make_no_ratio() -> None:
+    assert proven("9.0", meter({IMPORT: 18000})).verdict is Verdict.FEW_DIGITS
+
+
 def test_what_nothing_explains_is_wrong_and_says_so() -> None:
     proof = proven("4711.08", meter({IMPORT: 123456}))
     assert proof.verdict is Verdict.UNEXPLAINED

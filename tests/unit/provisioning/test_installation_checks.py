@@ -130,6 +130,12 @@ def test_plates_right_and_addresses_crossed_is_found_by_what_the_bus_says() -> N
     assert all(finding.severity is Severity.WRONG for finding in told)
 
 
+def test_a_plate_that_fits_the_plan_is_not_believed_against_the_bus() -> None:
+    """The engineer wrote the planned number down; the meter itself says that it is the one for the next room."""
+    told = found(bindings=(binding(1, read_serial=serial_of(2)),), seen=())
+    assert "serial-expected-elsewhere" in codes(told)
+
+
 def test_the_bus_contradicts_the_plate() -> None:
     bound = (binding(1, read_serial="999999999999"), binding(2), binding(3))
     assert "serial-differs" in codes(found(bindings=bound, seen=()))

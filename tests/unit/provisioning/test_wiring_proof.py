@@ -210,6 +210,8 @@ def test_a_meter_that_counts_the_primary_side_has_its_own_ratio_proven() -> None
     wrong = prove_wiring(shown, flow=Flow.IMPORT, clamps=clamp("162"), is_rotation_right=True)
     assert codes(wrong) == ["clamp-setting"]
     assert "a factor of 2.02" in wrong.findings[0].told.en
+    planned = phases((80.0, 60.0, 100.0), (17e3, 13e3, 22e3), side=Side.PRIMARY, ct=40)
+    assert codes(prove_wiring(planned, flow=Flow.IMPORT, clamps=clamp("81"), is_rotation_right=True)) == []
 
 
 def test_a_clamp_that_nothing_explains_and_one_round_a_dead_wire() -> None:
