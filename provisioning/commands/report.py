@@ -18,8 +18,9 @@ from provisioning.commands.installation_file import (
     read_photos,
     write,
 )
-from provisioning.keys import FileSigner, read_public_key
+from provisioning.keys import read_public_key
 from provisioning.report import ReportKind, check_report, make_report, prove
+from provisioning.signers import open_signer
 
 VERIFY = "verify"
 _RIGHT = {
@@ -87,7 +88,7 @@ def _make(args: argparse.Namespace, clock: Clock) -> dict[str, Any]:
     if not wanted:
         raise FileUnusable("say where to write: --html FILE, --pdf FILE, or both")
     evidence, photos = read_evidence(args), read_photos(args.file)
-    signer = None if args.key is None else FileSigner.read(args.key)
+    signer = None if args.key is None else open_signer(args.key)
     made_at = clock.now().replace(microsecond=0)
     font = font_of(args)
     made = []

@@ -86,7 +86,7 @@ def compose(installation: Installation, language: str, *, made_at: datetime, pho
     """Tell an installation in `language` ("zh" or "en"); `photos` are the pictures at hand by SHA-256."""
     teller = _Teller(installation, language, photos)
     site, gateway = installation.site, installation.gateway
-    name = next(one.names.of(language) for one in site.gateways if one.id == gateway)
+    name = site.gateway(gateway).names.of(language)
     return Report(
         language=language,
         title=teller.say("title"),

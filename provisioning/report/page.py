@@ -78,7 +78,7 @@ def _span(text: Text) -> str:
 def _grid(grid: Grid) -> str:
     head = "".join(f"<th>{escape(one)}</th>" for one in grid.headings)
     rows = "".join(f"<tr>{''.join(f'<td>{_span(cell)}</td>' for cell in row)}</tr>" for row in grid.rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    return f'<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
 
 def _card(card: Card, language: str) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 from provisioning.paper.fonts import ChineseFont
-from provisioning.paper.typesetting import set_paper
+from provisioning.paper.typesetting import PaperImpossible, set_paper
 from provisioning.report.blocks import (
     Block,
     Card,
@@ -29,8 +30,21 @@ _SUFFIXES = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "ima
 
 
 def to_pdf(report: Report, *, dated: datetime, font: ChineseFont | None = None) -> bytes:
-    """Give the paper; raises PaperImpossible or FontMissing. `dated` stands in the file as when it was made."""
-    writer = _Writer(report.language)
+    """Give the paper; raises PaperImpossible or FontMissing. `dated` stands in the file as when it was made.
+
+    A photo that cannot be decoded is named like one that is not there, and does not keep the rest from being printed.
+    """
+    try:
+        return _set(report, frozenset(), dated, font)
+    except PaperImpossible:
+        unreadable = _unreadable_pictures(report, dated, font)
+        if not unreadable:
+            raise
+        return _set(report, unreadable, dated, font)
+
+
+def _set(report: Report, left_out: frozenset[bytes], dated: datetime, font: ChineseFont | None) -> bytes:
+    writer = _Writer(report.language, left_out)
     content = {
         "language": report.language,
         "title": report.title,
@@ -42,11 +56,27 @@ def to_pdf(report: Report, *, dated: datetime, font: ChineseFont | None = None) 
     return set_paper(template, content, files=writer.files, dated=dated, font=font)
 
 
+def _unreadable_pictures(report: Report, dated: datetime, font: ChineseFont | None) -> frozenset[bytes]:
+    """Find the photos that stop a paper by setting each alone."""
+    cards = (card for card in report.blocks if isinstance(card, Card))
+    pictures = {
+        one.digest: one for card in cards for block in card.blocks if isinstance(block, Pictures) for one in block.items
+    }
+    unreadable = set()
+    for digest, picture in pictures.items():
+        try:
+            _set(replace(report, blocks=(Pictures((picture,)),)), frozenset(), dated, font)
+        except PaperImpossible:
+            unreadable.add(digest)
+    return frozenset(unreadable)
+
+
 class _Writer:
     """Writes blocks as JSON and keeps the files they name."""
 
-    def __init__(self, language: str) -> None:
+    def __init__(self, language: str, left_out: frozenset[bytes]) -> None:
         self.files: dict[str, bytes] = {}
+        self._left_out = left_out
         self._language = language
 
     def block(self, block: Block) -> dict[str, Any]:
@@ -83,7 +113,7 @@ class _Writer:
         suffix = _SUFFIXES.get(picture.media)
         digest = picture.digest.hex()
         name = None
-        if picture.octets is not None and suffix is not None:
+        if picture.octets is not None and suffix is not None and picture.digest not in self._left_out:
             name = self._keep(f"{digest}.{suffix}", picture.octets)
         absent = word("photo-absent", self._language)
         return {"file": name, "digest": digest[:16], "caption": picture.caption, "absent": absent}

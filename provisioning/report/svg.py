@@ -32,6 +32,7 @@ def text(
     x: float, y: float, content: str, *, size: float = 12, fill: str = INK, anchor: str = "start", bold: bool = False
 ) -> str:
     """Give text whose base line begins (or is centred, or ends) at (x, y)."""
+    content = "".join(sign if sign.isprintable() else "\ufffd" for sign in content)  # XML has no control signs
     weight = ' font-weight="700"' if bold else ""
     side = "" if anchor == "start" else f' text-anchor="{anchor}"'
     return f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}"{weight}{side}>{escape(content)}</text>'

@@ -12,13 +12,18 @@ from functools import cache
 import pypdfium2
 import pytest
 
+from metering.envelope import digest_of
 from metering.errors import MeteringError
+from metering.identity import MeterId, PortId
+from provisioning.installation import Bind, Photo, PhotoKind, PortChange
 from provisioning.keys import FileSigner
 from provisioning.paper.fonts import FontMissing, chinese_font
 from provisioning.paper.typesetting import PaperImpossible
-from provisioning.report import ReportFileInvalid, ReportKind, check_report, make_report
+from provisioning.report import Evidence, ReportFileInvalid, ReportKind, check_report, make_report
 from provisioning.report.seal import ReportFile, read_report_file
-from tests.doubles.surveyed_park import CENTRE, picture, surveyed
+from provisioning.site import Names
+from tests.doubles.installer import NOW, Installer, binding
+from tests.doubles.surveyed_park import CENTRE, order_for, picture, surveyed, surveyed_site
 
 AT = datetime(2026, 7, 1, 12, tzinfo=UTC)
 KINDS = [ReportKind.HTML, ReportKind.PDF]
@@ -176,3 +181,40 @@ def test_without_typst_there_is_no_paper_but_a_page(monkeypatch: pytest.MonkeyPa
     assert check_report(
         make_report(evidence, ReportKind.HTML, language="zh", made_at=AT, photos=photos, signer=signer)
     ).sealed_by
+
+
+def test_a_photo_that_nobody_can_decode_does_not_keep_the_paper_from_being_made() -> None:
+    needs_font = made(ReportKind.PDF)
+    site = surveyed_site()
+    voucher, order = order_for(site, "gw-a")
+    installer = Installer("gw-a", site=site)
+    installer.voucher = digest_of(voucher)
+    pictures = [b"\xff\xd8 no JPEG", picture(12)]
+    photos = {hashlib.sha256(octets).digest(): octets for octets in pictures}
+    named = tuple(
+        Photo(digest, PhotoKind.METER, NOW, len(octets), media)
+        for (digest, octets), media in zip(photos.items(), ("image/jpeg", "image/png"), strict=True)
+    )
+    bound = binding(site.meter(MeterId("m-lift")), NOW)
+    installer.act(Bind(binding=replace(bound, photos=named)))
+    evidence = Evidence(order, installer.signer.public_key, tuple(installer.sealed), None, None)
+    octets = make_report(evidence, ReportKind.PDF, language="en", made_at=AT, photos=photos, signer=installer.signer)
+    text = "".join(page.get_textpage().get_text_bounded() for page in pypdfium2.PdfDocument(octets))
+    assert text.count("the picture is not in this file") == 1
+    assert len(needs_font) > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_installation_without_meters_and_names_with_strange_signs_can_be_told(kind: ReportKind) -> None:
+    made(kind)
+    site = surveyed_site()
+    nodes = tuple(replace(node, names=Names("\x01\u202e]]>&<", "#*_$@`\\\x7f")) for node in site.nodes)
+    site = replace(site, nodes=nodes)
+    voucher, order = order_for(site, "gw-a")
+    installer = Installer("gw-a", site=site)
+    installer.voucher = digest_of(voucher)
+    installer.act(PortChange(port=site.port(PortId("line-a"))))
+    evidence = Evidence(order, installer.signer.public_key, tuple(installer.sealed), None, None)
+    for language in ("zh", "en"):
+        octets = make_report(evidence, kind, language=language, made_at=AT, photos={}, signer=installer.signer)
+        assert check_report(octets).installation.bound == ()
