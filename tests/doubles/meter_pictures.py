@@ -1,7 +1,9 @@
-"""Pictures of meter displays, drawn: drums, seven-segment displays, printed plates; sharp, blurred, tilted, dark.
+"""Pictures of meter displays, drawn: drums, seven-segment displays, printed plates; sharp, blurred, tilted, dark,
+under a reflex, and all of these.
 
 No collection of meter photos may be shipped (docs/adr/0084), so accuracy is measured on drawn ones. What they lack is
-dirt and reflexes; what they have is what decides most: the digits' form, how much of the picture they fill, light.
+dirt and drums between two digits; what they have is what decides most: the form of the digits, how much of the picture
+they fill, and light.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 KINDS = ("drums", "segments", "serial")
-FAULTS = ("plain", "blurred", "tilted", "dark", "small", "noisy")
+FAULTS = ("plain", "blurred", "tilted", "dark", "small", "noisy", "reflex", "all")
 _FONTS = {
     "drums": "DejaVuSans-Bold.ttf",
     "serial": "DejaVuSansMono.ttf",
@@ -129,7 +131,23 @@ def _spoil(plate: Image.Image, fault: str, chance: random.Random) -> Image.Image
     if fault == "noisy":
         noise = Image.effect_noise(plate.size, 90).convert("RGB")
         return Image.blend(plate, noise, 0.35)
+    if fault == "reflex":
+        return _reflex(plate, chance)
+    if fault == "all":
+        for one in ("tilted", "blurred", "reflex", "dark"):
+            plate = _spoil(plate, one, chance)
     return plate
+
+
+def _reflex(plate: Image.Image, chance: random.Random) -> Image.Image:
+    """Lay the light of a lamp over a digit or two: nearly white in its middle."""
+    across = plate.height * chance.uniform(0.5, 0.9)
+    left = chance.uniform(0.1, 0.8) * plate.width
+    light = Image.new("L", plate.size, 0)
+    ImageDraw.Draw(light).ellipse((left, 0.1 * plate.height, left + across, 0.1 * plate.height + across), fill=225)
+    return Image.composite(
+        Image.new("RGB", plate.size, (250, 250, 245)), plate, light.filter(ImageFilter.GaussianBlur(9))
+    )
 
 
 def _jpeg(picture: Image.Image) -> bytes:
