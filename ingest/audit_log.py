@@ -44,7 +44,6 @@ class Verb(StrEnum):
     ENROLLED = "enrolled"
     CLAIM_MISUSED = "claim-misused"
     EVENT_TAKEN = "event-taken"
-    PACKAGE_TAKEN = "package-taken"
     BINDING_APPROVED = "binding-approved"
     BINDING_REFUSED = "binding-refused"
     CERTIFICATE_ISSUED = "certificate-issued"

@@ -26,7 +26,6 @@ VERBS: dict[Verb, _Pair] = {
     Verb.ENROLLED: ("注册网关", "enrolled"),
     Verb.CLAIM_MISUSED: ("领取码被他人使用", "presented a claim of another"),
     Verb.EVENT_TAKEN: ("收到安装事件", "sent an installation event"),
-    Verb.PACKAGE_TAKEN: ("收到资料包", "sent a package"),
     Verb.BINDING_APPROVED: ("批准绑定", "approved the binding"),
     Verb.BINDING_REFUSED: ("驳回绑定", "refused the binding"),
     Verb.CERTIFICATE_ISSUED: ("签发证书", "was given a certificate"),
