@@ -13,6 +13,7 @@ from ingest.alert_watch import certificate_ends
 from ingest.alert_words import alert_document
 from ingest.fleet import GatewayStanding, standings
 from ingest.store.alerts import Wanted, equivocations_of, list_alerts
+from ingest.store.certificates import KeptCertificate, KeyFacts, certificates_of, key_facts
 from ingest.store.database import Connection, Database
 from ingest.store.fleet import ChainGap, GatewayChain, SiteFace, chain_gaps, gateway_chains, quarantine_of, site_faces
 from ingest.store.quarantine import Kept
@@ -41,6 +42,8 @@ class GatewayFile:
     alerts: tuple[Alert, ...]
     events: tuple[Event, ...]
     quarantine: tuple[Kept, ...]
+    keys: tuple[KeyFacts, ...] = ()
+    certificates: tuple[KeptCertificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,17 @@ def gateway_document(file: GatewayFile, fleet: Fleet) -> dict[str, Any]:
     return {
         **standing_document(file.standing, fleet),
         "epochs": [chain_document(one) for one in file.standing.chains],
+        "keys": [{"epoch": one.epoch, "level": one.level, "last_seq": one.last_seq} for one in file.keys],
+        "certificates": [
+            {
+                "serial": one.serial,
+                "epoch": one.epoch,
+                "issued_at": one.issued_at.isoformat(),
+                "ends_at": one.ends_at.isoformat(),
+                "revoked_at": _iso(one.revoked_at),
+            }
+            for one in reversed(file.certificates)
+        ],
         "gaps": [
             {"epoch": one.epoch, "first_seq": one.first_seq, "last_seq": one.last_seq, "since": one.since.isoformat()}
             for one in file.gaps
@@ -190,7 +204,8 @@ def _file_of(connection: Connection, standing: GatewayStanding) -> GatewayFile:
             events.append(Event(alert.closed_at, "closed", alert))
     newest = sorted(events, key=lambda one: (one.at, one.what), reverse=True)[:SHOWN_MAX]
     kept = quarantine_of(connection, gateway, SHOWN_MAX)
-    return GatewayFile(standing, chain_gaps(connection, gateway), alerts, tuple(newest), kept)
+    gaps, keys = chain_gaps(connection, gateway), key_facts(connection, gateway)
+    return GatewayFile(standing, gaps, alerts, tuple(newest), kept, keys, certificates_of(connection, gateway))
 
 
 def _iso(instant: datetime | None) -> str | None:

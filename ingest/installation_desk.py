@@ -323,7 +323,8 @@ class InstallationDesk:
         key_id = signer_of(sealed[0])
         known = gateways.keys(connection, {key_id}, ())
         fitting = [key for key in known if (key.owner.gateway, key.owner.epoch) == (first.gateway, first.epoch)]
-        if not fitting or is_revoked(connection, first.gateway, first.epoch):
+        is_over = any(key.last_seq is not None for key in fitting)  # it has handed over: it seals nothing new
+        if not fitting or is_over or is_revoked(connection, first.gateway, first.epoch):
             mend = "enrol the gateway first, or order it anew"
             raise SignerUnknown(f"no key {key_id.hex()} counts for {first.gateway} in epoch {first.epoch}: {mend}")
         return open_events(sealed, fitting[0].verifier, previous=first.previous, number=first.number)

@@ -39,7 +39,7 @@ from metering.errors import MeteringError
 from metering.identity import GatewayId, IdentifierInvalid, KeyId, SiteId, check_identifier
 from provisioning.installation import DIGEST_OCTETS, EVENTS_MAX, NO_VOUCHER, InstallationEvent
 from provisioning.installation_events import EventChainBroken, open_events
-from provisioning.keys import PublicKeyInvalid, key_id_of, public_verifier
+from provisioning.keys import KeyLevel, PublicKeyInvalid, key_id_of, public_verifier
 
 BUNDLE_FORMAT = "metertree-enrolment/1"
 """Opens the payload, so that no other message the same key signs can be taken for a bundle."""
@@ -147,11 +147,13 @@ class Survey:
     voucher_digest   SHA-256 of the sealed voucher; None where there was none
     csr              request for the certificate of its TLS key, DER (PKCS #10); None if it wants none
     events           sealed installation events, from number 1
+    key_level        where the gateway says it keeps its signing key
     """
 
     voucher_digest: bytes | None
     csr: bytes | None
     events: tuple[bytes, ...]
+    key_level: KeyLevel = KeyLevel.FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +234,7 @@ def seal_bundle(
     content = [BUNDLE_FORMAT, gateway, epoch, int(signer.algorithm), public_key, claim.text]
     if survey is not None:
         content[0] = SURVEY_FORMAT
-        content += [survey.voucher_digest, survey.csr, list(survey.events)]
+        content += [survey.voucher_digest, survey.csr, list(survey.events), str(survey.key_level)]
     return sign1(encode(content), signer)
 
 
@@ -244,7 +246,7 @@ def open_bundle(octets: bytes) -> Bundle:
     """
     message = parse_sign1(octets, BUNDLE_OCTETS_MAX)
     content: Any = decode_canonical(message.payload, BUNDLE_OCTETS_MAX)
-    lengths = {BUNDLE_FORMAT: 6, SURVEY_FORMAT: 9}
+    lengths = {BUNDLE_FORMAT: 6, SURVEY_FORMAT: 10}
     first = content[0] if isinstance(content, list | tuple) and content else None
     if not isinstance(first, str) or len(content) != lengths.get(first):
         raise EnvelopeMalformed(f"not a bundle of format {BUNDLE_FORMAT} or {SURVEY_FORMAT}")
@@ -270,16 +272,19 @@ def open_bundle(octets: bytes) -> Bundle:
 
 
 def _survey(content: Sequence[Any]) -> Survey:
-    voucher, csr, events = content
+    voucher, csr, events, level = content
     events = expect_list(events, None, "events")
     if len(events) > EVENTS_MAX:
         raise EnvelopeMalformed(f"{len(events)} events; at most {EVENTS_MAX} are allowed")
     if csr is not None and len(expect_bytes(csr, None, "request for a certificate")) > CSR_OCTETS_MAX:
         raise EnvelopeMalformed(f"a request for a certificate has at most {CSR_OCTETS_MAX} octets")
+    if level not in set(KeyLevel):
+        raise EnvelopeMalformed("a key is kept in a file or in a token")
     return Survey(
         voucher_digest=None if voucher is None else expect_bytes(voucher, DIGEST_OCTETS, "voucher digest"),
         csr=csr,
         events=tuple(expect_bytes(one, None, "event") for one in events),
+        key_level=KeyLevel(level),
     )
 
 

@@ -57,7 +57,7 @@ def signed(
             claim=Claim.parse(sheet.claim),
             public_key=signer.public_key,
             signer=signer,
-            survey=Survey(voucher.digest, csr, events),
+            survey=Survey(voucher.digest, csr, events, signer.level),
         )
     return Signed(keys, frame.epoch, events, at, outranks, bundle)
 

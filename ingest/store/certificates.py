@@ -46,6 +46,21 @@ class KeptCertificate:
     renews: bytes | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeyFacts:
+    """What is known of the key of an epoch: where its gateway says it is kept, and the last seq it may sign."""
+
+    epoch: int
+    level: str | None
+    last_seq: int | None
+
+
+def key_facts(connection: Connection, gateway: GatewayId) -> tuple[KeyFacts, ...]:
+    """Give the keys of a gateway, the newest epoch first."""
+    rows = connection.execute(load_queries("certificates")["key_facts"], {"gateway": gateway})
+    return tuple(KeyFacts(*row) for row in rows)
+
+
 def hold(connection: Connection, gateway: GatewayId) -> None:
     """Let nobody else enrol, renew or hand over for `gateway` until the transaction ends."""
     connection.execute(load_queries("gateways")["lock_gateway"], {"gateway": gateway})

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from ingest.ports import GatewayEpoch, GatewayKey
+from ingest.store.certificates import set_key_level
 from ingest.store.claim_misuses import note_misuse
 from ingest.store.database import Connection, load_queries
 from ingest.store.revocations import is_revoked
@@ -132,6 +133,8 @@ def _record(connection: Connection, enrolled: Enrolled, now: datetime) -> None:
     }
     connection.execute(queries["put_gateway"], row)
     connection.execute(queries["add_key"], row)
+    if bundle.survey is not None:
+        set_key_level(connection, bundle.gateway, bundle.epoch, bundle.survey.key_level)
 
 
 def _key_from_row(row: tuple[Any, ...]) -> GatewayKey:

@@ -527,6 +527,7 @@ _FILES = (
     *("gateways", "intake", "sites", "settled", "readings", "runs", "run_changes", "run_log", "statements"),
     *("fleet", "alerts", "erasure", "database", "audit", "operators", "revocations"),
     "claim_misuses",
+    "certificates",
     "installation",
     "bindings",
     "hand_readings",

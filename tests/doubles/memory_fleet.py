@@ -53,6 +53,19 @@ class FleetAnswers:
                         yield (epoch, before + 1, place[2] - 1, row[2])
                     before = place[2]
 
+    def _key_facts(self, a: Arguments) -> list[Row]:
+        return [
+            (epoch, None, None)
+            for gateway, epoch in sorted(self._tables.gateway_keys, reverse=True)
+            if gateway == a["gateway"]
+        ]
+
+    def _set_key_level(self, _: Arguments) -> None:
+        pass
+
+    def _certificates_of(self, _: Arguments) -> list[Row]:
+        return []
+
     def _quarantine_of_gateway(self, _: Arguments) -> list[Row]:
         return []
 

@@ -36,6 +36,9 @@ SELECT gateway, max(ends_at) FROM gateway_certificates
 WHERE (gateway, epoch) NOT IN (SELECT gateway, epoch FROM revocations)
 GROUP BY gateway HAVING max(ends_at) <= %(before)s ORDER BY gateway;
 
+-- name: key_facts
+SELECT epoch, key_level, last_seq FROM gateway_keys WHERE gateway = %(gateway)s ORDER BY epoch DESC;
+
 -- name: gateways_let_in
 SELECT gateway FROM gateways
 WHERE (gateway, epoch) NOT IN (SELECT gateway, epoch FROM revocations) ORDER BY gateway;
