@@ -32,6 +32,7 @@ from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GatewayConfi
 from provisioning.site_file import read_site
 from tests.conftest import MARK, SeededSigner, build_envelope
 from tests.fuzz.checks import MENDS, Mend
+from tests.fuzz.installation_targets import installation_targets
 
 ROOT = Path(__file__).parents[2]
 EXCHANGES_MAX = 500
@@ -126,7 +127,7 @@ def _ask_as_a_line_does(exchange: Exchange, heard: bytes) -> None:
 
 def targets() -> dict[str, Target]:
     """Give every target by name."""
-    made = [*_conversations(), *_sealed(), *_files()]
+    made = [*_conversations(), *_sealed(), *_files(), *_installation()]
     return {target.name: target for target in made}
 
 
@@ -165,6 +166,16 @@ def _sealed() -> Iterator[Target]:
     yield _signed("receipt", receipt, lambda octets: open_receipt(octets, CENTRE.verifier))
     order = seal_order(SettingsOrder(GATEWAY, 1, 3, MARK, "[poll]\nevery_s = 900\n"), CENTRE)
     yield _signed("order", order, lambda octets: open_order(octets, CENTRE.verifier))
+
+
+def _installation() -> Iterator[Target]:
+    for name, seeds, opened, signed in installation_targets():
+        yield Target(
+            name,
+            tuple(map(Case, seeds)),
+            lambda case, opened=opened: opened(case.octets),  # type: ignore[misc]
+            lambda _draw, octets, signed=signed: signed(octets),  # type: ignore[misc]
+        )
 
 
 def _signed(name: str, sealed: bytes, opened: Callable[[bytes], object]) -> Target:
