@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ingest.console.words import Language
-from ingest.quantity_names import quantity_name
 from ingest.series.quality import QUALITIES
+from metering.quantity_names import quantity_name
 
 _WORDS: dict[str, tuple[str, str]] = {
     "chart": ("曲线", "Chart"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ COOKIE = "metertree-page"
 BODY_OCTETS_MAX = 16 << 20
 """A photo has at most 12 MiB, a form around it."""
 DEVICE_LENGTH_MAX = 80
+_SYSTEM = re.compile(r"\(([ -~]{1,60}?)\)")
+"""What a browser says of its machine: `Linux; Android 16; Pixel 10`."""
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -75,8 +78,9 @@ class Call:
     @property
     def who(self) -> Who:
         """Who acts, and with what: stands in what is signed."""
-        agent = "".join(one for one in bottle.request.get_header("User-Agent", "") if one.isprintable())
-        return Who(self.session.by, f"page {bottle.request.remote_addr} {agent}"[:DEVICE_LENGTH_MAX].strip())
+        system = _SYSTEM.search(bottle.request.get_header("User-Agent", ""))
+        parts = ("page", bottle.request.remote_addr, "" if system is None else system[1])
+        return Who(self.session.by, " ".join(part for part in parts if part)[:DEVICE_LENGTH_MAX].strip())
 
     @property
     def form(self) -> Mapping[str, str]:

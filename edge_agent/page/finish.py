@@ -14,6 +14,9 @@ CHECK = "check"
 WINDOWS_S = (0, 60, 300, 900)
 MEDIA = {ReportKind.HTML: "text/html; charset=utf-8", ReportKind.PDF: "application/pdf"}
 
+REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+"""A report is one file with everything in it, and no script."""
+
 
 class Finish:
     """Pages of the whole."""
@@ -94,7 +97,9 @@ class Finish:
         octets = report_file(call.desk, form, call.session.language, call.house.clock.now())
         order = call.desk.state().order
         name = None if form is ReportKind.HTML else f"{order.gateway if order else 'gateway'}-report.pdf"
-        return sent(octets, MEDIA[form], name)
+        answer = sent(octets, MEDIA[form], name)
+        answer.set_header("Content-Security-Policy", REPORT_POLICY)
+        return answer
 
     def acts(self, call: Call) -> str:
         """Show what was signed."""

@@ -14,6 +14,7 @@ from edge_agent.scanning.result import FoundMeter, line_text
 from metering.identity import MeterId, NodeId, PortId, UnitId
 from metering.obis import Obis
 from metering.quantity import Shown, Unit
+from metering.quantity_names import quantity_name
 from provisioning.finding_words import verdict_words
 from provisioning.installation import Binding, Finding, PhotoKind
 from provisioning.order_file import ExpectedMeter
@@ -79,6 +80,7 @@ class Meters:
             is_draft=any(key == f"meter {meter}" for key in state.drafts),
             findings=[one for one in state.findings if one.subject == meter],
             registers=list(_counters(profile)),
+            name=lambda obis: quantity_name(str(obis), call.session.language),
             verdict=lambda code: verdict_words(code).of(call.session.language),
             phases=PHASES,
             kinds=list(PhotoKind),
@@ -89,7 +91,8 @@ class Meters:
         """Read a meter and give what it showed."""
         look = call.desk.read(MeterId(meter))
         language = call.session.language
-        page = call.house.render("live.html", call=call, w=call.words, look=look, language=language)
+        parts = {"look": look, "name": lambda obis: quantity_name(str(obis), language)}
+        page = call.house.render("live.html", call=call, w=call.words, **parts)
         return sent(page.encode(), "text/html; charset=utf-8")
 
     def compare(self, call: Call, meter: str) -> None:
@@ -136,6 +139,7 @@ class Meters:
             "later.html",
             binding=binding,
             registers=list(_counters(call.house.catalogue.by_id(binding.meter.profile))),
+            name=lambda obis: quantity_name(str(obis), call.session.language),
             choices=_choices(state, binding.meter.node, None),
             **self._wide(call),
         )
@@ -276,8 +280,21 @@ def _choices(state: DeskState, node: NodeId, expected: ExpectedMeter | None) -> 
             where = next((place for place, told in planned.items() if told and is_same_serial(told, serial)), None)
         here = expected is not None and where == expected.node
         elsewhere = None if where in (None, node) else where
-        choices.append(Choice(f"{port}/{found.address}", port, found, here, elsewhere, _is_bound(state, port, found)))
-    return sorted(choices, key=lambda one: (one.is_bound, not one.is_planned, one.elsewhere is not None, one.name))
+        is_addressed = serial is None and (port, found.address) == _planned_address(state, expected)
+        name, is_bound = f"{port}/{found.address}", _is_bound(state, port, found)
+        choices.append(Choice(name, port, found, here, is_addressed, elsewhere, is_bound))
+    return sorted(choices, key=_by_likeliness)
+
+
+def _by_likeliness(one: Choice) -> tuple[bool, bool, bool, bool, str]:
+    return one.is_bound, not one.is_planned, not one.is_addressed, one.elsewhere is not None, one.name
+
+
+def _planned_address(state: DeskState, expected: ExpectedMeter | None) -> tuple[PortId, str] | None:
+    if state.plan is None or expected is None:
+        return None
+    planned = (one for one in state.plan.site.meters if one.id == expected.meter)
+    return next(((one.port, one.address) for one in planned), None)
 
 
 def _binding(state: DeskState, meter: MeterId) -> Binding:

@@ -113,7 +113,7 @@ def page_shown(address: PageAddress, desk: Desk, catalogue: Catalogue, clock: Cl
 
 def application(house: House) -> bottle.Bottle:
     """Build the web application: every route, in the order of the work."""
-    app, guard = bottle.Bottle(autojson=False), Guard(house)
+    app, guard = bottle.Bottle(), Guard(house)
     entrance, lines, meters, finish = Entrance(house), Lines(), Meters(), Finish()
     shown: Mapping[str, Callable[..., Any]] = {
         "/": entrance.home,
@@ -178,8 +178,6 @@ def _static(name: str) -> bottle.HTTPResponse:
 
 
 def _failed(error: bottle.HTTPError) -> str:
-    if error.exception is not None:
-        log.error("page-failed", exc_info=error.exception)
     bottle.response.content_type = "text/plain; charset=utf-8"
     texts = {404: "没有这个页面 / There is no such page", 405: "没有这个页面 / There is no such page"}
     unforeseen = "这一步出了意外，请看网关日志 / Something unforeseen went wrong: look into the gateway's log"

@@ -6,7 +6,6 @@ value that the meter stored: 1 is the last one, from 101 on they are those of da
 
 from __future__ import annotations
 
-from ingest.console.words import Language
 from metering.obis import CURRENT_VALUE, Obis, ObisInvalid
 
 _Pair = tuple[str, str]
@@ -65,8 +64,8 @@ _OTHERS: dict[tuple[int, int, int], _Pair] = {
 _DAYS = 100
 
 
-def quantity_name(obis: str, language: Language) -> str:
-    """Name a register; its code where nothing is known of it."""
+def quantity_name(obis: str, language: str) -> str:
+    """Name a register in "zh" or "en"; its code where nothing is known of it."""
     try:
         code = Obis.parse(obis)
     except ObisInvalid:
@@ -74,9 +73,9 @@ def quantity_name(obis: str, language: Language) -> str:
     named = _electric(code) if code.a == _ELECTRICITY else _OTHERS.get((code.a, code.c, code.d))
     if named is None:
         return obis
-    place = 0 if language is Language.ZH else 1
+    place = 0 if language == "zh" else 1
     parts = [named[place], *(pair[place] for pair in _which(code))]
-    text = " ".join(parts) if language is Language.ZH else ", ".join(parts)
+    text = " ".join(parts) if language == "zh" else ", ".join(parts)
     return text[0].upper() + text[1:]
 
 
