@@ -11,8 +11,9 @@ LONG_ARGS ?=
 TRUST_ARGS ?=
 CUT_ARGS ?=
 FUZZ_ARGS ?=
+ATTACK_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long attacks trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -62,6 +63,11 @@ compiled-off: $(READY)
 # LONG_ARGS="--seed 7" repeats a run. What it gave is in docs/reliability.md.
 test-long: $(READY)
 	$(BIN)/python -m tests.long.run $(LONG_ARGS)
+
+# A hundred gateways revoked while they send, 20,000 guessed claims, an audit log of 100,000 entries verified and changed:
+# five minutes. ATTACK_ARGS="--seed 7" repeats a run, "--revocations 5 --guesses 500" shortens it.
+attacks: $(READY)
+	$(BIN)/python -m tests.long.attacks $(ATTACK_ARGS)
 
 # PostgreSQL, broker and intake workers killed hundreds of times in the middle of the stream: 45 minutes. TRUST_ARGS="--seed 7"
 # repeats a run, "--database 20 --broker 20 --workers 4" shortens it, --write puts what it gave into docs/reliability.md.
