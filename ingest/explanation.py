@@ -24,6 +24,7 @@ from allocation_engine.run import ChargeTrace, DayShare, Line, LineKind, Metered
 from allocation_engine.statement_content import StatedPool, StatementContent
 from allocation_engine.tiered import tier_steps
 from metering.errors import MeteringError
+from metering.hand_note import DESK
 from metering.interval import SLOT, Interval, SiteCalendar
 from metering.obis import ENERGY_EXPORT
 from provisioning.site import Names
@@ -41,6 +42,7 @@ _TEXT = {
         zh="{node} {obis}：读数 {count} 个，首 {first}，末 {last}，倍率 {multiplier}",
         en="{node} {obis}: {count} readings, first {first}, last {last}, multiplier {multiplier}",
     ),
+    "by-person": Names(zh="人工抄读", en="read by a person"),
     "span": Names(zh="{start} 至 {end}  {band}  {formula}", en="{start} to {end}  {band}  {formula}"),
     "more": Names(
         zh="……另有 {count} 段（--all-spans 全部列出）", en="... and {count} more spans (--all-spans lists them)"
@@ -200,6 +202,8 @@ class Explanation:
     def _registers(self, point: PointEvidence, trace: MeteredTrace, medium: Medium) -> Step:
         within = [self._instants(span) for span in trace.spans]
         readings = [one for one in point.readings if any(start <= one.mark <= end for start, end in within)]
+        # Between registers that were read far apart there may be none: then the line rests on those around it.
+        readings = readings or list(point.readings)
         sign = -1 if point.node in trace.deduct else 1
         return self._step(
             1,
@@ -331,6 +335,8 @@ class Explanation:
     def _reading(self, reading: PointReading, medium: Medium) -> str:
         sealed = reading.envelope
         place = "" if sealed is None else f" [{sealed.gateway} {sealed.epoch}/{sealed.seq}]"
+        if sealed is not None and sealed.gateway.startswith(DESK):
+            place = f" {self._say('by-person')}{place}"
         return f"{show_amount(reading.register_wh, medium)} {self._local(reading.mark)}{place}"
 
     def _instants(self, span: tuple[int, int]) -> tuple[datetime, datetime]:

@@ -38,7 +38,7 @@ from ingest.store.sites import lock_site, require_site
 from metering.clock import Clock, ClockQuality, ClockState
 from metering.envelope import Envelope, Signer, open_sealed, seal
 from metering.errors import BooksError
-from metering.hand_note import SALT_OCTETS, HandNote, HandSource, reader_hash
+from metering.hand_note import DESK, SALT_OCTETS, HandNote, HandSource, reader_hash
 from metering.identity import GatewayId, MeterId, SiteId, check_identifier
 from metering.obis import Obis
 from metering.reading import MeterReading, ReadQuality
@@ -109,7 +109,7 @@ class Candidate:
 
 def desk_of(site: SiteId) -> GatewayId:
     """Name the chain in which what people read at a site is sealed; raises IdentifierInvalid for too long a name."""
-    return GatewayId(check_identifier(f"read-by-people-{site}"))
+    return GatewayId(check_identifier(f"{DESK}{site}"))
 
 
 class ReadingDesk:

@@ -27,6 +27,8 @@ _OCTETS_MAX = 1024
 TEXT_LENGTH_MAX = 32
 SALT_OCTETS = 16
 SURE_PM = 1000
+DESK = "read-by-people-"
+"""How the chains begin in which the centre seals what people read at a site."""
 
 
 class HandSource(StrEnum):

@@ -28,6 +28,12 @@ from provisioning.document import to_document
 from provisioning.site import Site
 
 SALT_OCTETS = 16
+_OF_ENGINEERS = {
+    ("install_orders", "engineer"),
+    *(("hand_readings", column) for column in ("reader", "entered_by", "decided_by")),
+    ("photos", "put_by"),
+}
+"""Where an engineer is named and is taken out."""
 AUDITED = ("audit_log", "content")
 
 
@@ -84,10 +90,11 @@ def plan_engineer(connection: Connection, engineer: str, now: datetime) -> Erasu
     assert row is not None
     orders, waiting, _ = row
     if not orders:
-        raise ErasureRefused(f"no install order names {engineer!r}; names are compared letter by letter")
+        told = f"no install order names {engineer!r}, and no reading does"
+        raise ErasureRefused(f"{told}; names are compared letter by letter")
     if waiting:
         raise ErasureRefused(f"{waiting} install orders wait for {engineer!r}: let them lapse, or be used, first")
-    left = _mentions(connection, [engineer], {("install_orders", "engineer")})
+    left = _mentions(connection, [engineer], _OF_ENGINEERS)
     withdrawn = whole_texts(connection, engineer)
     left = tuple(
         (table, column, rows - withdrawn * ((table, column) == AUDITED))

@@ -11,12 +11,14 @@ from allocation_engine.verification import verify_bundle
 from ingest.audit_log import Verb
 from ingest.caller import NotInPerson
 from ingest.closing import Closing
+from ingest.explanation import Explanation
 from ingest.ports import GatewayEpoch
 from ingest.reading_desk import OwnReading, ReadingDecided, ReadingDesk, ReadingRefused, desk_of
 from ingest.settlement import Settlement
 from ingest.statement_file import statement_file
 from ingest.store.audit import touching
 from ingest.store.database import Database
+from ingest.store.erasure import erase, plan_engineer
 from ingest.store.fleet import gateway_chains
 from ingest.store.gateways import gateway_states
 from ingest.store.hand_readings import HandReadingUnknown, HandState
@@ -86,6 +88,11 @@ def test_a_meter_without_a_bus_is_billed_and_a_stranger_verifies_it(centre: Hand
     assert own, [(line.pool, line.band_energy_wh) for line in report.content.lines]
     readings = next(check for check in report.checks if check.link == "reading")
     assert "2 of them read by people" in readings.result
+    for language, word in (("zh", "人工抄读"), ("en", "read by a person")):
+        steps = Explanation(report.content, language, all_spans=False).steps(own[0])
+        (step,) = [one.text for one in steps if "u-b301" in one.text]
+        assert step.count(word) == 2
+        assert "1024.000 kWh 07-03" in step
 
 
 def states(centre: HandCentre) -> list[HandState]:
@@ -309,6 +316,23 @@ def test_two_who_enter_at_once_take_turns_in_one_chain(centre: HandCentre, start
         )
         chain = [(seq, bytes(digest), bytes(previous)) for seq, digest, previous in rows]
     assert [previous for _, _, previous in chain] == [bytes(32), *(digest for _, digest, _ in chain[:-1])]
+
+
+def test_a_reader_is_taken_out_and_what_he_read_stays(centre: HandCentre, start: datetime) -> None:
+    digest = plain_photo(drawn("1")).sha256
+    centre.desk.put_photo(digest, drawn("1"), "", AN)
+    number = centre.desk.add(look("001000.00", start, reader="eng-1"), AN).number
+    for name in ("eng-1", "an"):
+        with centre.database.transaction() as connection:
+            plan = plan_engineer(connection, name, centre.clock.now())
+            assert plan.records == 1
+            erase(connection, plan, "he asked", centre.clock.now())
+    (one,) = centre.desk.list(site=None, meter=None, state=None, most=10)
+    assert (one.number, one.state, one.reader_salt) == (number, HandState.COUNTED, None)
+    assert one.reader.startswith("erased ")
+    assert one.entered_by.startswith("erased ")
+    with centre.database.transaction() as connection:
+        assert connection.execute(b"SELECT put_by LIKE 'erased %%' FROM photos", {}).fetchone() == (True,)
 
 
 def register_of(centre: HandCentre, meter: MeterId, mark: datetime) -> str:

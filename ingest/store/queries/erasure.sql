@@ -16,13 +16,26 @@ SELECT count(*), max(issued_at) FROM statements JOIN allocation_runs USING (run)
 WHERE allocation_runs.site = %(site)s AND statements.party = %(party)s;
 
 -- name: engineers
-SELECT DISTINCT engineer FROM install_orders ORDER BY engineer;
+SELECT engineer FROM install_orders
+UNION SELECT unnest(ARRAY[reader, entered_by, decided_by]) FROM hand_readings
+UNION SELECT put_by FROM photos
+ORDER BY engineer;
 
 -- name: orders_of_engineer
-SELECT count(*), count(*) FILTER (WHERE burned_at IS NULL AND expires_at > %(now)s), max(ordered_at)
+SELECT count(*) + (SELECT count(*) FROM hand_readings WHERE %(engineer)s IN (reader, entered_by, decided_by)),
+    count(*) FILTER (WHERE burned_at IS NULL AND expires_at > %(now)s), max(ordered_at)
 FROM install_orders WHERE engineer = %(engineer)s;
 
 -- name: put_engineer
+-- Without its salt, the hash that names him in a sealed reading names nobody.
+WITH readings_without AS (
+    UPDATE hand_readings SET reader_salt = CASE WHEN reader <> %(engineer)s THEN reader_salt END,
+        reader = CASE WHEN reader = %(engineer)s THEN %(pseudonym)s ELSE reader END,
+        entered_by = CASE WHEN entered_by = %(engineer)s THEN %(pseudonym)s ELSE entered_by END,
+        decided_by = CASE WHEN decided_by = %(engineer)s THEN %(pseudonym)s ELSE decided_by END
+    WHERE %(engineer)s IN (reader, entered_by, decided_by)
+),
+photos_without AS (UPDATE photos SET put_by = %(pseudonym)s WHERE put_by = %(engineer)s)
 UPDATE install_orders SET engineer = %(pseudonym)s WHERE engineer = %(engineer)s;
 
 -- name: mentions
@@ -38,4 +51,4 @@ ORDER BY 1, 2;
 
 -- name: sweep_out
 -- What was written over is gone from the files too, not only from sight.
-VACUUM site_versions, install_orders, audit_log;
+VACUUM site_versions, install_orders, audit_log, hand_readings, photos;
