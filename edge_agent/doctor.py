@@ -21,9 +21,11 @@ from edge_agent.adapters.host_clock import read_host_time
 from edge_agent.adapters.sqlite_outbox import read_extents
 from edge_agent.ordered_settings import SHELF_FILE, Shelf
 from edge_agent.timekeeping import FLOOR
+from metering.clock import SystemClock
 from metering.errors import MeteringError
 from provisioning.gateway_config import ClockKind, GatewayConfig
-from provisioning.keys import FileSigner, read_public_key
+from provisioning.keys import KeyLevel, read_public_key
+from provisioning.signers import open_signer
 from provisioning.site import PulsePort, SerialPort
 
 FREE_OCTETS_MIN = 500 << 20
@@ -32,6 +34,7 @@ WAITING_MAX = 200
 """More batches without receipt than this are told: two days of quarter hours on one port."""
 CONNECT_S = 5.0
 READ_WELL = ("measured", "late")
+CERTIFICATE_DAYS_MIN = 14
 NAMES_MAX = 8
 """More meters than this are counted, not named."""
 RTC = Path("/sys/class/rtc")
@@ -62,6 +65,7 @@ def examine(config: GatewayConfig, profiles: list[Path], outbox_file: str) -> It
     yield from _outbox(config.state_dir / outbox_file)
     yield from _profiles(config, profiles)
     yield from _ports(config)
+    yield from _certificate(config)
     yield from _broker(config)
     yield from _running(config)
 
@@ -80,7 +84,7 @@ def _tried(what: str, look: Callable[[], Finding], mend: tuple[str, str]) -> Fin
 
 def _keys(config: GatewayConfig) -> Iterator[Finding]:
     def signing() -> Finding:
-        FileSigner.read(config.signing_key)
+        is_in_token = open_signer(config.signing_key).level is KeyLevel.TOKEN
         mode = stat.S_IMODE(config.signing_key.stat().st_mode)
         if mode & 0o077:
             text = (
@@ -88,6 +92,8 @@ def _keys(config: GatewayConfig) -> Iterator[Finding]:
                 f"{config.signing_key} can be read by others ({mode:04o})",
             )
             return Finding("signing-key", Verdict.FAULT, text, (f"chmod 600 {config.signing_key}",) * 2)
+        if is_in_token:
+            return _well("signing-key", "保存在令牌中，可签名", "in a token, and found there")
         return _well("signing-key", "可读，仅属主可读", "readable, by its owner only")
 
     def centre() -> Finding:
@@ -256,6 +262,34 @@ def _broker(config: GatewayConfig) -> Iterator[Finding]:
 
     mend = ("检查网络、防火墙与证书", "look at the network, the firewall and the certificates")
     yield _tried("broker", reached, mend)
+
+
+def _certificate(config: GatewayConfig) -> Iterator[Finding]:
+    """Until when the certificate for the broker is good, where there is or shall be one."""
+    tls = config.broker.tls
+    if tls is None or tls.certificate is None:
+        return
+    mend = (
+        "续期地址见 [renewal] url；请查看网关日志",
+        "it is renewed at [renewal] url: see the gateway's log for why not",
+    )
+    if config.renewal is None:
+        mend = (
+            "请在配置中写 [renewal] url，或手工更换",
+            "write [renewal] url in the configuration, or renew it by hand",
+        )
+    if not tls.certificate.exists():
+        yield Finding("certificate", Verdict.WARNING, ("尚无证书", "there is none yet"), mend)
+        return
+
+    def left() -> Finding:
+        days = tls.days_left(SystemClock().now()) or 0
+        text = (f"剩余 {days} 天", f"good for {days} days")
+        if days > CERTIFICATE_DAYS_MIN:
+            return _well("certificate", *text)
+        return Finding("certificate", Verdict.FAULT if days < 0 else Verdict.WARNING, text, mend)
+
+    yield _tried("certificate", left, mend)
 
 
 def _running(config: GatewayConfig) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ from provisioning.renewal import (
     read_request,
     seal_answer,
 )
-from provisioning.rollover import NotRolledOver, RolledOver, Rollover, decide_rollover, read_rollover
+from provisioning.rollover import KeyState, NotRolledOver, RolledOver, Rollover, decide_rollover, read_rollover
 
 
 class CertificateRefused(BooksError):
@@ -86,8 +86,10 @@ class CertificateDesk:
         asked = read_request(octets)
         plea = asked.plea
         with self._database.transaction() as connection:
-            store.hold(connection, plea.gateway)
+            # Proven before it holds the gateway up, and looked at again behind whoever held it.
             asked.message.require(self._speaking(connection, plea).verifier)
+            store.hold(connection, plea.gateway)
+            self._speaking(connection, plea)
             chain = store.chain_of_request(connection, plea.gateway, plea.csr_digest)
             if not chain:
                 outcome = self._decided(connection, plea)
@@ -107,12 +109,10 @@ class CertificateDesk:
         rollover = read_rollover(octets)
         handover, now = rollover.handover, self._clock.now()
         with self._database.transaction() as connection:
-            store.hold(connection, handover.gateway)
-            old = store.key_of_epoch(connection, handover.gateway, handover.epoch)
-            state = store.key_state(connection, handover.gateway, handover.epoch)
-            if old is None or state is None:
-                raise CertificateRefused("a new key", "key-unknown", "this gateway and epoch are not enrolled here")
+            old = self._old_key(connection, rollover)
             rollover.message.require(old.verifier)
+            store.hold(connection, handover.gateway)
+            old, state = self._old_key(connection, rollover), self._state(connection, rollover)
             if old.revoked_at is not None:
                 raise CertificateRefused("a new key", "key-revoked", "enrol the gateway with a new order")
             outcome = decide_rollover(rollover, state, old.verifier)
@@ -135,6 +135,17 @@ class CertificateDesk:
     def is_issuing(self) -> bool:
         """Say whether there is an authority."""
         return self._centre.authority is not None
+
+    def _old_key(self, connection: Connection, rollover: Rollover) -> store.EpochKey:
+        found = store.key_of_epoch(connection, rollover.handover.gateway, rollover.handover.epoch)
+        if found is None:
+            raise CertificateRefused("a new key", "key-unknown", "this gateway and epoch are not enrolled here")
+        return found
+
+    def _state(self, connection: Connection, rollover: Rollover) -> KeyState:
+        found = store.key_state(connection, rollover.handover.gateway, rollover.handover.epoch)
+        assert found is not None, "the key was found"
+        return found
 
     def revoked_list(self) -> bytes:
         """Give the list of revoked certificates, PEM; raises CertificateRefused without an authority."""
