@@ -46,10 +46,14 @@ class Scanned:
 
 @dataclass(frozen=True, slots=True)
 class Drafted:
-    """Something to be signed at the next seal. A later draft of the same key takes its place."""
+    """Something to be signed at the next seal. A later draft of the same key takes its place.
+
+    amends   True: something was added to it; who said it, and when, stay as they were
+    """
 
     key: str
     body: Body
+    amends: bool | None = field(default=None, metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,7 +236,8 @@ class Desk(LaterDesk):
             again = look_round(sheet, self._reader)
         with self._changing(who) as (sheet, write):
             for meter, binding in ({} if looks is None else rechecked(sheet, looks)).items():
-                write(Drafted(meter_key(meter), with_binding(sheet.drafts[meter_key(meter)].body, binding)))
+                body = with_binding(sheet.drafts[meter_key(meter)].body, binding)
+                write(Drafted(meter_key(meter), body, amends=True))
         with self._changing(who) as (sheet, write):
             write(Checked(look_at_everything(sheet, looks, again, self._clock.now())))
         return worst_open(self._journal.worksheet())

@@ -77,6 +77,7 @@ class DeskCore:
             sheet,
             key_fingerprint=self._key_fingerprint(),
             is_measuring=sheet.is_sealed and self._file.is_measuring(sheet.epoch),
+            has_agent=self._file.has_agent(),
             attempt=self._journal.attempt(),
         )
 
@@ -165,7 +166,7 @@ class DeskCore:
         with self._changing(who) as (sheet, write):
             binding = replace(self._draft(sheet, meter), **parts)  # type: ignore[arg-type]
             key = meter_key(meter)
-            write(Drafted(key, with_binding(sheet.drafts[key].body, binding)))
+            write(Drafted(key, with_binding(sheet.drafts[key].body, binding), amends=True))
 
     def _opened(self, order_file: bytes) -> OpenedOrder:
         anchor = read_public_key(self.home.anchor) if self.home.anchor.exists() else None

@@ -36,11 +36,16 @@ class GatewayFile:
         outbox = self._home.state / OUTBOX_FILE
         return max((one.head.epoch for one in read_extents(outbox)), default=0) if outbox.exists() else 0
 
+    def has_agent(self) -> bool:
+        """Say whether an agent runs in this home."""
+        lock = LineLock(self._home.state / LOCK_FILE)
+        is_free = lock.take(is_shared=True)
+        lock.drop()
+        return not is_free
+
     def marks_of_agent(self) -> timedelta | None:
         """Give the time between the marks of the agent that runs in this home; None where none runs or reads."""
-        lock = LineLock(self._home.state / LOCK_FILE)
-        if not self._home.config.exists() or lock.take():
-            lock.drop()
+        if not self._home.config.exists() or not self.has_agent():
             return None
         return timedelta(seconds=self._ordered().in_force().every_s)
 

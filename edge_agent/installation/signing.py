@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,10 +10,22 @@ from edge_agent.installation.acts import Signed
 from edge_agent.installation.words import refused
 from edge_agent.installation.worksheet import Draft, Worksheet
 from metering.identity import GatewayId, SiteId
-from provisioning.enrolment import Claim, Survey, seal_bundle
-from provisioning.installation import Bind, Binding, Body, Exchange, InstallationEvent, Replace
-from provisioning.installation_events import event_digest, seal_event
+from provisioning.enrolment import BUNDLE_OCTETS_MAX, Claim, Survey, seal_bundle
+from provisioning.installation import (
+    Bind,
+    Binding,
+    Body,
+    Exchange,
+    Finding,
+    InstallationEvent,
+    Replace,
+    binding_of,
+)
+from provisioning.installation_events import EVENT_OCTETS_MAX, event_digest, seal_event
 from provisioning.signers import SigningKey
+
+OTHERS_MAX = 40
+"""So many findings about other things go with one binding: an event holds 64 KiB, a finding takes half of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +57,7 @@ def signed(
     assert sheet.order is not None
     voucher = sheet.order.voucher
     frame = _Frame(voucher.voucher.site, voucher.voucher.gateway, sheet.epoch or epoch, signer)
-    drafts = {key: _with_reasons(sheet, sheet.drafts[key]) for key in keys}
-    events = _events(sheet, frame, drafts)
+    events = _events(sheet, frame, _with_findings(sheet, {key: sheet.drafts[key] for key in keys}))
     bundle = None
     if not sheet.is_sealed:
         if sheet.claim is None:
@@ -59,6 +70,8 @@ def signed(
             signer=signer,
             survey=Survey(voucher.digest, csr, events, signer.level),
         )
+        if len(bundle) > BUNDLE_OCTETS_MAX:
+            raise refused("bundle-too-large", octets=BUNDLE_OCTETS_MAX)
     return Signed(keys, frame.epoch, events, at, outranks, bundle)
 
 
@@ -87,22 +100,41 @@ def _events(sheet: Worksheet, frame: _Frame, drafts: Mapping[str, Draft]) -> tup
             body=draft.body,
         )
         sealed.append(seal_event(event, frame.signer))
+        if len(sealed[-1]) > EVENT_OCTETS_MAX:
+            raise refused("event-too-large", subject=event.id, octets=EVENT_OCTETS_MAX)
         previous = event_digest(sealed[-1])
     return tuple(sealed)
 
 
-def _with_reasons(sheet: Worksheet, draft: Draft) -> Draft:
-    """Have what was found about a binding, and why the engineer went on, signed with it."""
+def _with_findings(sheet: Worksheet, drafts: Mapping[str, Draft]) -> dict[str, Draft]:
+    """Have what was found, and why the engineer went on, signed with the bindings it is about.
+
+    What was accepted and is about none of them, such as a meter that is built later, goes with the first ones.
+    """
+    bindings = {key: found for key, one in drafts.items() if (found := binding_of(one.body)) is not None}
+    about = {subject: key for key, one in bindings.items() for subject in _subjects(one)}
+    told: dict[str, list[Finding]] = {key: [] for key in bindings}
+    others: list[Finding] = []
+    for one in sheet.all_findings():
+        if one.subject in about:
+            told[about[one.subject]].append(one)
+        elif one.accepted is not None:
+            others.append(one)
+    for place, key in enumerate(told):
+        told[key] += others[OTHERS_MAX * place : OTHERS_MAX * (place + 1)]
+    return {key: _told(one, told.get(key, ())) for key, one in drafts.items()}
+
+
+def _subjects(binding: Binding) -> tuple[str, ...]:
+    meter = binding.meter
+    return tuple(one for one in (binding.unit, meter.node, meter.serial, meter.id) if one is not None)
+
+
+def _told(draft: Draft, findings: Sequence[Finding]) -> Draft:
+    found = tuple(findings)
     body: Body = draft.body
     if isinstance(body, Bind):
-        body = replace(body, binding=_told(sheet, body.binding))
+        body = replace(body, binding=replace(body.binding, findings=found))
     elif isinstance(body, Exchange):
-        body = replace(body, new=_told(sheet, body.new))
+        body = replace(body, new=replace(body.new, findings=found))
     return replace(draft, body=body)
-
-
-def _told(sheet: Worksheet, binding: Binding) -> Binding:
-    about = {binding.meter.id, binding.meter.node, binding.meter.serial, binding.unit}
-    told = dict.fromkeys(sheet.with_reason(one) for one in (*binding.findings, *sheet.findings) if one.subject in about)
-    findings = tuple({(one.code, one.subject): one for one in told}.values())
-    return replace(binding, findings=findings)

@@ -30,11 +30,12 @@ def desk_state(
     *,
     key_fingerprint: str | None,
     is_measuring: bool,
+    has_agent: bool,
     attempt: tuple[datetime, str | None] | None,
 ) -> DeskState:
     """Give the desk at this moment."""
     if sheet.order is None:
-        return DeskState(Step.ORDER)
+        return DeskState(Step.ORDER, has_agent=has_agent)
     bindings = sheet.bindings()
     there = [one.id for one in sheet.fitted()]
     open_findings = worst_open(sheet)
@@ -56,6 +57,7 @@ def desk_state(
         events=tuple(_event(sheet, one) for one in sheet.events),
         delivery=_delivery(sheet, attempt),
         is_measuring=is_measuring,
+        has_agent=has_agent,
     )
 
 

@@ -35,6 +35,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "sealed": ("已封存", "sealed"),
     "epoch": ("纪元", "epoch"),
     "measuring": ("正在计量", "measuring"),
+    "beginning": ("即将开始计量", "measuring begins now"),
     "not-measuring": (
         "尚未计量：请运行 metertree-gateway run --home",
         "not measuring yet: metertree-gateway run --home",
@@ -107,9 +108,11 @@ def state_lines(state: DeskState, language: Language) -> Iterator[str]:
     unbound = [] if state.plan is None else sorted(state.plan.planned - {one.meter.id for one in state.bindings})
     if unbound and state.sealed is None:
         yield f"  {word('unbound')}: {', '.join(unbound)}"
-    yield from (f"  {line}" for line in finding_lines(state.open_findings, language))
+    is_past = state.sealed is not None and not state.drafts
+    shown = [one for one in state.open_findings if one.severity is Severity.WRONG or not is_past]
+    yield from (f"  {line}" for line in finding_lines(shown, language))
     if state.sealed is not None:
-        measuring = word("measuring" if state.is_measuring else "not-measuring")
+        measuring = word("measuring" if state.is_measuring else "beginning" if state.has_agent else "not-measuring")
         yield f"  {word('sealed')} {state.sealed.at:%Y-%m-%d %H:%MZ}  {word('epoch')} {state.sealed.epoch}  {measuring}"
         yield from _delivery_lines(state, language)
     yield f"{word('next')}: {_STEPS[state.step][0 if language is Language.ZH else 1]}"

@@ -181,6 +181,7 @@ class DeskState:
     findings          of the newest look and of the drafts, those accepted with their reason
     open_findings     those of them that nobody accepted, worst first
     is_checked        whether everything was looked at since the newest draft
+    has_agent         whether the agent runs in this home; it measures within seconds of the seal
     may_seal          whether there is something to sign and nothing "wrong" is open
     """
 
@@ -201,3 +202,4 @@ class DeskState:
     events: tuple[EventShown, ...] = ()
     delivery: Delivery = Delivery(is_granted=False, waiting=0, tried_at=None, problem=None)
     is_measuring: bool = False
+    has_agent: bool = False

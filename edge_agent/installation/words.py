@@ -103,6 +103,14 @@ _WORDS: dict[str, tuple[str, str]] = {
         "表 {meter} 的绑定尚未签名：直接重新绑定即可",
         "the binding of {meter} is not signed yet: simply bind it anew",
     ),
+    "event-too-large": (
+        "{subject} 的记录超过 {octets} 字节：请减少核对项或照片",
+        "the record of {subject} has more than {octets} octets: leave out comparisons or photos",
+    ),
+    "bundle-too-large": (
+        "注册包超过 {octets} 字节：请先封存一部分表，其余随后绑定并再次封存",
+        "the bundle has more than {octets} octets: seal a part of the meters first, bind and seal the others then",
+    ),
     "open-findings": (
         "还有 {count} 处错误未处理（{first}）：请改正，或写明理由后接受",
         "{count} findings are wrong and open ({first}): mend them, or accept them with a reason",

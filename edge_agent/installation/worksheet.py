@@ -211,7 +211,9 @@ def after(sheet: Worksheet, act: Act, who: Who, at: datetime) -> Worksheet:
         case Scanned():
             return replace(sheet, scans={**sheet.scans, act.port: scan_of(act.result)})
         case Drafted():
-            drafts = {**sheet.drafts, act.key: Draft(act.body, who, at)}
+            before = sheet.drafts.get(act.key)
+            new = Draft(act.body, who, at)
+            drafts = {**sheet.drafts, act.key: replace(before, body=act.body) if act.amends and before else new}
             return replace(sheet, drafts=drafts, is_checked=False)
         case Dropped():
             drafts = {key: one for key, one in sheet.drafts.items() if key != act.key}

@@ -16,9 +16,9 @@ from string import Formatter
 
 import pytest
 
-from edge_agent.installation import gateway_file, journal, words
+from edge_agent.installation import gateway_file, journal, signing, words
 from edge_agent.installation.desk import Desk
-from edge_agent.installation.view import DeskRefused, Step, Typed
+from edge_agent.installation.view import DeskRefused, Step, Typed, Who
 from edge_agent.installation.words import codes, refused
 from metering.clock import ManualClock
 from metering.envelope import SignatureInvalid
@@ -250,6 +250,42 @@ def test_what_is_accepted_needs_a_reason_which_is_signed(desk: Desk, meters: Cab
     signed = next(one.binding for one in events if one.binding is not None and one.binding.meter.id == about)
     (finding,) = [one for one in signed.findings if one.code == "display-other-meter"]
     assert finding.accepted == "as the test wants it"
+
+
+def test_a_reason_about_no_binding_is_signed_with_the_first(desk: Desk, meters: Cabinet) -> None:
+    sealed(desk, meters, "m-u-b101")
+    (binding,) = [one.binding for one in opened(desk) if one.binding is not None]
+    missing = [one for one in binding.findings if one.code == "expected-missing"]
+    assert "m-u-b202" in {one.subject for one in missing}
+    assert {one.accepted for one in missing} == {"as the test wants it"}
+
+
+def test_who_bound_and_when_stays_when_others_add_to_it(desk: Desk, meters: Cabinet) -> None:
+    begun(desk, meters)
+    desk.bind(request("m-u-b101"), WHO)
+    desk._clock.sleep(600)
+    other = Who("eng-2", "telephone")
+    desk.photograph(MeterId("m-u-b101"), "seal", picture(6), other)
+    desk.check(other)
+    accept_all(desk)
+    desk.seal(other)
+    bound = opened(desk)[-1]
+    assert (bound.by, bound.device, bound.at) == (WHO.by, WHO.device, START)
+
+
+def test_what_the_centre_would_not_read_is_not_signed(
+    desk: Desk, meters: Cabinet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(desk, meters)
+    desk.bind(request("m-u-b101"), WHO)
+    desk.check(WHO)
+    accept_all(desk)
+    for limit, code in (("BUNDLE_OCTETS_MAX", "bundle-too-large"), ("EVENT_OCTETS_MAX", "event-too-large")):
+        monkeypatch.setattr(signing, limit, 100)
+        assert refusal(lambda: desk.seal(WHO)).code == code
+        assert desk.state().sealed is None
+        monkeypatch.undo()
+    assert desk.seal(WHO).events == 2
 
 
 def test_silent_and_missing_meters_are_told(desk: Desk, meters: Cabinet) -> None:
