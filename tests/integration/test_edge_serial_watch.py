@@ -12,7 +12,7 @@ from device_profiles.catalogue import Catalogue
 from device_profiles.profile import Protocol
 from device_profiles.simulated_meter import SimulatedMeter
 from device_profiles.simulator import ModbusTcpPort
-from edge_agent import app, serial_watch
+from edge_agent import app, patience, serial_watch
 from metering.envelope import Envelope, Kind
 from metering.identity import MeterId
 from metering.obis import Obis
@@ -38,6 +38,7 @@ class Wall:
 
 def test_a_meter_exchanged_while_nobody_looked_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serial_watch, "ROOM", timedelta(0))
+    monkeypatch.setattr(patience, "PAUSES_S", (1,))
     wall = Wall()
 
     def hung(serial: int, number: int = 0) -> ModbusTcpPort:
