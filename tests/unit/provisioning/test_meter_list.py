@@ -11,7 +11,7 @@ import pytest
 from device_profiles.profile import Protocol
 from metering.errors import DocumentError
 from provisioning.meter_list import Choices, MeterList, read_meter_list, read_unfinished, site_findings, write_meters
-from provisioning.meter_list.findings import _WORDS
+from provisioning.meter_list.findings import _words, finding_codes
 from provisioning.site import Site
 from provisioning.site_file import read_site
 
@@ -226,10 +226,11 @@ def test_a_file_without_a_list_is_an_error_with_a_mend(tmp_path: Path, park: Sit
 
 
 def test_every_text_exists_in_both_languages() -> None:
-    for code, (_, zh, en, mend_zh, mend_en) in _WORDS.items():
-        assert zh, code
-        assert en, code
-        assert bool(mend_zh) == bool(mend_en), code
+    for code in finding_codes():
+        words = _words()["findings"][code]
+        assert {"zh", "en", "severity"} <= words.keys() <= {"zh", "en", "severity", "mend_zh", "mend_en"}, code
+        assert ("mend_zh" in words) == ("mend_en" in words), code
+        assert ("mend_zh" in words) == (words["severity"] != "note"), code
 
 
 @pytest.fixture
