@@ -48,6 +48,8 @@ unit: $(READY) tools
 tools:
 	@command -v mosquitto >/dev/null || [ -x .metertree/mosquitto/usr/sbin/mosquitto ] || \
 	  scripts/install_mosquitto.sh >/dev/null 2>&1 || echo "no Mosquitto here: its tests are skipped"
+	@[ -e /usr/lib/softhsm/libsofthsm2.so ] || [ -e .metertree/softhsm/usr/lib/softhsm/libsofthsm2.so ] || \
+	  scripts/install_softhsm.sh >/dev/null 2>&1 || echo "no SoftHSM2 here: its tests are skipped"
 	@command -v promtool >/dev/null || [ -x .metertree/prometheus/usr/bin/promtool ] || \
 	  scripts/install_promtool.sh >/dev/null 2>&1 || echo "no promtool here: its tests are skipped"
 	@command -v chromium >/dev/null || [ -x .metertree/chromium/chromium ] || \

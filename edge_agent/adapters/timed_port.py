@@ -16,7 +16,7 @@ from pathlib import Path
 from device_profiles.framing.errors import FrameError
 from device_profiles.scenario import LineKind, LineSpec, ScenarioInvalid, endpoint
 from device_profiles.served_port import HUNG_UP_S, PseudoTerminal, ServedPort
-from device_profiles.timed_line import TimedLine
+from device_profiles.timed_line import Speed, TimedLine
 
 READ_OCTETS = 4096
 PIECE_S = 0.0005
@@ -80,6 +80,10 @@ class PtyPort(TimedPort):
             raise PlaceTaken(f"{place} cannot be made: {error.strerror}; give a path in a folder of yours") from error
         super().__init__(place, line)
 
+    def speed(self) -> Speed | None:
+        """Give how the gateway has set its end, as far as it shows."""
+        return self._terminal.speed()
+
     def _sources(self) -> list[int]:
         return [self._terminal.near]
 
@@ -89,7 +93,7 @@ class PtyPort(TimedPort):
         except OSError:  # nobody has the line open
             self._hung_up()
             return
-        if self.line.follows and (speed := self._terminal.speed()) is not None:
+        if self.line.follows and (speed := self.speed()) is not None:
             self.line.set_speed(speed)
         self.line.hear(octets, self.elapsed_s, source)
 

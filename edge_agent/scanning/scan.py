@@ -27,6 +27,7 @@ from edge_agent.scanning.identification import Examination
 from edge_agent.scanning.journal import Journal
 from edge_agent.scanning.lanes import Lane, Lanes, lanes_for
 from edge_agent.scanning.listening import Heard, Sound, listen
+from edge_agent.scanning.matching import NUMBERED, missing_of
 from edge_agent.scanning.result import (
     Duplicate,
     ExpectedMeter,
@@ -51,8 +52,6 @@ TELL_S = 0.2
 FREE_TOLD = 10
 BROKEN_READS = 2
 """So many reads that stay broken, at an address where something answers, are more than one meter."""
-NUMBERED = (Protocol.DLT645_2007, Protocol.DLT645_1997, Protocol.CJT188_2004, Protocol.CJT188_2018)
-"""Protocols in which the address is the number printed on the meter."""
 
 
 class ScanCancelled(MeteringError):
@@ -126,6 +125,8 @@ class Scan:
         self._began = clock.now()
         self._before_s = 0.0
         self._told_s = -TELL_S
+        self._block_before: tuple[Lane, tuple[str, ...], float] | None = None
+        self._late = False
         self._odd = 0  # octets and answers that came from somebody who was not asked just then
 
     def run(self, *, everything: bool) -> ScanResult:
@@ -180,12 +181,28 @@ class Scan:
             for each in self._missing()
         )
 
+    def _is_found(self, protocol: Protocol, address: str) -> bool:
+        return any(each.protocol is protocol and each.address == address for each in self._known.found)
+
     def _is_complete(self) -> bool:
         return bool(self._expected) and not self._everything and not self._missing()
 
     def _ask_block(self, lane: Lane) -> None:
-        """Run the search of one block to its end."""
-        search = self._search(lane)
+        """Ask one block, and the block before it again where somebody seems to have answered it late."""
+        before, self._late = self._block_before, False
+        if not self._run(self._search(lane), lane):
+            return
+        if self._late and before is not None:
+            again, units = before[0], [each for each in before[1] if not self._is_found(before[0].protocol, each)]
+            if not self._run(searches.modbus_ids(units, (), searches.SLOW_S, again.protocol), again):
+                return
+        block = lane.blocks[lane.at]
+        self._block_before = (lane, block, self._elapsed_s) if lane.protocol.is_modbus else None
+        lane.at += 1
+        self._journal.note_block(lane.key, lane.at, self._elapsed_s)
+
+    def _run(self, search: Search, lane: Lane) -> bool:
+        """Run a search to its end; False when with it the last expected meter was found."""
         heard: Heard | None = None
         try:
             step = search.send(None)
@@ -196,6 +213,8 @@ class Scan:
                 elif isinstance(step, Spotted):
                     before = self._odd
                     self._examine(lane, step)
+                    if self._is_complete():
+                        return False
                     heard = Heard(Sound.SILENCE, strays=self._odd - before)
                 else:
                     self._note_several(lane, step)
@@ -204,8 +223,7 @@ class Scan:
             pass
         finally:
             search.close()
-        lane.at += 1
-        self._journal.note_block(lane.key, lane.at, self._elapsed_s)
+        return True
 
     def _search(self, lane: Lane) -> Search:
         block = lane.blocks[lane.at]
@@ -228,7 +246,11 @@ class Scan:
             raise ScanCancelled
         heard = listen(self._bus, question.conversation(), question.wait_s, lane.line)
         self._known.asked += 1
-        self._odd += heard.strays + (heard.sound is Sound.BROKEN)
+        odd = heard.strays + (heard.sound is Sound.BROKEN)
+        self._odd += odd
+        if odd and self._block_before is not None:
+            other, _, ended_s = self._block_before
+            self._late |= other is not lane and self._elapsed_s - ended_s < 2 * searches.SLOW_S
         if heard.is_somebody:
             self._lanes.note_turnaround(lane.protocol, heard.turnaround_s)
         self._tell(question.told, lane)
@@ -237,7 +259,7 @@ class Scan:
     def _examine(self, lane: Lane, spotted: Spotted) -> None:
         """Find out which model answers, and take it up; broken reads are two meters at one address."""
         protocol, address = lane.protocol, spotted.address
-        if any(each.protocol is protocol and each.address == address for each in self._known.found):
+        if self._is_found(protocol, address):
             return
         wait_s = min(max(4 * spotted.heard.turnaround_s + 0.1, READ_S_MIN), READ_S_MAX)
 
@@ -302,19 +324,7 @@ class Scan:
         return sorted((each for each in self._models if spoken & set(each.links)), key=rank)
 
     def _missing(self) -> tuple[ExpectedMeter, ...]:
-        """Match what was found to what is expected: by number, then by address, then by model."""
-        left = list(self._known.found)
-        missing = list(self._expected)
-        for same in (_same_serial, _same_address, _same_model):
-            still: list[ExpectedMeter] = []
-            for wanted in missing:
-                meter = next((each for each in left if same(wanted, each)), None)
-                if meter is None:
-                    still.append(wanted)
-                else:
-                    left.remove(meter)
-            missing = still
-        return tuple(missing)
+        return missing_of(self._expected, self._known.found)
 
     def _free(self) -> dict[Protocol, tuple[str, ...]]:
         """Give the lowest unit ids at which nobody answers, at whatever setting."""
@@ -353,24 +363,3 @@ class Scan:
 
 def _foreign(meter: FoundMeter, told: str = "") -> Foreign:
     return Foreign(meter.protocol, meter.address, meter.line, told)
-
-
-def _same_serial(wanted: ExpectedMeter, meter: FoundMeter) -> bool:
-    if not wanted.serial or meter.serial is None:
-        return False
-    numbers = {meter.serial.lstrip("0")} | ({meter.address.lstrip("0")} if meter.protocol in NUMBERED else set())
-    return wanted.serial.strip().lstrip("0") in numbers
-
-
-def _same_address(wanted: ExpectedMeter, meter: FoundMeter) -> bool:
-    if wanted.serial and meter.serial is not None:
-        return False
-    is_protocol = wanted.protocol in (None, meter.protocol)
-    return bool(wanted.address) and is_protocol and wanted.address == meter.address
-
-
-def _same_model(wanted: ExpectedMeter, meter: FoundMeter) -> bool:
-    if (wanted.serial and meter.serial is not None) or wanted.address or not wanted.profile:
-        return False
-    best = meter.candidates[0].score if meter.candidates else 0
-    return any(each.profile == wanted.profile and each.score == best for each in meter.candidates)

@@ -39,7 +39,7 @@ class SomeModels:
 def on_line(
     profile_id: str,
     address: str,
-    speed: Speed = USUAL,
+    speed: Speed | None = USUAL,
     *,
     serial: int | None = None,
     turnaround_ms: int = 30,

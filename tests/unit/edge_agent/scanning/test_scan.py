@@ -222,3 +222,15 @@ def test_free_unit_ids_are_those_of_nobody() -> None:
     line = ScannedLine([on_line("acrel/adl400", unit) for unit in ("1", "2", "4")])
     free = line.scan([ExpectedMeter(profile="acrel/adl400", address="3"), *expect("0")]).free_addresses
     assert free[Protocol.MODBUS_RTU][:3] == ("5", "6", "7")
+
+
+@pytest.mark.parametrize("turnaround_ms", [120, 300, 700])
+def test_the_last_meter_of_a_block_may_be_slow_too(turnaround_ms: int) -> None:
+    """Its answer comes when another lane is asked already, at another speed."""
+    meters = [
+        on_line("acrel/adl400", "8", turnaround_ms=turnaround_ms),
+        on_line("dlt645/single-phase", "000012345678", SLOW),
+    ]
+    result = ScannedLine(meters).scan()
+    assert {each.address for each in result.found} == {"8", "000012345678"}
+    assert result.duplicates == ()
