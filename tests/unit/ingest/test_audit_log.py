@@ -113,3 +113,17 @@ def test_an_operator_acts_under_his_own_name_only_and_admin_is_nobody_in_person(
     EVA.require_in_person("approving a binding")
     with pytest.raises(NotInPerson, match="approving a binding takes a named operator"):
         admin.require_in_person("approving a binding")
+
+
+@pytest.mark.parametrize("place", [0, 3, 5])
+def test_an_entry_written_anew_with_a_hash_that_fits_it_is_found_by_the_one_behind_it(place: int) -> None:
+    log = log_of(7)
+    act = EVA.act(NOW, Verb.SITE_PUT, "site/park", after={"version": 99})
+    log[place] = chained(act, place + 1, log[place].previous, bytes(16))
+    (fault,) = chain_faults(log)
+    assert fault.startswith(f"entry {place + 2} does not follow")
+
+
+def test_the_first_entry_follows_nothing() -> None:
+    log = [chained(EVA.act(NOW, Verb.SITE_PUT, "site/park"), 1, bytes(31) + b"\1", bytes(16))]
+    assert list(chain_faults(log))
