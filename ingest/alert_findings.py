@@ -206,6 +206,13 @@ def counters_broken(found: Iterable[Broken]) -> Iterator[Finding]:
         yield Finding(cause, Severity.WARNING, True, detail)
 
 
+def readings_wait(found: Iterable[tuple[str, datetime]]) -> Iterator[Finding]:
+    """Sites where something that a person read waits for a second person, and since when."""
+    for site, since in found:
+        cause = Cause(AlertKind.READINGS_WAIT, Scope.SITE, site)
+        yield Finding(cause, Severity.WARNING, True, {"since": _iso(since)})
+
+
 def quarantine_growing(found: Iterable[Refusals], thresholds: Thresholds) -> Iterator[Finding]:
     """Reasons for which much comes into quarantine; well again when less than a fourth does."""
     for one in found:

@@ -46,6 +46,7 @@ class AlertKind(StrEnum):
     CERTIFICATE_ENDING = "certificate-ending"
     METER_SWAPPED = "meter-swapped"
     COUNTER_BROKEN = "counter-broken"
+    READINGS_WAIT = "readings-wait"
 
 
 class Scope(StrEnum):

@@ -28,6 +28,7 @@ KINDS: dict[AlertKind, _Pair] = {
     AlertKind.CERTIFICATE_ENDING: ("证书将到期", "Certificate ending"),
     AlertKind.METER_SWAPPED: ("表号不符", "Another meter"),
     AlertKind.COUNTER_BROKEN: ("表码中断", "Counter broken"),
+    AlertKind.READINGS_WAIT: ("人工读数待复核", "Readings of people wait"),
 }
 _TEXTS: dict[AlertKind, _Pair] = {
     AlertKind.GATEWAY_SILENT: ("{subject} 自 {since} 起没有报文", "Nothing has come from {subject} since {since}"),
@@ -73,6 +74,10 @@ _TEXTS: dict[AlertKind, _Pair] = {
     AlertKind.COUNTER_BROKEN: (
         "{subject} 的表码自 {since} 起不连续（{causes}），有关时段的电量暂挂",
         "The register of {subject} is broken since {since} ({causes}); the energy concerned is held",
+    ),
+    AlertKind.READINGS_WAIT: (
+        "园区 {subject} 自 {since} 起有人工读数等待另一人复核",
+        "Readings of people at site {subject} have waited for a second person since {since}",
     ),
 }
 _NO_BACKUP: _Pair = ("还没有完好的备份", "There is no good backup yet")
@@ -158,6 +163,11 @@ _MENDS: dict[AlertKind, _Pair] = {
         "看该点的结算例外：换表未登记请补办换表；表码复位或更换变比请登记；确属表计故障请按手工读数处理。",
         "Look at the node's settlement exceptions: declare an exchange that was not, or a reset or other ratio; where "
         "the meter is faulty, enter readings by hand.",
+    ),
+    AlertKind.READINGS_WAIT: (
+        "metertree reading list --site {subject} --state waiting 查看，再 accept 或 refuse；未处理前不计入。",
+        "Look: metertree reading list --site {subject} --state waiting, then accept or refuse; until then they do not "
+        "count.",
     ),
 }
 _FAULTS: dict[str, _Pair] = {

@@ -21,6 +21,7 @@ from ingest.store import alerts as store
 from ingest.store.certificates import certificates_ending
 from ingest.store.database import Connection
 from ingest.store.fleet import gateway_chains
+from ingest.store.hand_readings import waiting_readings
 from ingest.store.layout import LayoutRefused, Storage, missing_steps
 from ingest.store.meter_serials import broken_counters, swapped_meters
 
@@ -61,6 +62,7 @@ def evaluate(connection: Connection, now: datetime, alerting: Alerting | None = 
         *_of_store(connection, now, wanted),
         *rules.meters_swapped(swapped_meters(connection, now)),
         *rules.counters_broken(broken_counters(connection, now)),
+        *rules.readings_wait(waiting_readings(connection)),
         *_of_machine(now, wanted),
         *_of_given_certificates(connection, now, wanted.thresholds),
     ]

@@ -176,6 +176,12 @@ def take_out(connection: Connection, one: HandReading) -> None:
     connection.execute(load_queries("intake")["add_unsettled_days"], days)
 
 
+def waiting_readings(connection: Connection) -> tuple[tuple[str, datetime], ...]:
+    """Give the sites where readings wait for a second person, and since when."""
+    rows = connection.execute(load_queries("hand_readings")["waiting_readings"])
+    return tuple((site, since) for site, since in rows)
+
+
 def hand_read_meters(connection: Connection, meters: Collection[MeterId]) -> frozenset[MeterId]:
     """Give those of `meters` of which something counts that a person read."""
     rows = connection.execute(load_queries("hand_readings")["hand_read_meters"], {"meters": list(meters)})

@@ -12,5 +12,8 @@ class HandAnswers:
     def _yield_to_bus(self, a: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return []
 
+    def _waiting_readings(self, a: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return []
+
     def _hand_read_meters(self, a: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return []

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from allocation_engine.verification import verify_bundle
+from ingest.alert_rules import AlertKind
+from ingest.alerts import Alerting, evaluate
 from ingest.audit_log import Verb
 from ingest.caller import NotInPerson
 from ingest.closing import Closing
@@ -142,6 +144,22 @@ def test_what_does_not_fit_waits_and_counts_only_by_a_second_person(
     with centre.database.transaction() as connection:
         (act,) = touching(connection, [f"reading/{waiting.number}"], verb=Verb.READING_DECIDED)
     assert (act.who, act.told["before"]["state"], act.told["after"]["state"]) == ("bo", "waiting", "counted")
+
+
+def test_what_waits_is_an_alert_until_somebody_decides(centre: HandCentre, start: datetime) -> None:
+    centre.desk.add(look("001000.00", start - timedelta(days=10)), AN)
+    waiting = centre.desk.add(look("000100.00", start), AN)
+    assert told(centre) == [("readings-wait", "park")]
+    assert waiting.number is not None
+    centre.desk.decide(waiting.number, False, "a slip of the pen", BO)
+    centre.clock.sleep(3600)
+    assert told(centre) == []
+
+
+def told(centre: HandCentre) -> list[tuple[str, str]]:
+    with centre.database.transaction() as connection:
+        found = evaluate(connection, centre.clock.now(), Alerting()).is_open
+    return [(str(one.cause.kind), one.cause.subject) for one in found if one.cause.kind is AlertKind.READINGS_WAIT]
 
 
 def test_a_refused_reading_never_counts_and_leaves_room_for_another(centre: HandCentre, start: datetime) -> None:

@@ -79,3 +79,6 @@ UNION ALL
  FROM readings WHERE meter = %(meter)s AND due_at >= %(mark)s AND aligned AND quality = 0
  ORDER BY due_at LIMIT 2);
 
+
+-- name: waiting_readings
+SELECT site, min(entered_at) FROM hand_readings WHERE state = 'waiting' GROUP BY site ORDER BY site;

@@ -61,6 +61,7 @@ DETAILS: dict[AlertKind, dict[str, Any]] = {
         "since": SINCE,
     },
     AlertKind.COUNTER_BROKEN: {"reasons": ["register-fell", "implausible"], "since": SINCE},
+    AlertKind.READINGS_WAIT: {"since": SINCE},
 }
 FOLDED = {"count": 3, "of": 4, "gateways": ["gw-a", "gw-b", "gw-c"]}
 
