@@ -39,6 +39,8 @@ EXPECTED_SHARE = 0.95
 SAME_LINE, SAME_PROTOCOL = 12.0, 20.0
 """By how much a find raises the odds of other meters at the same setting, and of the same protocol there."""
 BLOCK_IDS = 8
+LEFT_BLOCKS = 8
+"""Every so many blocks the time left is reckoned anew."""
 WAIT_S = {
     Protocol.MODBUS_RTU: 0.06,
     Protocol.MODBUS_RTU_OVER_TCP: 0.06,
@@ -102,10 +104,13 @@ class Lane:
 
     def cost_s(self, wait_s: float, block: int | None = None) -> float:
         """Give what a block costs where nobody answers [s]."""
-        ids = len(self.blocks[self.at if block is None else block])
-        count = ids * QUESTIONS.get(self.protocol, 1)
+        return self.question_s(wait_s) * len(self.blocks[self.at if block is None else block])
+
+    def question_s(self, wait_s: float) -> float:
+        """Give what one entry of a block costs where nobody answers [s]."""
         char_s = 0.0 if self.line is None else self.line.char_s
-        return count * (QUESTION_OCTETS.get(self.protocol, 12) * char_s + wait_s + 2 * gap_s_of(self.line))
+        question_s = QUESTION_OCTETS.get(self.protocol, 12) * char_s + wait_s + 2 * gap_s_of(self.line)
+        return question_s * QUESTIONS.get(self.protocol, 1)
 
     @property
     def left(self) -> float:
@@ -155,22 +160,22 @@ class Lanes:
         return 1.0 if total <= 0 else 1.0 - sum(lane.left for lane in self.lanes) / total
 
     def left_s(self, *, everything: bool) -> float:
-        """Give how long the rest takes where nobody answers [s]; reckoned anew when something has changed."""
-        known = (sum(lane.at for lane in self.lanes), sum(lane.boost for lane in self.lanes), everything)
+        """Give how long the rest takes where nobody answers [s]; reckoned anew every few blocks, and after a find."""
+        if self.next(everything=everything) is None:
+            return 0.0
+        known = (sum(lane.at for lane in self.lanes) // LEFT_BLOCKS, sum(lane.boost for lane in self.lanes), everything)
         if self._left[0] != known:
             self._left = known, self._left_s(everything=everything)
         return self._left[1]
 
     def _left_s(self, *, everything: bool) -> float:
-        rest = sorted(
-            (
-                (lane.odds[at] / max(cost_s, 1e-9), lane.odds[at], cost_s, lane.boost)
-                for lane in self.lanes
-                for at in range(lane.at, len(lane.blocks))
-                for cost_s in (lane.cost_s(self.wait_s(lane), at),)
-            ),
-            reverse=True,
-        )
+        rest: list[tuple[float, float, float, float]] = []
+        for lane in self.lanes:
+            question_s = max(lane.question_s(self.wait_s(lane)), 1e-9)
+            for odds, block in zip(lane.odds[lane.at :], lane.blocks[lane.at :], strict=True):
+                cost_s = question_s * len(block)
+                rest.append((odds / cost_s, odds, cost_s, lane.boost))
+        rest.sort(reverse=True)
         total, asked, seconds = sum(lane.whole for lane in self.lanes), self.share_asked, 0.0
         for _, odds, cost_s, boost in rest:
             if everything or asked < USUAL_SHARE or boost >= SAME_PROTOCOL:
