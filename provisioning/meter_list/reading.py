@@ -109,11 +109,26 @@ def read_meter_list(path: Path, site: Site, choices: Choices, catalogue: Catalog
                 meters += [listed] if listed is not None else []
             findings += row.findings
             known += any(one.code == "already" for one in row.findings)
-        findings += _twice(meters, expected, columns)
+        named = [one.meter.id for one in meters] + [one.meter for _, one in expected]
+        if "id" not in columns.of and named:
+            findings.append(finding("ids-made", text=named[0]))
+        twice = _twice(meters, expected, columns)
+        findings += twice
+        again = {one.row for one in twice}
+        meters = [one for one in meters if one.row not in again]
+        expected = [one for one in expected if one[0] not in again]
     titles = {name: table.rows[columns.header][1][column].text for name, column in columns.of.items()}
     ordered = sorted(findings, key=lambda one: (one.row or 0, len(one.column or ""), one.column or ""))
     plan = tuple(one for _, one in expected)
     return MeterList(table.name, len(body), known, titles, tuple(meters), plan, tuple(ordered))
+
+
+def _places_of(port: object) -> tuple[str, str]:
+    """Give how else people call a port: by its device, or by its host with and without the number."""
+    host = getattr(port, "host", None)
+    if host is None:
+        return (str(getattr(port, "device", "")),) * 2
+    return str(host), f"{host}:{getattr(port, 'port', '')}"
 
 
 def _missing(columns: Columns, choices: Choices) -> list[str]:
@@ -158,7 +173,7 @@ class _Reader:
         self._nodes = {str(one.id): (one.names.zh, one.names.en) for one in site.nodes}
         self._units = {str(one.id): (one.names.zh, one.names.en) for one in site.units}
         self._gateways = {str(one.id): (one.names.zh, one.names.en) for one in site.gateways}
-        self._ports = {str(one.id): (str(getattr(one, "device", "")),) * 2 for one in site.ports}
+        self._ports = {str(one.id): _places_of(one) for one in site.ports}
         self._by_serial = {one.serial: one for one in site.meters}
 
     def meter(self, row: Row) -> ListedMeter | None:
@@ -196,6 +211,10 @@ class _Reader:
         if present is not None:
             self._compare(row, meter, present)
             return None
+        for other in self._site.meters_at(meter.node):
+            if other.span.overlaps(meter.span):
+                row.tell("node-taken", "node", text=meter.node, other=other.id, serial=other.serial)
+                return None
         return ListedMeter(row.number, meter, None if unit is None else UnitId(unit), start)
 
     def expected(self, row: Row) -> ExpectedMeter | None:
@@ -260,7 +279,7 @@ class _Reader:
         if len(profile.links) == 1:
             row.tell("protocol-only", "profile", protocol=known[0])
             return next(iter(profile.links))
-        row.tell("protocol-unknown", "protocol", text="", known=", ".join(known))
+        row.tell("protocol-empty", "protocol", known=", ".join(known))
         return None
 
     def _port(self, row: Row) -> str | None:
@@ -323,7 +342,6 @@ class _Reader:
         text = row.text("id")
         if text is None and node is not None:
             text = f"m-{node}"
-            row.tell("id-made", "id", text=text)
         if text is None:
             return None
         try:
@@ -338,10 +356,12 @@ def _twice(meters: list[ListedMeter], expected: list[tuple[int, ExpectedMeter]],
     stated: list[tuple[str, str, int]] = []
     for listed in meters:
         meter = listed.meter
-        stated += [("serial", meter.serial, listed.row), ("id", meter.id, listed.row)]
+        stated += [("serial", meter.serial, listed.row)]
+        stated += [("id" if "id" in columns.of else "node", meter.id if "id" in columns.of else meter.node, listed.row)]
         stated += [("address", f"{meter.port} {meter.address}", listed.row)]
     for row, one in expected:
-        stated += [("serial", one.serial or "", row), ("id", one.meter, row), ("node", one.node, row)]
+        stated += [("serial", one.serial or "", row), ("node", one.node, row)]
+        stated += [("id", one.meter, row)] if "id" in columns.of else []
     first: dict[tuple[str, str], int] = {}
     found: list[ListFinding] = []
     for name, text, row in stated:

@@ -39,6 +39,7 @@ _UNREADABLE = (
     *(LookupError, ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError),
 )
 """What reading a damaged spreadsheet ends with: the library trusts what stands in it."""
+_ERROR = re.compile(r"#(N/A|REF!|VALUE!|NAME\?|DIV/0!|NUM!|NULL!|SPILL!|CALC!|#+)\Z")
 _SHORTENED = re.compile(r"[0-9](?:\.[0-9]+)?[eE]\+?[0-9]+\Z")
 
 
@@ -156,6 +157,8 @@ def _text_cell(text: str) -> Cell:
     text = text.strip()
     if text.startswith('="') and text.endswith('"'):
         return Cell(text[2:-1])  # the way to keep zeros when a spreadsheet opens a CSV
+    if _ERROR.match(text):
+        return Cell(text, CellKind.ERROR)
     return Cell(text, CellKind.CUT if _SHORTENED.match(text) else CellKind.TEXT)
 
 

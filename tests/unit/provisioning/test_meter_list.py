@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +23,9 @@ GOOD = "NEW-0001,eastron/sdm630,Modbus TCP,tcp-b,33,u-b101,,1,1\n"
 
 @pytest.fixture(scope="module")
 def park() -> Site:
-    return read_site(PARK)
+    """Give the park with two nodes that have no meter."""
+    site = read_site(PARK)
+    return replace(site, meters=tuple(one for one in site.meters if one.node not in ("u-b101", "u-b102")))
 
 
 def listed(tmp_path: Path, site: Site, text: str | bytes, **choices: object) -> MeterList:
@@ -68,7 +71,7 @@ def test_marks_and_delimiters_of_spreadsheets_are_read(tmp_path: Path, park: Sit
         ("model", "SDM630", "model-said", "B2", "--model 'SDM630=eastron/sdm630'"),
         ("model", "XQ-7", "model-unknown", "B2", "profile list"),
         ("protocol", "Modbus", "protocol-unknown", "C2", "modbus-rtu, modbus-tcp"),
-        ("protocol", "", "protocol-unknown", "C2", "modbus-rtu, modbus-tcp"),
+        ("protocol", "", "protocol-empty", "C2", "write which"),
         ("port", "tcp-c", "name-unknown", "D2", "tcp-b"),
         ("bus address", "", "empty", "E2", "fill it in"),
         ("node", "u-b11", "name-unknown", "F2", "u-b101"),
@@ -290,7 +293,8 @@ def test_a_plan_says_what_is_to_be_found_without_the_bus(tmp_path: Path, park: S
 def test_a_plan_expects_one_meter_at_a_node(tmp_path: Path, park: Site) -> None:
     text = "serial,node\nA-1,u-b101\nA-2,u-b101\n"
     found = listed(tmp_path, park, text, is_plan=True)
-    assert [line.partition(":")[0] for line in told(found, "listed-twice")] == ["3", "B3"]
+    assert [line.partition(":")[0] for line in told(found, "listed-twice")] == ["B3"]
+    assert len(found.expected) == 1
     assert not found.is_ready
 
 
@@ -298,3 +302,16 @@ def test_fields_are_called_in_chinese_where_chinese_is_read(tmp_path: Path, park
     found = listed(tmp_path, park, HEAD + GOOD.replace("NEW-0001", ""))
     (line,) = (one.line("zh") for one in found.findings if one.code == "empty")
     assert line == "A2: 表号 为空 (填写)"
+
+
+def test_a_node_that_has_a_meter_takes_no_second_one(tmp_path: Path) -> None:
+    found = listed(tmp_path, read_site(PARK), HEAD + GOOD)
+    (line,) = told(found, "node-taken")
+    assert line.startswith("F2: node u-b101 has meter m-u-b101 (serial ES63025110101) already")
+    assert found.meters == ()
+
+
+def test_a_row_that_stands_twice_is_taken_once(tmp_path: Path, park: Site) -> None:
+    found = listed(tmp_path, park, HEAD + GOOD + GOOD.replace("u-b101", "u-b102"))
+    assert [one.row for one in found.meters] == [2]
+    assert not found.is_ready

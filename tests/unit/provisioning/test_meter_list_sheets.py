@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from provisioning.meter_list.columns import is_heading
 from provisioning.meter_list.table import CellKind, letter, read_tables
 from provisioning.site_file import read_site
 
-PARK = read_site(Path(__file__).parents[3] / "examples" / "park")
+WHOLE = read_site(Path(__file__).parents[3] / "examples" / "park")
+PARK = replace(WHOLE, meters=tuple(one for one in WHOLE.meters if one.node != "u-b101"))
 HEAD = ["序列号", "型号", "规约", "端口", "通信地址", "计量点", "CT", "PT", "安装日期"]
 ROW: list[Any] = ["NEW-1", "dlt645/three-phase", "DL/T 645-2007", "line-a", "202301010001", "u-b101", 1, 1, None]
 
