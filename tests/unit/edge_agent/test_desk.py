@@ -16,7 +16,8 @@ from string import Formatter
 
 import pytest
 
-from edge_agent.installation import gateway_file, journal, signing, words
+from edge_agent.adapters import act_file
+from edge_agent.installation import acts, gateway_file, journal, signing, words
 from edge_agent.installation.desk import Desk
 from edge_agent.installation.view import DeskRefused, Step, Typed, Who
 from edge_agent.installation.words import codes, refused
@@ -528,6 +529,47 @@ def test_the_key_of_the_gateway_is_the_one_it_shows(desk: Desk, meters: Cabinet)
     assert isinstance(opened(desk)[1].body, Bind)
 
 
+def test_two_desks_see_each_others_acts(tmp_path: Path, meters: Cabinet) -> None:
+    with desk_at(tmp_path) as one, desk_at(tmp_path) as other:
+        begun(one, meters)
+        other.bind(request("m-u-b101"), WHO)
+        one.bind(request("m-u-b102"), WHO)
+        assert one.state().bindings == other.state().bindings
+        assert refusal(lambda: other.bind(replace(request("m-u-b102"), node=node("u-b202"), unit=None), WHO)).code in (
+            "address-taken",
+            "serial-taken",
+        )
+
+
+def test_a_damaged_journal_is_told_and_kept(tmp_path: Path, meters: Cabinet) -> None:
+    with desk_at(tmp_path) as desk:
+        begun(desk, meters)
+        desk._journal._file._connection.execute("UPDATE act SET content = '{}' WHERE number = 2")
+    octets = (tmp_path / "state" / "installation.db").read_bytes()
+    assert "act 2" in str(refusal(lambda: desk_at(tmp_path).__enter__()).told.en)
+    assert (tmp_path / "state" / "installation.db").read_bytes()[:100] == octets[:100]
+    with desk_at(tmp_path / "other"):
+        pass
+    (tmp_path / "other" / "state" / "installation.db").write_bytes(b"no database" * 1000)
+    assert refusal(lambda: desk_at(tmp_path / "other").__enter__()).code == "journal-damaged"
+
+
+def test_a_refused_act_leaves_nothing_behind(desk: Desk, meters: Cabinet) -> None:
+    begun(desk, meters)
+    before = desk._journal.worksheet()
+
+    def fails() -> None:
+        with desk._journal.writing(WHO, START) as (_, write):
+            write(acts.Claimed("x"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert desk._journal.worksheet() is before
+    with desk_at(desk.home.root) as again:
+        assert again._journal.worksheet().claim == before.claim
+
+
 def test_a_desk_that_is_killed_goes_on_where_it_was(tmp_path: Path, meters: Cabinet) -> None:
     """Every nineteenth place; `python -m tests.long.desk_kills` takes all."""
     assert killed_everywhere(tmp_path, meters, 19) > 5
@@ -593,7 +635,7 @@ def _die_at(kill_at: int) -> None:
         setattr(target, name, doing)
 
     watched(journal.Journal, "_add")
-    watched(journal.Journal, "_commit")
+    watched(act_file.ActFile, "commit")
     watched(gateway_file, "replace_file")
     watched(os, "fsync")
 
