@@ -69,7 +69,9 @@ def _bound(site: Site, gateway: GatewayId, binding: Binding, planned: Collection
     if before is not None and before.id not in planned:
         meter = _corrected(site, before, meter)
     others = [one for one in site.meters if one.id != meter.id]
-    yielding = {one.id for one in others if one.id in planned and one.node == meter.node}
+    # One that has ended was there, whoever bound it.
+    there = (one for one in others if one.node == meter.node and one.span.overlaps(meter.span))
+    yielding = {one.id for one in there if one.id in planned}
     _check_alone(meter, (one for one in others if one.id not in planned))
     return replace(site, meters=(*(one for one in others if one.id not in yielding), meter))
 

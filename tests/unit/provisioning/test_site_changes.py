@@ -98,6 +98,15 @@ def test_an_exchange_ends_the_old_meter_and_declares_both_readings() -> None:
     assert (declared.final.to_base(), declared.initial.to_base(), declared.obis) == (120_000, 3_000, ENERGY_IMPORT)
 
 
+def test_a_planned_meter_that_was_exchanged_was_there() -> None:
+    """Nobody bound it, and it was never read; but whoever exchanges it saw it."""
+    new = binding(fresh("m-u-a101", id=MeterId("m-n"), serial="9", address="000000000009"), later(1))
+    body = Exchange(old=MeterId("m-u-a101"), closing=(showed(7),), new=new, opening=(showed(0),))
+    site = after(body, planned=PLANNED)
+    assert [meter.id for meter in site.meters_at(NodeId("u-a101"))] == ["m-u-a101", "m-n"]
+    assert site.exchanges[-1].old in {meter.id for meter in site.meters}
+
+
 def test_another_ratio_is_another_meter_whose_registers_run_on() -> None:
     body = RatioChange(
         meter=MeterId("m-u-a101"), new=MeterId("m-u-a101-r"), ct=20, pt=1, at=NOW, registers=(showed(55),)
