@@ -193,3 +193,55 @@ def test_memory_keeps_a_number_with_its_time(tmp_path: Path) -> None:
 def test_a_serial_seen_is_a_record_like_any() -> None:
     seen = SerialSeen(MeterId("m-1"), "SN 42-7", START)
     assert read_records([list(seen.to_wire())]) == (seen,)
+
+
+class Marks:
+    """A poll cycle as the watch sees it."""
+
+    def __init__(self, line: Line, polled: datetime | None) -> None:
+        self.line, self.polled, self.sealer = line, polled, self
+        self.reported: list[list[SerialSeen]] = []
+        self.is_full = False
+
+    def next_due(self) -> datetime:
+        return self.line.clock.now() + FAR
+
+    def report(self, records: list[SerialSeen]) -> None:
+        if self.is_full:
+            raise OSError("no space left on the card")
+        self.reported.append(list(records))
+
+
+def test_what_is_new_is_sealed_before_it_counts_as_told(line: Line) -> None:
+    marks = Marks(line, START)
+    marks.is_full = True
+    with pytest.raises(OSError, match="no space left"):
+        line.watch.tell([line.reader], marks)  # type: ignore[arg-type]
+    marks.is_full = False
+    line.watch.tell([line.reader], marks)  # type: ignore[arg-type]
+    assert [[one.serial for one in each] for each in marks.reported] == [["100000000010"]]
+
+
+def test_nothing_is_sealed_where_nothing_is_new_nor_before_the_first_mark(line: Line) -> None:
+    early = Marks(line, None)
+    line.watch.tell([line.reader], early)  # type: ignore[arg-type]
+    assert early.reported == []
+    assert line.line.heard == []
+    marks = Marks(line, START)
+    for _ in range(6):
+        line.watch.tell([line.reader], marks)  # type: ignore[arg-type]
+    assert [one.meter for each in marks.reported for one in each] == ["m-0", "m-1", "m-2"]
+
+
+def test_a_meter_outside_its_span_or_silent_is_not_asked(line: Line) -> None:
+    for _ in range(3):
+        line.look()
+    heard = len(line.line.heard)
+    line.away = {"m-0", "m-1", "m-2"}
+    for _ in range(3):
+        line.sweep()
+        line.pass_time(timedelta(seconds=1))
+    line.pass_time(EVERY)
+    swept = len(line.line.heard)
+    assert line.look() == []
+    assert len(line.line.heard) == swept > heard
