@@ -17,6 +17,7 @@ from provisioning.photo_file import PlainPhoto
 from provisioning.photo_reading.reader import SeenDigits
 from provisioning.site import HandPort, Site
 from tests.doubles.park_books import CENTRE, ParkBooks, read_park
+from tests.doubles.plain_photos import chunk
 
 PARK_ID = SiteId("park")
 HAND_METER = MeterId("m-u-b301")
@@ -68,11 +69,6 @@ class HandCentre:
     def count(self) -> None:
         """Note that what counts has changed."""
         self.counted += 1
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """One chunk of a PNG."""
-    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
 
 
 def drawn(digits: str) -> bytes:

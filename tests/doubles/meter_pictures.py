@@ -124,19 +124,21 @@ def _spoil(plate: Image.Image, fault: str, chance: random.Random) -> Image.Image
         return plate.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=ground)
     if fault == "dark":
         dim = chance.uniform(0.12, 0.25)
-        noise = Image.effect_noise(plate.size, 14).convert("RGB")
-        return Image.blend(plate.point(lambda level: level * dim), noise, 0.06)
+        return Image.blend(plate.point(lambda level: level * dim), _noise(plate, chance), 0.06)
     if fault == "small":
         return plate.resize((plate.width // 4, plate.height // 4), Image.Resampling.BILINEAR)
     if fault == "noisy":
-        noise = Image.effect_noise(plate.size, 90).convert("RGB")
-        return Image.blend(plate, noise, 0.35)
+        return Image.blend(plate, _noise(plate, chance), 0.4)
     if fault == "reflex":
         return _reflex(plate, chance)
     if fault == "all":
         for one in ("tilted", "blurred", "reflex", "dark"):
             plate = _spoil(plate, one, chance)
     return plate
+
+
+def _noise(plate: Image.Image, chance: random.Random) -> Image.Image:
+    return Image.frombytes("L", plate.size, chance.randbytes(plate.width * plate.height)).convert("RGB")
 
 
 def _reflex(plate: Image.Image, chance: random.Random) -> Image.Image:

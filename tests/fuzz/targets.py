@@ -23,14 +23,18 @@ from device_profiles.read_plan import plan_reads
 from device_profiles.simulated_meter import SimulatedMeter
 from metering.envelope import parse_sealed, parse_sign1, seal, sign1
 from metering.errors import MeteringError
+from metering.hand_note import HandNote, HandSource, note_of
 from metering.identity import GatewayId, MeterId
 from metering.obis import Obis
 from metering.order import SettingsOrder, open_order, seal_order
+from metering.reading import MeterReading, ReadQuality
 from metering.receipt import Receipt, open_receipt, seal_receipt
 from metering.toml_source import TomlSource
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GatewayConfig, gateway_config
+from provisioning.photo_file import plain_photo
 from provisioning.site_file import read_site
 from tests.conftest import MARK, SeededSigner, build_envelope
+from tests.doubles.plain_photos import jpeg, png
 from tests.fuzz.checks import MENDS, Mend
 from tests.fuzz.installation_targets import installation_targets
 
@@ -127,7 +131,7 @@ def _ask_as_a_line_does(exchange: Exchange, heard: bytes) -> None:
 
 def targets() -> dict[str, Target]:
     """Give every target by name."""
-    made = [*_conversations(), *_sealed(), *_files(), *_installation()]
+    made = [*_conversations(), *_sealed(), *_files(), *_installation(), *_of_people()]
     return {target.name: target for target in made}
 
 
@@ -166,6 +170,18 @@ def _sealed() -> Iterator[Target]:
     yield _signed("receipt", receipt, lambda octets: open_receipt(octets, CENTRE.verifier))
     order = seal_order(SettingsOrder(GATEWAY, 1, 3, MARK, "[poll]\nevery_s = 900\n"), CENTRE)
     yield _signed("order", order, lambda octets: open_order(octets, CENTRE.verifier))
+
+
+def _of_people() -> Iterator[Target]:
+    """Photos, and the notes beside what people read."""
+    yield Target("photo", (Case(jpeg()), Case(png())), lambda case: plain_photo(case.octets))
+    note = HandNote(HandSource.PHOTO, "012345.6", bytes(32), "0123456", 987, bytes(32)).to_frame()
+
+    def read(case: Case) -> object:
+        quality = ReadQuality.MEASURED
+        return note_of(MeterReading(MeterId("m"), bytes(32), 0, MARK, MARK, quality, (1,), (case.octets,)))
+
+    yield Target("hand-note", (Case(note),), read)
 
 
 def _installation() -> Iterator[Target]:

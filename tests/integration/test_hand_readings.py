@@ -35,8 +35,9 @@ from provisioning.hand_reading import Doubt, TextNotRead
 from provisioning.keys import FileSigner, public_verifier
 from provisioning.photo_file import plain_photo
 from provisioning.photo_reading.reader import SeenDigits
-from tests.doubles.hand_park import ADMIN, AN, BO, BUS_METER, HAND_METER, PARK_ID, HandCentre, chunk, drawn, look
+from tests.doubles.hand_park import ADMIN, AN, BO, BUS_METER, HAND_METER, PARK_ID, HandCentre, drawn, look
 from tests.doubles.park_books import CENTRE
+from tests.doubles.plain_photos import chunk
 
 PERIOD = "2026-07-01--2026-07-01"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zlib
 
 import pytest
 from hypothesis import given
@@ -11,48 +10,13 @@ from hypothesis import strategies as st
 
 from metering.envelope import digest_of
 from provisioning.photo_file import JPEG, PHOTO_OCTETS_MAX, PNG, PhotoRefused, plain_photo
-
-# A grey JPEG of 8 x 8 pixels, as small as one can be: tables, one scan.
-_QUANT = b"\xff\xdb\x00\x43\x00" + bytes([1] * 64)
-_FRAME = b"\xff\xc0\x00\x0b\x08\x00\x08\x00\x08\x01\x01\x11\x00"
-_HUFFMAN = b"\xff\xc4\x00\x14\x00\x01" + bytes(15) + b"\x00" + b"\xff\xc4\x00\x14\x10\x01" + bytes(15) + b"\x00"
-_SCAN = b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00\x3f\xff\x00\x7f"
-_JFIF = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x48\x00\x48\x00\x00"
-
-
-def segment(code: int, body: bytes) -> bytes:
-    return bytes([0xFF, code]) + (len(body) + 2).to_bytes(2, "big") + body
-
-
-def exif(side: int, order: str = "little", beside: bytes = b"GPS 31.2304 121.4737") -> bytes:
-    mark = b"II*\0" if order == "little" else b"MM\0*"
-
-    def number(one: int, octets: int) -> bytes:
-        return one.to_bytes(octets, "little" if order == "little" else "big")
-
-    entry = number(0x0112, 2) + number(3, 2) + number(1, 4) + number(side, 2) + b"\0\0"
-    return segment(0xE1, b"Exif\0\0" + mark + number(8, 4) + number(1, 2) + entry + bytes(4) + beside)
-
-
-def jpeg(*between: bytes, after: bytes = b"") -> bytes:
-    return b"\xff\xd8" + b"".join(between) + _QUANT + _FRAME + _HUFFMAN + _SCAN + b"\xff\xd9" + after
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return len(body).to_bytes(4, "big") + kind + body + zlib.crc32(kind + body).to_bytes(4, "big")
-
-
-def png(*between: bytes, width: int = 3, height: int = 2) -> bytes:
-    size = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\x08\0\0\0\0"
-    rows = zlib.compress(b"".join(b"\0" + bytes(width) for _ in range(height)))
-    picture = chunk(b"IHDR", size) + b"".join(between) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + picture
+from tests.doubles.plain_photos import JFIF, chunk, exif, jpeg, png, segment
 
 
 def test_a_plain_jpeg_is_kept_as_it_is_and_named_by_its_hash() -> None:
-    photo = plain_photo(jpeg(_JFIF))
-    assert photo.octets == jpeg(_JFIF)
-    assert (photo.media, photo.width, photo.height, photo.sha256) == (JPEG, 8, 8, digest_of(jpeg(_JFIF)))
+    photo = plain_photo(jpeg(JFIF))
+    assert photo.octets == jpeg(JFIF)
+    assert (photo.media, photo.width, photo.height, photo.sha256) == (JPEG, 8, 8, digest_of(jpeg(JFIF)))
 
 
 def test_where_and_by_whom_a_photo_was_taken_does_not_stay_in_it() -> None:
@@ -67,13 +31,13 @@ def test_where_and_by_whom_a_photo_was_taken_does_not_stay_in_it() -> None:
     )
     photo = plain_photo(told)
     assert not [one for one in secrets if one in photo.octets]
-    assert photo.octets == jpeg(_JFIF)
+    assert photo.octets == jpeg(JFIF)
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
 @pytest.mark.parametrize("side", [3, 6, 8])
 def test_which_side_is_up_stays(side: int, order: str) -> None:
-    photo = plain_photo(jpeg(_JFIF, exif(side, order)))
+    photo = plain_photo(jpeg(JFIF, exif(side, order)))
     assert b"GPS" not in photo.octets
     assert b"\x01\x12\x00\x03\x00\x00\x00\x01" + side.to_bytes(2, "big") in photo.octets
     assert plain_photo(photo.octets) == photo
@@ -128,7 +92,7 @@ def test_what_is_no_photo_is_refused_in_words(octets: bytes, word: str) -> None:
 def test_a_damaged_photo_is_stripped_or_refused_and_stripping_again_changes_nothing(
     place: int, octet: int, is_jpeg: bool
 ) -> None:
-    whole = bytearray(jpeg(_JFIF, exif(6), segment(0xFE, b"note")) if is_jpeg else png(chunk(b"tEXt", b"a\0b")))
+    whole = bytearray(jpeg(JFIF, exif(6), segment(0xFE, b"note")) if is_jpeg else png(chunk(b"tEXt", b"a\0b")))
     whole[place % len(whole)] = octet
     try:
         photo = plain_photo(bytes(whole))
