@@ -9,11 +9,14 @@ the old key sealed goes out as ever, before and after.
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_agent.adapters.sqlite_outbox import read_extents
 from edge_agent.app import OUTBOX_FILE, sole_use_of
+from edge_agent.installation.journal import Journal
+from edge_agent.installation.standing import waiting
 from metering.errors import MeteringError
 from provisioning.gateway_config import GatewayConfig
 from provisioning.keys import replace_file
@@ -54,23 +57,32 @@ def hand_over(path: Path, token: str | None) -> HandedOver:
         handover = handover_to(config.gateway, epoch=config.epoch, last_seq=last_seq, last_digest=last_digest, key=new)
         statement = seal_rollover(handover, old, new)
         digest = read_rollover(statement).digest
-        replace_file(folder / ROLLOVER_FILE, statement, 0o600)
         changed = replace(config, epoch=config.epoch + 1, signing_key=key_file, bundle=digest)
         replace_file(path, changed.to_toml().encode(), 0o600)
+        replace_file(folder / ROLLOVER_FILE, statement, 0o600)
     return HandedOver(changed, new, last_seq, digest)
 
 
 def _check(config: GatewayConfig, folder: Path) -> None:
     if config.renewal is None:
         raise HandoverRefused("the centre could not be told: say where it is, [renewal] url = ... in the configuration")
-    if (config.state_dir / JOURNAL).exists():
+    left = waiting_in(config.state_dir / JOURNAL)
+    if left:
         raise HandoverRefused(
-            "this gateway was installed by its desk, whose journal goes with the key: order it anew "
-            "(metertree-provision order), then metertree-gateway install begin"
+            f"{left} signed acts of the installation are not at the centre yet, which believes no act of a key that "
+            "has handed over: bring them there first (metertree-gateway install deliver)"
         )
     waiting = folder / ROLLOVER_FILE
     if waiting.exists() and read_rollover(waiting.read_bytes()).handover.new_epoch == config.epoch:
         raise HandoverRefused("the centre has not answered the handover before: let the gateway run until it has")
+
+
+def waiting_in(journal: Path) -> int:
+    """Count what of an installation the centre does not have; 0 where there is no journal. Raises DeskRefused."""
+    if not journal.exists():
+        return 0
+    with closing(Journal(journal)) as opened:
+        return waiting(opened.worksheet())
 
 
 def _reached(config: GatewayConfig) -> tuple[int, bytes]:

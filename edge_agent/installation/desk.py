@@ -289,7 +289,7 @@ class Desk(LaterDesk):
 
     def take_grant(self, octets: bytes) -> DeskState:
         """Take the centre's answer, which came by whatever way; raises SenderError where it is not for this bundle."""
-        self._posting.take_grant(octets, self._signer())
+        self._posting.take_grant(octets)
         self._settle()
         return self.state()
 

@@ -34,6 +34,7 @@ from provisioning.installation import (
     Exchange,
     binding_of,
 )
+from provisioning.installation_events import signer_of
 from provisioning.keys import KeyFileInvalid, fingerprint, read_public_key
 from provisioning.order_file import OpenedOrder, open_order_file
 from provisioning.signers import SigningKey, open_signer
@@ -76,7 +77,7 @@ class DeskCore:
         return desk_state(
             sheet,
             key_fingerprint=self._key_fingerprint(),
-            is_measuring=sheet.is_sealed and self._file.is_measuring(sheet.epoch),
+            is_measuring=sheet.is_sealed and self._file.is_measuring(),
             has_agent=self._file.has_agent(),
             attempt=self._journal.attempt(),
         )
@@ -121,9 +122,9 @@ class DeskCore:
                 sheet,
                 self._clock.now(),
                 keys=keys,
-                signer=self._signer(),
+                signer=self.signer(),
                 csr=csr,
-                epoch=epoch_after(sheet, self._file.newest_epoch()),
+                epoch=self._file.epoch() if sheet.is_sealed else epoch_after(sheet, self._file.newest_epoch()),
                 outranks=self._file.newest_order(),
             )
         )
@@ -172,11 +173,23 @@ class DeskCore:
         anchor = read_public_key(self.home.anchor) if self.home.anchor.exists() else None
         return open_order_file(order_file, anchor)
 
-    def _signer(self) -> SigningKey:
-        return open_signer(self.home.signing_key)
+    def signer(self) -> SigningKey:
+        """Give the key that signs now: the one of the gateway's file, the home's first one before there is a file."""
+        is_sealed = self._journal.worksheet().is_sealed
+        return open_signer((self._file.signing_key() if is_sealed else None) or self.home.signing_key)
+
+    def signer_of_events(self) -> SigningKey:
+        """Give the key that signed the newest events; raises DeskRefused before the seal, or where it is gone."""
+        sheet = self._journal.worksheet()
+        wanted = signer_of(sheet.events[-1].octets) if sheet.events else None
+        for path in sorted(self.home.keys.glob("signing*.key")):
+            key = open_signer(path)
+            if key.key_id == wanted:
+                return key
+        raise refused("not-sealed")
 
     def _key_fingerprint(self) -> str | None:
-        return fingerprint(self._signer().public_key) if self.home.signing_key.exists() else None
+        return fingerprint(self.signer().public_key) if self.home.signing_key.exists() else None
 
 
 def make_private_folder(path: Path) -> None:

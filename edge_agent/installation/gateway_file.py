@@ -49,8 +49,19 @@ class GatewayFile:
             return None
         return timedelta(seconds=self._ordered().in_force().every_s)
 
-    def is_measuring(self, epoch: int) -> bool:
-        """Say whether something was read and sealed in `epoch`."""
+    def epoch(self) -> int:
+        """Give the epoch that the file is of; a key that was changed began another than the bundle's."""
+        return GatewayConfig.read(self._home.config).epoch
+
+    def signing_key(self) -> Path | None:
+        """Give the key file that the gateway signs with, None where there is no file yet."""
+        return GatewayConfig.read(self._home.config).signing_key if self._home.config.exists() else None
+
+    def is_measuring(self) -> bool:
+        """Say whether something was read and sealed in the epoch of the file."""
+        if not self._home.config.exists():
+            return False
+        epoch = self.epoch()
         outbox = self._home.state / OUTBOX_FILE
         try:
             return outbox.exists() and any(one.head.epoch == epoch and one.head.seq for one in read_extents(outbox))
@@ -87,8 +98,8 @@ class GatewayFile:
         )
 
     def _is_of(self, epoch: int) -> bool:
-        """Say whether the file that is there is of this epoch; one of an earlier installation is replaced."""
-        return self._home.config.exists() and GatewayConfig.read(self._home.config).epoch == epoch
+        """Say whether the file that is there is of `epoch` or later; one of an earlier installation is replaced."""
+        return self._home.config.exists() and self.epoch() >= epoch
 
     def _ordered(self) -> OrderedSettings:
         return OrderedSettings(GatewayConfig.read(self._home.config), read_public_key(self._home.centre_public_key))

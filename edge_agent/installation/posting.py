@@ -12,14 +12,13 @@ from edge_agent.installation.journal import Journal
 from edge_agent.installation.pictures import PictureFolder
 from edge_agent.installation.view import Who
 from edge_agent.installation.words import refused
-from edge_agent.installation.worksheet import BUNDLE, Worksheet
+from edge_agent.installation.worksheet import Worksheet
 from metering.clock import Clock
 from metering.errors import MeteringError
+from provisioning.enrolment import open_bundle
 from provisioning.grant import GRANT_FILE, open_grant
 from provisioning.installation import photos_of
-from provisioning.keys import key_id_of
 from provisioning.package import write_package
-from provisioning.signers import SigningKey
 from provisioning.tls_key import install_certificate
 
 GATEWAY = Who("gateway", "gateway")
@@ -43,10 +42,10 @@ class Posting:
             if sheet.bundle is not None and sheet.grant is None:
                 grant = courier.enrol(sheet.bundle)
                 self._check(grant)
-                self._delivered([BUNDLE, *(str(number) for number in range(1, sheet.bundled + 1))])
+                self._delivered(sorted(sheet.in_bundle()))
             for one in sheet.undelivered_events():
                 courier.send_event(one.octets)
-                self._delivered([str(one.event.number)])
+                self._delivered([one.event.id])
             self._post_photos(courier, sheet)
         except (CentreAway, CentreRefuses, MeteringError) as error:
             problem = str(error)
@@ -68,7 +67,10 @@ class Posting:
                 self._delivered([digest.hex()])
 
     def package(self) -> bytes:
-        """Give the file for a telephone or a stick: the order, the bundle, all events, the photos the centre lacks."""
+        """Give the file for a telephone or a stick: the order, the bundle, all events, the photos the centre lacks.
+
+        Behind a change of the key only what the new one signed: whoever takes a package believes one key at a time.
+        """
         sheet = self._journal.worksheet()
         if not sheet.is_sealed:
             raise refused("not-sealed")
@@ -76,19 +78,19 @@ class Posting:
         write_package(
             stream,
             order=sheet.order_file,
-            bundle=sheet.bundle,
-            events=[one.octets for one in sheet.events],
+            bundle=sheet.bundle if sheet.epoch == sheet.bundle_epoch else None,
+            events=[one.octets for one in sheet.events_of(sheet.epoch)],
             photos=self._pictures.there(sheet.undelivered_photos()),
         )
         return stream.getvalue()
 
-    def take_grant(self, octets: bytes, signer: SigningKey) -> None:
+    def take_grant(self, octets: bytes) -> None:
         """Believe the centre's answer and keep it; the certificate is in the key folder before the journal says so."""
         sheet = self._journal.worksheet()
-        if sheet.order is None or not sheet.is_sealed:
+        if sheet.order is None or sheet.bundle is None:
             raise refused("not-sealed")
         grant = open_grant(octets, sheet.order.voucher.centre)
-        ours = (sheet.gateway, sheet.epoch, key_id_of(signer.public_key), sheet.digest)
+        ours = (sheet.gateway, sheet.bundle_epoch, open_bundle(sheet.bundle).key_id, sheet.digest)
         if (grant.gateway, grant.epoch, grant.key_id, grant.bundle_digest) != ours:
             raise refused("grant-foreign", gateway=sheet.gateway)
         if grant.centre_public_key != sheet.order.voucher.voucher.centre_public_key:

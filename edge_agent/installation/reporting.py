@@ -13,7 +13,6 @@ from provisioning.package import read_package
 from provisioning.report.evidence import evidence_of
 from provisioning.report.files import make_report
 from provisioning.report.seal import ReportKind
-from provisioning.signers import open_signer
 
 
 def report_file(desk: Desk, kind: ReportKind, language: str, made_at: datetime) -> bytes:
@@ -22,7 +21,7 @@ def report_file(desk: Desk, kind: ReportKind, language: str, made_at: datetime) 
     Raises DeskRefused before the seal; for a PDF PaperImpossible or FontMissing where this machine cannot set one.
     """
     package = read_package(io.BytesIO(desk.package()))
-    signer = open_signer(desk.home.signing_key)
+    signer = desk.signer_of_events()
     grant = desk.home.keys / GRANT_FILE
     evidence = evidence_of(
         package,

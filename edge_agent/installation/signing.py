@@ -50,13 +50,13 @@ def signed(
 ) -> Signed:
     """Sign the drafts `keys`, and the bundle if there is none yet; raises DeskRefused without a claim.
 
-    epoch     for the first seal; later ones stay in theirs
+    epoch     that the gateway is in, or at the first seal begins
     csr       request for the certificate of the TLS key, DER
     outranks  number of the newest settings that the centre ordered
     """
     assert sheet.order is not None
     voucher = sheet.order.voucher
-    frame = _Frame(voucher.voucher.site, voucher.voucher.gateway, sheet.epoch or epoch, signer)
+    frame = _Frame(voucher.voucher.site, voucher.voucher.gateway, epoch, signer)
     events = _events(sheet, frame, _with_findings(sheet, {key: sheet.drafts[key] for key in keys}))
     bundle = None
     if not sheet.is_sealed:
@@ -83,8 +83,9 @@ def epoch_after(sheet: Worksheet, newest: int) -> int:
 
 def _events(sheet: Worksheet, frame: _Frame, drafts: Mapping[str, Draft]) -> tuple[bytes, ...]:
     assert sheet.order is not None
-    number = len(sheet.events)
-    previous = event_digest(sheet.events[-1].octets) if sheet.events else sheet.order.voucher.digest
+    before = sheet.events_of(frame.epoch)
+    number = len(before)
+    previous = event_digest(before[-1].octets) if before else sheet.order.voucher.digest
     sealed: list[bytes] = []
     for draft in drafts.values():
         number += 1

@@ -113,7 +113,7 @@ def _event(sheet: Worksheet, one: SignedEvent) -> EventShown:
             subject = str(
                 getattr(body, "meter", None) or getattr(getattr(body, "port", None), "id", "") or event.gateway
             )
-    return EventShown(event.number, str(body.kind), event.at, event.by, subject, str(event.number) in sheet.delivered)
+    return EventShown(event.number, str(body.kind), event.at, event.by, subject, event.id in sheet.delivered)
 
 
 def _delivery(sheet: Worksheet, attempt: tuple[datetime, str | None] | None) -> Delivery:

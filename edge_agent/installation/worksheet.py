@@ -45,7 +45,7 @@ from provisioning.site import Meter, Port, Site
 from provisioning.site_changes import changed
 
 BUNDLE = "bundle"
-"""How the bundle is named among what was delivered; events by their number, photos by their digest."""
+"""How the bundle is named among what was delivered; events by their id, photos by their digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ class Worksheet:
 
     drafts         by key, in the order they were made
     accepted       reasons by code and subject of the finding
+    epoch          in which was signed last; a key that is changed begins another one
+    bundle_epoch   in which the bundle was signed
     bundled        how many events the bundle carries
     is_checked     whether everything was looked at since the newest draft
     is_configured  whether the gateway's file says all that was signed and granted
@@ -86,6 +88,7 @@ class Worksheet:
     findings: tuple[Finding, ...] = ()
     accepted: Mapping[tuple[str, str], str] = field(default_factory=dict)
     epoch: int = 0
+    bundle_epoch: int = 0
     sealed_at: datetime | None = None
     bundle: bytes | None = None
     events: tuple[SignedEvent, ...] = ()
@@ -125,9 +128,17 @@ class Worksheet:
         """Give every photo that a signed event names."""
         return {photo.sha256: photo for one in self.events for photo in photos_of(one.event)}
 
+    def in_bundle(self) -> frozenset[str]:
+        """Name what a centre has that took the bundle."""
+        return frozenset({BUNDLE, *(one.event.id for one in self.events[: self.bundled])})
+
+    def events_of(self, epoch: int) -> tuple[SignedEvent, ...]:
+        """Give the events that were signed in an epoch."""
+        return tuple(one for one in self.events if one.event.epoch == epoch)
+
     def undelivered_events(self) -> tuple[SignedEvent, ...]:
         """Give the events behind the bundle that the centre does not have yet."""
-        return tuple(one for one in self.events[self.bundled :] if str(one.event.number) not in self.delivered)
+        return tuple(one for one in self.events[self.bundled :] if one.event.id not in self.delivered)
 
     def undelivered_photos(self) -> dict[bytes, Photo]:
         """Give the photos that the centre does not have yet."""
@@ -243,6 +254,7 @@ def _signed(sheet: Worksheet, act: Signed) -> Worksheet:
         epoch=act.epoch,
         bundle=act.bundle or sheet.bundle,
         bundled=sheet.bundled if act.bundle is None else len(events),
+        bundle_epoch=sheet.bundle_epoch if act.bundle is None else act.epoch,
         sealed_at=sheet.sealed_at or act.at,
         outranks=act.outranks,
         is_configured=False,
@@ -256,6 +268,6 @@ def _granted(sheet: Worksheet, act: Granted) -> Worksheet:
         grant=open_grant(act.grant, sheet.order.voucher.centre),
         grant_octets=act.grant,
         claim=None,
-        delivered=sheet.delivered | {BUNDLE, *(str(number) for number in range(1, sheet.bundled + 1))},
+        delivered=sheet.delivered | sheet.in_bundle(),
         is_configured=False,
     )

@@ -118,10 +118,6 @@ def test_what_stands_in_the_way_is_told_with_the_mend(machine: Machine, capsys: 
     with pytest.raises(HandoverRefused, match="has not answered the handover before"):
         hand_over(machine.file, None)
     (machine.keys / ROLLOVER_FILE).unlink()
-    (machine.state / "installation.db").touch()
-    with pytest.raises(HandoverRefused, match="order it anew"):
-        hand_over(machine.file, None)
-    (machine.state / "installation.db").unlink()
     machine.file.write_text(replace(machine.config, renewal=None).to_toml())
     assert main(["hand-over", "--config", str(machine.file)]) == 2
     assert "[renewal]" in capsys.readouterr().err

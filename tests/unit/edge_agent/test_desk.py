@@ -21,13 +21,14 @@ from edge_agent.installation import acts, gateway_file, journal, signing, words
 from edge_agent.installation.desk import Desk
 from edge_agent.installation.view import DeskRefused, Step, Typed, Who
 from edge_agent.installation.words import codes, refused
+from edge_agent.key_handover import HandoverRefused, hand_over
 from metering.clock import ManualClock
 from metering.envelope import SignatureInvalid
 from metering.errors import SenderError
 from metering.identity import MeterId, UnitId
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
 from provisioning.enrolment import Claim, open_bundle
-from provisioning.gateway_config import GatewayConfig
+from provisioning.gateway_config import GatewayConfig, HttpWay
 from provisioning.installation import Bind, Exchange, RatioChange, Severity
 from provisioning.installation_events import open_events
 from provisioning.keys import FileSigner, key_id_of, write_public_key
@@ -320,7 +321,7 @@ def opened(desk: Desk):  # type: ignore[no-untyped-def]
     """The signed events, proven to be a chain on the voucher."""
     sheet = desk._journal.worksheet()
     assert sheet.order is not None
-    verifier = desk._signer().verifier()
+    verifier = desk.signer().verifier()
     return open_events([one.octets for one in sheet.events], verifier, previous=sheet.order.voucher.digest)
 
 
@@ -525,8 +526,34 @@ def test_the_key_of_the_gateway_is_the_one_it_shows(desk: Desk, meters: Cabinet)
     sealed(desk, meters, COUNT)
     bundle = desk._journal.worksheet().bundle
     assert bundle is not None
-    assert open_bundle(bundle).key_id == key_id_of(desk._signer().public_key)
+    assert open_bundle(bundle).key_id == key_id_of(desk.signer().public_key)
     assert isinstance(opened(desk)[1].body, Bind)
+
+
+def test_a_changed_key_signs_on_in_its_own_epoch(desk: Desk, meters: Cabinet) -> None:
+    sealed(desk, meters, "m-main", "m-u-b101")
+    config = replace(GatewayConfig.read(desk.home.config), renewal=HttpWay("http://127.0.0.1:9"))
+    desk.home.config.write_text(config.to_toml(), encoding="utf-8")
+    with pytest.raises(HandoverRefused, match="1 signed acts of the installation"):
+        hand_over(desk.home.config, None)
+    bundle = desk._journal.worksheet().bundle
+    assert bundle is not None
+    desk.take_grant(grant_for(bundle))
+    old = desk.signer().key_id
+    done = hand_over(desk.home.config, None)
+    assert desk.signer().key_id == done.new_key.key_id != old
+    desk.decommission(MeterId("m-u-b101"), WHO)
+    sheet = desk._journal.worksheet()
+    assert sheet.order is not None
+    (event,) = open_events([sheet.events[-1].octets], done.new_key.verifier(), previous=sheet.order.voucher.digest)
+    assert (event.epoch, event.number) == (2, 1)
+    assert [one.is_delivered for one in desk.state().events] == [True, True, True, False]
+    config = GatewayConfig.read(desk.home.config)
+    assert (config.epoch, config.bundle, config.signing_key) == (2, done.digest, done.config.signing_key)
+    assert {one.id: one.span.end is None for one in config.meters} == {"m-main": True, "m-u-b101": False}
+    package = read_package(io.BytesIO(desk.package()))
+    assert (package.bundle, len(package.events)) == (None, 1)
+    assert desk.take_grant(grant_for(bundle)).delivery.is_granted
 
 
 def test_two_desks_see_each_others_acts(tmp_path: Path, meters: Cabinet) -> None:
