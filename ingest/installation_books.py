@@ -31,7 +31,6 @@ from provisioning.installation import (
     Reparent,
 )
 from provisioning.installation_events import EventChainBroken, event_digest
-from provisioning.order_file import open_order_file
 from provisioning.site import Meter, Site, SiteInvalid
 from provisioning.site_changes import changed
 from provisioning.site_faults import faults_of_change
@@ -221,8 +220,7 @@ class _Step:
 
     def _expected_at(self, gateway: GatewayId) -> frozenset[MeterId]:
         if gateway not in self._expected:
-            octets = installation_events.newest_order_file(self._connection, self._site.id, gateway)
-            self._expected[gateway] = frozenset() if octets is None else open_order_file(octets, None).plan.planned
+            self._expected[gateway], _ = installation_events.newest_plan(self._connection, self._site.id, gateway)
         return self._expected[gateway]
 
     def _add(self, event: InstallationEvent, octets: bytes, reason: str, site: Site, number: int) -> None:

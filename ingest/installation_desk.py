@@ -168,7 +168,7 @@ class InstallationDesk:
             )
             order_file = seal_order_file(voucher, plan, self.signer)
             gateways.add_order(connection, order)
-            installation_events.keep_order_file(connection, order.order, order_file, digest_of(voucher))
+            installation_events.keep_order_file(connection, order.order, order_file, digest_of(voucher), plan.planned)
             after = {"engineer": engineer, "expires_at": expires_at.isoformat(), "expected": len(plan.expected)}
             touches = (f"gateway/{gateway}", f"site/{site}")
             act = caller.act(now, Verb.INSTALL_ORDERED, f"order/{order.order}", after=after, touches=touches)
@@ -333,8 +333,7 @@ class InstallationDesk:
         """Give the voucher that the first event of a chain names, if it is one of an order for this gateway."""
         if first.number > 1 or first.previous == NO_VOUCHER:
             return None
-        octets = installation_events.newest_order_file(connection, first.site, first.gateway)
-        digest = None if octets is None else open_order_file(octets, None).voucher.digest
+        _, digest = installation_events.newest_plan(connection, first.site, first.gateway)
         return digest if digest == first.previous else None
 
     def _decide(self, binding: str, to: BindingState, reason: str, caller: Caller) -> tuple[StoredBinding, Review]:

@@ -6,6 +6,7 @@ meters that are expected there. It does not hold the claim, which goes another w
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
@@ -62,10 +63,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         for name in ("meter", "node", "serial"):
-            told = [getattr(one, name) for one in self.expected if getattr(one, name) is not None]
-            twice = sorted({one for one in told if told.count(one) > 1})
-            if twice:
-                raise PlanInvalid(f"{name} {twice[0]!r} is expected twice: list each meter once")
+            _check_once(name, (getattr(one, name) for one in self.expected))
         nodes = {node.id for node in self.site.nodes}
         units = {unit.id: unit.node for unit in self.site.units}
         for one in self.expected:
@@ -109,9 +107,7 @@ def plan_of(site: Site, gateway: GatewayId, expected: Iterable[ExpectedMeter] = 
         for meter in ours
         if meter.span.end is None and meter.node not in nodes
     }
-    twice = sorted({one.meter for one in listed if [other.meter for other in listed].count(one.meter) > 1})
-    if twice:
-        raise PlanInvalid(f"meter {twice[0]!r} is expected twice: list each meter once")
+    _check_once("meter", (one.meter for one in listed))
     told |= {one.meter: one for one in listed}
     extract = replace(
         site,
@@ -123,6 +119,13 @@ def plan_of(site: Site, gateway: GatewayId, expected: Iterable[ExpectedMeter] = 
         leases=(),
     )
     return Plan(extract, tuple(told[meter] for meter in sorted(told)))
+
+
+def _check_once(name: str, told: Iterable[str | None]) -> None:
+    times = Counter(one for one in told if one is not None)
+    twice = sorted(one for one, count in times.items() if count > 1)
+    if twice:
+        raise PlanInvalid(f"{name} {twice[0]!r} is expected twice: list each meter once")
 
 
 def seal_order_file(voucher: bytes, plan: Plan, signer: Signer) -> bytes:

@@ -129,9 +129,11 @@ def read_before(connection: Connection, meters: Collection[MeterId]) -> frozense
     return frozenset(MeterId(meter) for (meter,) in rows)
 
 
-def keep_order_file(connection: Connection, order: str, order_file: bytes, voucher_hash: bytes) -> None:
-    """Keep what the engineer takes along."""
-    row = {"order": order, "order_file": order_file, "voucher_hash": voucher_hash}
+def keep_order_file(
+    connection: Connection, order: str, order_file: bytes, voucher_hash: bytes, planned: Collection[MeterId]
+) -> None:
+    """Keep what the engineer takes along; `planned` are the meters of its plan."""
+    row = {"order": order, "order_file": order_file, "voucher_hash": voucher_hash, "planned": sorted(planned)}
     connection.execute(_query("keep_order_file"), row)
 
 
@@ -145,6 +147,12 @@ def newest_order_file(connection: Connection, site: SiteId, gateway: GatewayId) 
     """Give the newest order file of a gateway."""
     row = connection.execute(_query("newest_order_file"), {"site": site, "gateway": gateway}).fetchone()
     return None if row is None else _octets(row[0])
+
+
+def newest_plan(connection: Connection, site: SiteId, gateway: GatewayId) -> tuple[frozenset[MeterId], bytes | None]:
+    """Give the meters of the newest plan of a gateway, and the digest of its voucher."""
+    row = connection.execute(_query("newest_plan"), {"site": site, "gateway": gateway}).fetchone()
+    return (frozenset(), None) if row is None else (frozenset(map(MeterId, row[0])), _octets(row[1]))
 
 
 def orders(connection: Connection, site: str | None, gateway: str | None) -> tuple[OrderLine, ...]:

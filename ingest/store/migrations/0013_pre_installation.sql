@@ -2,10 +2,12 @@
 
 ALTER TABLE install_orders
     ADD COLUMN order_file bytea,
-    ADD COLUMN voucher_hash bytea CHECK (octet_length(voucher_hash) = 32);
+    ADD COLUMN voucher_hash bytea CHECK (octet_length(voucher_hash) = 32),
+    ADD COLUMN planned text[];
 COMMENT ON COLUMN install_orders.order_file IS
     'What the engineer takes along: voucher and plan, signed by the centre; without the claim.';
 COMMENT ON COLUMN install_orders.voucher_hash IS 'SHA-256 of the voucher: what the first installation event names.';
+COMMENT ON COLUMN install_orders.planned IS 'The meters of the plan, which stands in order_file.';
 
 CREATE TABLE grants (
     gateway text NOT NULL,

@@ -1,5 +1,6 @@
 -- name: keep_order_file
-UPDATE install_orders SET order_file = %(order_file)s, voucher_hash = %(voucher_hash)s WHERE install_order = %(order)s;
+UPDATE install_orders SET order_file = %(order_file)s, voucher_hash = %(voucher_hash)s, planned = %(planned)s
+WHERE install_order = %(order)s;
 
 -- name: order_papers
 -- By the order's id: what the engineer takes along.
@@ -14,6 +15,12 @@ ORDER BY ordered_at DESC, install_order LIMIT 1000;
 -- name: newest_order_file
 -- The plan by which a gateway was installed last.
 SELECT order_file FROM install_orders
+WHERE gateway = %(gateway)s AND site = %(site)s AND order_file IS NOT NULL
+ORDER BY ordered_at DESC LIMIT 1;
+
+-- name: newest_plan
+-- The meters of that plan, and the voucher that came with it.
+SELECT planned, voucher_hash FROM install_orders
 WHERE gateway = %(gateway)s AND site = %(site)s AND order_file IS NOT NULL
 ORDER BY ordered_at DESC LIMIT 1;
 
