@@ -53,8 +53,8 @@ WAIT_S = {
     Protocol.DLMS_HDLC: 0.5,
 }
 """How long the first octet of an answer is waited for, where the line has taught nothing yet [s]."""
-MBUS_BITS, MBUS_S = 330, 0.05
-"""M-Bus meters begin within so many bit times and this much more (EN 13757-2, 5.5) [s]."""
+MBUS_BITS, MBUS_S = 330, 0.1
+"""M-Bus meters begin within so many bit times and 50 ms (EN 13757-2, 5.5); an adapter takes its own time [s]."""
 QUESTION_OCTETS = {
     Protocol.MODBUS_RTU: 8,
     Protocol.DLT645_2007: 16,

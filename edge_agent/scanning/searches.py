@@ -9,14 +9,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from device_profiles.framing import cjt188_frame, codec_of, dlt645_frame, modbus_rtu
+from device_profiles.framing import cjt188_frame, codec_of, dlt645_frame, mbus_frame, modbus_rtu
 from device_profiles.framing.cjt188 import Cjt188ReadAddress
 from device_profiles.framing.conversation import Conversation, Exchange
 from device_profiles.framing.dlt645_requests import Dlt645Read, Dlt645ReadAddress
 from device_profiles.framing.hdlc import HdlcAddress
 from device_profiles.framing.hdlc_link import HdlcClient
 from device_profiles.framing.iec62056_21 import ANY_METER, identification_in, line_octets, sign_on
-from device_profiles.framing.mbus_frame import MbusFrame, acknowledge_octets, answer_octets
+from device_profiles.framing.mbus_frame import MbusFrame, answer_octets
 from device_profiles.framing.mbus_search import FoundMeters
 from device_profiles.framing.mbus_search import search as mbus_search
 from device_profiles.framing.modbus_pdu import ModbusRead
@@ -30,6 +30,10 @@ SLOW_S = 1.0
 """Longest time until a meter begins to answer, of all profiles of protocols with ids or digits [s]."""
 SECOND_ANSWER_S = 0.12
 """How long a second answer to one question is listened for [s]."""
+WAKE_UP = 0xFE
+BROKEN_TELEGRAM = b"\x68"
+FOLLOWED = -1
+"""Marks an answer after which another one came."""
 PRESENCE = ModbusRead(3, 0, 1)
 """Every Modbus meter answers this, if only by a refusal."""
 COUNTER_2007, COUNTER_1997 = bytes(4), bytes.fromhex("9010")
@@ -140,9 +144,9 @@ def dlt645(edition: Protocol, expected: Iterable[str], is_enough: Callable[[], b
         return Question(lambda: codec.converse(asked, Dlt645Read(item)), seconds, asked)
 
     if heard.is_somebody:
-        second = yield from _second()
+        second = yield from _second(SLOW_S / 2)
         address = heard.body.hex().upper() if heard.sound is Sound.ANSWER else _address_645(heard)
-        if not second.octets and (yield from _is_alone(address, question)):
+        if not second.octets and not _has_more(heard) and (yield from _is_alone(address, question)):
             yield Spotted(address, heard)
             return
     wait_s = min(max(2 * heard.turnaround_s + 0.05, 0.15), 0.5)
@@ -166,16 +170,31 @@ def _by_digits(lows: list[str], question: Callable[[str, float], Question], wait
             heard_of = yield from _all(asked, question, wait_s)
             for digits, heard in heard_of.items():
                 address = _address_645(heard) if heard.is_somebody else ""
-                if address in known:
+                if address in known and not _is_followed(heard):
                     continue
-                if (yield from _is_alone(address, question)):
+                if address not in known and (yield from _is_alone(address, question)):
                     known.add(address)
                     yield Spotted(address, heard)
-                elif heard.sound is not Sound.SILENCE and len(digits) < 12:
+                    if not _is_followed(heard):
+                        continue
+                if heard.sound is not Sound.SILENCE and len(digits) < 12:
                     deeper.append(digits)
                 elif heard.sound is not Sound.SILENCE:
                     yield Several(digits, heard.octets)
         lows = deeper
+
+
+def _has_more(heard: Heard) -> bool:
+    """Say whether beside a right answer there are pieces of another one; FE only wakes up."""
+    frames, _ = dlt645_frame.scan(heard.octets)
+    octets = len(heard.octets) - heard.octets.count(WAKE_UP)
+    whole = sum(len(frame.to_wire()) - frame.to_wire().count(WAKE_UP) for frame in frames[:1])
+    return heard.is_somebody and octets > whole
+
+
+def _is_followed(heard: Heard) -> bool:
+    """Say whether another answer came after this one."""
+    return heard.strays == FOLLOWED
 
 
 def _is_alone(address: str, question: Callable[[str, float], Question]) -> Generator[Step, Heard | None, bool]:
@@ -192,9 +211,17 @@ def _all(
     heard_of: dict[str, Heard] = {}
     recent: deque[str] = deque(maxlen=1 + int(SLOW_S / max(wait_s, 0.05)))
     for key in keys:
-        heard = heard_of[key] = yield from _surely(question(key, wait_s))
+        heard = yield from _surely(question(key, wait_s))
+        for _ in range(2):  # more than an answer is noise or a late one the first time, another meter the second
+            if not heard.is_somebody or not (_has_more(heard) or (yield from _second(SLOW_S / 2)).octets):
+                break
+            if heard.strays:
+                heard = replace(heard, strays=FOLLOWED)
+                break
+            heard = replace((yield from _surely(question(key, wait_s))), strays=1)
+        heard_of[key] = heard
         recent.append(key)
-        for seconds in (wait_s, SLOW_S) if heard.strays else ():  # once may be noise
+        for seconds in (wait_s, SLOW_S) if heard.strays not in (0, FOLLOWED) else ():  # once may be noise
             strays = 0
             for again in [each for each in recent if not heard_of[each].is_somebody]:
                 heard_of[again] = heard = yield from _surely(question(again, seconds))
@@ -226,17 +253,27 @@ def cjt188(expected: Iterable[str]) -> Search:
 
 
 def mbus(wait_s: float) -> Search:
-    """Search by secondary address (EN 13757-3, 11.5); what no digit tells apart is told."""
+    """Search by secondary address (EN 13757-3, 11.5); what no digit tells apart is told.
+
+    Meters answer at their own pace: a second acknowledge must not meet the next request, and a second telegram may
+    follow the first, so each is waited for.
+    """
     found = FoundMeters()
     hunt = mbus_search(found=found)
-    told, asked = 0, "FFFFFFFF"
-    frame = next(hunt)
+    told, asked, heard, acknowledges = 0, "FFFFFFFF", Heard(Sound.SILENCE), 0
     try:
+        frame = next(hunt)
         while True:
+            octets = BROKEN_TELEGRAM
+            if frame.user or acknowledges < 2:
+                asked = frame.user[1:5][::-1].hex().upper() if frame.user else asked
+                heard = yield from _ask(Question(_asking(_mbus_exchange, frame, wait_s), wait_s, asked))
+                octets = heard.octets
             if frame.user:
-                asked = frame.user[1:5][::-1].hex().upper()
-            heard = yield from _ask(Question(_asking(_mbus_exchange, frame), wait_s, asked))
-            frame = hunt.send(heard.octets)
+                acknowledges = len(octets)
+            elif _is_crowded(octets) or (octets and (yield from _second(wait_s)).octets):
+                octets = BROKEN_TELEGRAM
+            frame = hunt.send(octets)
             for address in found.meters[told:]:
                 told += 1
                 yield Spotted(address, heard)
@@ -248,9 +285,18 @@ def mbus(wait_s: float) -> Search:
         yield Several(digits.ljust(8, "F"), b"")
 
 
-def _mbus_exchange(frame: MbusFrame) -> Conversation:
-    expected = acknowledge_octets if frame.user else answer_octets
-    return (yield Exchange(frame.to_wire(), expected, silence_is_answer=True))
+def _is_crowded(octets: bytes) -> bool:
+    """Say whether more came than one telegram: another one, or pieces of it."""
+    frames, _ = mbus_frame.scan(octets)
+    return sum(len(frame.to_wire()) for frame in frames[:1]) < len(octets)
+
+
+def _mbus_exchange(frame: MbusFrame, wait_s: float) -> Conversation:
+    if not frame.user:
+        return (yield Exchange(frame.to_wire(), answer_octets, silence_is_answer=True))
+    pause_ms = int(wait_s * 1000)
+    more = Exchange(frame.to_wire(), lambda octets: len(octets) + 1, silence_is_answer=True, octet_pause_ms=pause_ms)
+    return (yield more)
 
 
 def iec62056_21(expected: Iterable[str]) -> Search:
@@ -314,8 +360,9 @@ def _surely(question: Question) -> Asking:
 
 
 def _second(seconds: float = SECOND_ANSWER_S) -> Asking:
-    """Listen whether somebody answers who was not asked, or asked before."""
-    return (yield from _ask(Question(lambda: silence_after(seconds), seconds, "…")))
+    """Listen whether somebody answers who was not asked, or asked before; what strayed in meanwhile is that too."""
+    heard = yield from _ask(Question(lambda: silence_after(seconds), seconds, "…"))
+    return replace(heard, octets=heard.octets or bytes(min(heard.strays, 1)))
 
 
 def _asking(converse: Callable[..., Conversation], *words: object) -> Callable[[], Conversation]:
@@ -329,7 +376,7 @@ def _sender(heard: Heard) -> str:
 
 
 def _address_645(heard: Heard) -> str:
-    """Give the address in the one answer heard; "" where there is none, or it is the common one."""
+    """Give the address in the first answer heard; "" where there is none."""
     frames, _ = dlt645_frame.scan(heard.octets)
     senders = [frame.address for frame in frames if frame.control & dlt645_frame.FROM_METER]
-    return senders[0] if len(senders) == 1 else ""
+    return senders[0] if senders else ""

@@ -118,7 +118,7 @@ def test_a_slow_meter_makes_the_next_ones_be_waited_for() -> None:
 
 def test_mbus_is_waited_for_by_bit_times() -> None:
     lane = Lane(Protocol.MBUS, LineSettings(300, Parity.EVEN, 1), (("*",),), (1.0,))
-    assert Lanes([lane]).wait_s(lane) == 330 / 300 + 0.05
+    assert Lanes([lane]).wait_s(lane) == 330 / 300 + 0.1
 
 
 def test_behind_a_network_the_line_is_as_it_is() -> None:
