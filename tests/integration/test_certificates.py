@@ -402,6 +402,14 @@ def test_a_first_batch_that_does_not_name_the_handover_is_held(
     assert [reason for reason, *_ in harness.see().quarantine] == ["chain-broken"]
 
 
+def test_nobody_hands_over_for_a_key_that_he_has_not(gateway: CertifiedGateway, centre: CertifyingCentre) -> None:
+    thief, new = FileSigner.from_seed(bytes([66]) * 32), FileSigner.from_seed(bytes([5]) * 32)
+    handover = handover_to(A, epoch=1, last_seq=0, last_digest=bytes(32), key=new)
+    for old, outer in ((thief, new), (gateway.signer, thief)):
+        with pytest.raises(DoorRefused, match="not that of key"):
+            centre.post(HANDOVERS, seal_rollover(handover, old, outer))
+
+
 def test_a_revoked_or_unknown_key_hands_over_nothing(gateway: CertifiedGateway, centre: CertifyingCentre) -> None:
     new = FileSigner.from_seed(bytes([5]) * 32)
     statement = seal_rollover(handover_to(A, epoch=1, last_seq=0, last_digest=bytes(32), key=new), gateway.signer, new)

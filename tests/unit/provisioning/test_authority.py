@@ -73,6 +73,13 @@ def test_an_authority_that_has_lapsed_signs_nothing_and_says_what_to_do() -> Non
         leaf_of(tls_key(), issuing().ends_at)
 
 
+def test_below_the_issuing_authority_there_are_leaves_only() -> None:
+    for authority, length in ((gateways_root(), 1), (issuing(), 0), (servers_root(), 1)):
+        assert (
+            authority.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length == length
+        )
+
+
 def test_two_certificates_never_have_one_number() -> None:
     key = tls_key()
     assert len({leaf_of(key).serial_number for _ in range(50)}) == 50

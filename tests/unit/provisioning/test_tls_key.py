@@ -159,7 +159,7 @@ def test_killed_at_any_step_of_a_renewal_key_and_certificate_belong_together_and
     while not ended:
         folder = tmp_path / str(step)
         folder.mkdir()
-        old = installed(folder)
+        old, csr = installed(folder), b""
         with pytest.MonkeyPatch.context() as patch:
             dies_before(patch, step)
             try:
@@ -174,6 +174,10 @@ def test_killed_at_any_step_of_a_renewal_key_and_certificate_belong_together_and
         key = key_in_use(folder)
         assert key is not None
         assert key.public_key == found.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+        again = request_certificate(folder, A)
+        if found == old and csr:
+            assert again == csr, "another request for the same renewal would look like a copy of the card"
+        assert x509.load_der_x509_csr(again).public_key() != found.public_key(), "each certificate has a key of its own"
         after = installed(folder)
         assert after != old
         step += 1
