@@ -93,8 +93,8 @@ def _parts(label: CabinetLabel) -> Iterator[str]:
     groups = label.fingerprint.split(" ")
     for line, start in enumerate(range(0, len(groups), _GROUPS_OF_A_LINE)):
         shown = "  ".join(groups[start : start + _GROUPS_OF_A_LINE])
-        yield svg.text(x, 208 + 21 * line, shown, size=16.5, bold=True)
-    yield svg.text(x, 253, f"{label.order}　{label.installed}", size=12, fill=svg.FAINT)
+        yield svg.text(x, 208 + 21 * line, shown, size=16.5, bold=True, letter_by_letter=True)
+    yield svg.text(x, 253, f"{label.order}, {label.installed}", size=12, fill=svg.FAINT)
     yield svg.path([(16, 270), (WIDTH - 16, 270)], stroke=svg.LINE)
     yield from _meters(label)
 

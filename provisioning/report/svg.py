@@ -29,13 +29,26 @@ def drawing(width: int, height: int, parts: Iterable[str], title: str, *, px_per
 
 
 def text(
-    x: float, y: float, content: str, *, size: float = 12, fill: str = INK, anchor: str = "start", bold: bool = False
+    x: float,
+    y: float,
+    content: str,
+    *,
+    size: float = 12,
+    fill: str = INK,
+    anchor: str = "start",
+    bold: bool = False,
+    letter_by_letter: bool = False,
 ) -> str:
-    """Give text whose base line begins (or is centred, or ends) at (x, y)."""
-    content = "".join(sign if sign.isprintable() else "\ufffd" for sign in content)  # XML has no control signs
+    """Give text whose base line begins (or is centred, or ends) at (x, y).
+
+    letter_by_letter   for codes: no two letters are drawn as one sign, as fonts do with ff
+    """
+    # XML has no control signs; spaces of any width are spaces.
+    content = "".join(sign if sign.isprintable() else " " if sign.isspace() else "\ufffd" for sign in content)
     weight = ' font-weight="700"' if bold else ""
     side = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    return f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}"{weight}{side}>{escape(content)}</text>'
+    apart = ' letter-spacing="0.3"' if letter_by_letter else ""
+    return f'<text x="{x:g}" y="{y:g}" font-size="{size:g}" fill="{fill}"{weight}{side}{apart}>{escape(content)}</text>'
 
 
 def box(

@@ -122,6 +122,9 @@ def surveyed() -> tuple[Evidence, dict[bytes, bytes], FileSigner]:
             )
             findings = (Finding("other-meter", Severity.WRONG, name, told, None),)
             check = compared("20417.80", 104_553, "other-meter")
+        if name == "m-lift":
+            told = Names("此型号不能由总线读出表号", "this model does not tell its serial number")
+            findings = (Finding("serial-unread", Severity.NOTE, name, told, None),)
         if name == "m-lobby-ac":
             told = Names("B 相电流方向相反", "the current of phase B is reversed")
             findings = (Finding("ct-reversed", Severity.DOUBTFUL, name, told, "发电机试运行 generator on test"),)

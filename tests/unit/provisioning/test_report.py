@@ -24,7 +24,7 @@ from provisioning.report.blocks import Card, Drawing, Grid, Report, Tone
 from provisioning.report.composing import compose
 from provisioning.report.drawings import ranges
 from provisioning.report.page import to_html
-from provisioning.report.svg import fitted, width_of
+from provisioning.report.svg import fitted, text, width_of
 from provisioning.report.words import _words
 from tests.doubles.installer import Installer, later
 from tests.doubles.surveyed_park import CENTRE, order_for, surveyed, surveyed_site
@@ -286,6 +286,10 @@ def test_a_text_is_cut_to_its_box() -> None:
     cut = fitted("一号厂房三层东侧配电间", 12, 60)
     assert cut.endswith("…")
     assert width_of(cut, 12) <= 60
+
+
+def test_signs_that_a_drawing_cannot_hold_are_shown_as_such_and_wide_spaces_as_spaces() -> None:
+    assert ">a b\ufffd&lt;&amp;<" in text(0, 0, "a\u3000b\x01<&")
 
 
 def test_every_word_is_there_in_both_languages() -> None:
