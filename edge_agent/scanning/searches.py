@@ -213,7 +213,10 @@ def _all(
     for key in keys:
         heard = yield from _surely(question(key, wait_s))
         for _ in range(2):  # more than an answer is noise or a late one the first time, another meter the second
-            if not heard.is_somebody or not (_has_more(heard) or (yield from _second(SLOW_S / 2)).octets):
+            if not heard.is_somebody:
+                break
+            second = yield from _second(SLOW_S / 2)  # before anything else is asked: a question would not be heard
+            if not second.octets and not _has_more(heard):
                 break
             if heard.strays:
                 heard = replace(heard, strays=FOLLOWED)
