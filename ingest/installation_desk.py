@@ -186,7 +186,7 @@ class InstallationDesk:
         now, gateway = self.clock.now(), bundle.gateway
         who = caller(f"gateway/{gateway}")
         with self.database.transaction() as connection, acting(who):
-            order = gateways.order_of_claim(connection, bundle.claim_hash)
+            order = gateways.order_of_claim(connection, bundle.claim_hash, bundle.claim_key)
             misfit = None if order is None else self._misfit(connection, bundle, order)
             outcome = misfit or gateways.enrol(connection, bundle, now)
             if isinstance(outcome, Refused):

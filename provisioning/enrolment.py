@@ -10,7 +10,9 @@ The same bundle may be presented again, and again gives the same answer, because
 other bundle with that claim is refused. A gateway that lost its state or its key enrols anew with a higher epoch.
 
 A bundle of format 2 also carries the survey: what was done at the site, as sealed events, the voucher that the engineer
-brought, and a request for a TLS certificate. Its digest is what the gateway's first envelope names as previous.
+brought, and a request for a TLS certificate. Its digest is what the gateway's first envelope names as previous. It may
+lie on a telephone for days, so the claim itself does not stand in it: a key is made of the claim, its public half is in
+the bundle and in the books of the centre, and it signs the bundle too. Nobody can enrol with what he finds there.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 from metering.envelope import (
     Algorithm,
     EnvelopeMalformed,
+    SignatureInvalid,
     Signer,
     Verifier,
     decode_canonical,
@@ -32,6 +35,7 @@ from metering.envelope import (
     encode,
     expect_bytes,
     expect_list,
+    expect_text,
     parse_sign1,
     sign1,
 )
@@ -39,7 +43,7 @@ from metering.errors import MeteringError
 from metering.identity import GatewayId, IdentifierInvalid, KeyId, SiteId, check_identifier
 from provisioning.installation import DIGEST_OCTETS, EVENTS_MAX, NO_VOUCHER, InstallationEvent
 from provisioning.installation_events import EventChainBroken, open_events
-from provisioning.keys import KeyLevel, PublicKeyInvalid, key_id_of, public_verifier
+from provisioning.keys import FileSigner, KeyLevel, PublicKeyInvalid, key_id_of, public_verifier
 
 BUNDLE_FORMAT = "metertree-enrolment/1"
 """Opens the payload, so that no other message the same key signs can be taken for a bundle."""
@@ -47,6 +51,7 @@ SURVEY_FORMAT = "metertree-enrolment/2"
 BUNDLE_OCTETS_MAX = 4 * 1024 * 1024
 """Bindings of a thousand meters; photos travel beside."""
 CSR_OCTETS_MAX = 8 * 1024
+CLAIM_KEY_OCTETS, CLAIM_PROOF_OCTETS = 32, 64
 EPOCH_MAX = 2**31 - 1
 
 # Crockford's base 32: no I, L, O, U, so nothing is misread from paper or over the telephone.
@@ -55,6 +60,7 @@ _MISREAD = str.maketrans({"O": "0", "I": "1", "L": "1", "-": "", " ": ""})
 _SECRET_DIGITS = 26
 _CHECK_DIGITS = 2
 _GROUP = 4
+_CLAIM_KEY_DOMAIN = b"metertree-claim/2"
 CLAIM_BITS = 5 * _SECRET_DIGITS
 
 
@@ -99,6 +105,11 @@ class Claim:
         return cls.of_number(number)
 
     @property
+    def signer(self) -> FileSigner:
+        """The key that is made of the claim: it proves the claim to whoever knows its public half."""
+        return FileSigner.from_seed(hashlib.sha256(_CLAIM_KEY_DOMAIN + self.text.encode()).digest())
+
+    @property
     def hash(self) -> bytes:
         """SHA-256 of the text: what the centre keeps. A random secret of 130 bits needs no slow hash."""
         return hashlib.sha256(self.text.encode()).digest()
@@ -121,6 +132,7 @@ class InstallOrder:
     engineer    who was sent
     expires_at  first instant at which the claim no longer serves
     burned_at   when the claim was burned, by the bundle with digest `burned_by`; both None until then
+    claim_key   public half of the claim's key; None of an order from before claims had keys
     """
 
     order: str
@@ -132,12 +144,19 @@ class InstallOrder:
     claim_hash: bytes
     burned_at: datetime | None
     burned_by: bytes | None
+    claim_key: bytes | None = None
 
     def __post_init__(self) -> None:
         check_identifier(self.site)
         check_identifier(self.gateway)
         if self.expires_at <= self.ordered_at:
             raise OrderInvalid(f"an order of {self.ordered_at} cannot have lapsed at {self.expires_at}")
+
+    def is_claimed_by(self, bundle: Bundle) -> bool:
+        """Say whether the bundle proves the claim of this order, by its text or by its key."""
+        if bundle.claim_key is not None:
+            return bundle.claim_key == self.claim_key
+        return bundle.claim_hash == self.claim_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +179,7 @@ class Survey:
 class Bundle:
     """What a gateway presents; made by `seal_bundle`, proven whole and its own by `open_bundle`.
 
+    claim_hash, claim_key   what it proves: of format 1 the claim, of format 2 its key; the other one is None
     digest   SHA-256 of the sealed octets; may serve as the first link of the gateway's chain
     survey   what came with it; None in format 1
     events   of the survey, opened
@@ -169,8 +189,9 @@ class Bundle:
     epoch: int
     algorithm: Algorithm
     public_key: bytes
-    claim_hash: bytes
+    claim_hash: bytes | None
     digest: bytes
+    claim_key: bytes | None = None
     survey: Survey | None = None
     events: tuple[InstallationEvent, ...] = ()
 
@@ -214,6 +235,7 @@ def open_order(
         claim_hash=claim.hash,
         burned_at=None,
         burned_by=None,
+        claim_key=claim.signer.public_key,
     )
 
 
@@ -231,11 +253,11 @@ def seal_bundle(
     public_key   raw public half of `signer`
     survey       None gives a bundle of format 1
     """
-    content = [BUNDLE_FORMAT, gateway, epoch, int(signer.algorithm), public_key, claim.text]
-    if survey is not None:
-        content[0] = SURVEY_FORMAT
-        content += [survey.voucher_digest, survey.csr, list(survey.events), str(survey.key_level)]
-    return sign1(encode(content), signer)
+    if survey is None:
+        return sign1(encode([BUNDLE_FORMAT, gateway, epoch, int(signer.algorithm), public_key, claim.text]), signer)
+    content = [SURVEY_FORMAT, gateway, epoch, int(signer.algorithm), public_key, claim.signer.public_key]
+    content += [survey.voucher_digest, survey.csr, list(survey.events), str(survey.key_level)]
+    return sign1(encode([*content, claim.signer.sign(encode(content))]), signer)
 
 
 def open_bundle(octets: bytes) -> Bundle:
@@ -246,29 +268,43 @@ def open_bundle(octets: bytes) -> Bundle:
     """
     message = parse_sign1(octets, BUNDLE_OCTETS_MAX)
     content: Any = decode_canonical(message.payload, BUNDLE_OCTETS_MAX)
-    lengths = {BUNDLE_FORMAT: 6, SURVEY_FORMAT: 10}
+    lengths = {BUNDLE_FORMAT: 6, SURVEY_FORMAT: 11}
     first = content[0] if isinstance(content, list | tuple) and content else None
     if not isinstance(first, str) or len(content) != lengths.get(first):
         raise EnvelopeMalformed(f"not a bundle of format {BUNDLE_FORMAT} or {SURVEY_FORMAT}")
     _, gateway, epoch, algorithm, public_key, claim = content[:6]
-    if type(gateway) is not str or type(public_key) is not bytes or type(claim) is not str:
-        raise EnvelopeMalformed("gateway and claim must be texts, the public key octets")
+    if type(gateway) is not str or type(public_key) is not bytes:
+        raise EnvelopeMalformed("the gateway must be a text, the public key octets")
     if type(epoch) is not int or not 1 <= epoch <= EPOCH_MAX:
         raise EnvelopeMalformed(f"epoch: expected an integer from 1 to {EPOCH_MAX}")
     try:
         check_identifier(gateway)
         verifier = public_verifier(message.algorithm, public_key)
-        claim_hash = Claim.parse(claim).hash
+        claim_hash = Claim.parse(expect_text(claim, "claim")).hash if first == BUNDLE_FORMAT else None
     except (IdentifierInvalid, PublicKeyInvalid, ClaimInvalid) as error:
         raise EnvelopeMalformed(str(error)) from error
     if algorithm != message.algorithm or verifier.key_id != message.key_id:
         raise EnvelopeMalformed("the header names another key or algorithm than the bundle presents")
     message.require(verifier)
-    survey = _survey(content[6:]) if first == SURVEY_FORMAT else None
-    events = () if survey is None else _events(survey, verifier, gateway, epoch)
-    return Bundle(
-        GatewayId(gateway), epoch, message.algorithm, public_key, claim_hash, digest_of(octets), survey, events
-    )
+    opened = Bundle(GatewayId(gateway), epoch, message.algorithm, public_key, claim_hash, digest_of(octets))
+    if first == BUNDLE_FORMAT:
+        return opened
+    survey = _survey(content[6:10])
+    events = _events(survey, verifier, gateway, epoch)
+    return replace(opened, claim_key=_claim_key(content), survey=survey, events=events)
+
+
+def _claim_key(content: Sequence[Any]) -> bytes:
+    """Give the claim's key, once it is proven that it signed the rest; raises EnvelopeMalformed, SignatureInvalid."""
+    key = expect_bytes(content[5], CLAIM_KEY_OCTETS, "claim key")
+    try:
+        claimed = public_verifier(Algorithm.EDDSA, key)
+    except PublicKeyInvalid as error:
+        raise EnvelopeMalformed(str(error)) from error
+    proof = expect_bytes(content[10], CLAIM_PROOF_OCTETS, "proof of the claim")
+    if not claimed.verifies(proof, encode(list(content[:10]))):
+        raise SignatureInvalid("the proof of the claim is not that of the claim's key")
+    return key
 
 
 def _survey(content: Sequence[Any]) -> Survey:
@@ -278,7 +314,7 @@ def _survey(content: Sequence[Any]) -> Survey:
         raise EnvelopeMalformed(f"{len(events)} events; at most {EVENTS_MAX} are allowed")
     if csr is not None and len(expect_bytes(csr, None, "request for a certificate")) > CSR_OCTETS_MAX:
         raise EnvelopeMalformed(f"a request for a certificate has at most {CSR_OCTETS_MAX} octets")
-    if level not in set(KeyLevel):
+    if expect_text(level, "level") not in set(KeyLevel):
         raise EnvelopeMalformed("a key is kept in a file or in a token")
     return Survey(
         voucher_digest=None if voucher is None else expect_bytes(voucher, DIGEST_OCTETS, "voucher digest"),
@@ -301,7 +337,7 @@ def decide(bundle: Bundle, order: InstallOrder | None, *, last_epoch: int, now: 
     order        the install order with the bundle's claim hash, if there is one
     last_epoch   highest epoch the gateway was ever enrolled with; 0 for a new one
     """
-    if order is None or order.claim_hash != bundle.claim_hash:
+    if order is None or not order.is_claimed_by(bundle):
         return Refused("claim-unknown", "compare the claim with the install order, or ask for a new order")
     if order.gateway != bundle.gateway:
         return Refused("gateway-mismatch", "this claim was given for another gateway: use the claim of this one")

@@ -50,6 +50,7 @@ def add_order(connection: Connection, order: InstallOrder) -> None:
             "gateway": order.gateway,
             "engineer": order.engineer,
             "claim_hash": order.claim_hash,
+            "claim_key": order.claim_key,
             "ordered_at": order.ordered_at,
             "expires_at": order.expires_at,
         },
@@ -60,7 +61,7 @@ def enrol(connection: Connection, bundle: Bundle, now: datetime) -> Enrolled | R
     """Decide about an opened bundle; if it is accepted, burn its claim and register its key, once."""
     queries = load_queries("gateways")
     connection.execute(queries["lock_gateway"], {"gateway": bundle.gateway})
-    order = order_of_claim(connection, bundle.claim_hash)
+    order = order_of_claim(connection, bundle.claim_hash, bundle.claim_key)
     row = connection.execute(queries["last_epoch"], {"gateway": bundle.gateway}).fetchone()
     outcome = decide(bundle, order, last_epoch=0 if row is None else row[0], now=now)
     if isinstance(outcome, Refused) and order is not None:
@@ -72,12 +73,15 @@ def enrol(connection: Connection, bundle: Bundle, now: datetime) -> Enrolled | R
     return outcome
 
 
-def order_of_claim(connection: Connection, claim_hash: bytes) -> InstallOrder | None:
-    """Find the install order a claim belongs to, and hold it until the transaction ends."""
-    row = connection.execute(load_queries("gateways")["order_of_claim"], {"claim_hash": claim_hash}).fetchone()
+def order_of_claim(
+    connection: Connection, claim_hash: bytes | None, claim_key: bytes | None = None
+) -> InstallOrder | None:
+    """Find the install order a claim or its key belongs to, and hold it until the transaction ends."""
+    wanted = {"claim_hash": claim_hash, "claim_key": claim_key}
+    row = connection.execute(load_queries("gateways")["order_of_claim"], wanted).fetchone()
     if row is None:
         return None
-    order, site, gateway, engineer, ordered_at, expires_at, kept_hash, burned_at, burned_by = row
+    order, site, gateway, engineer, ordered_at, expires_at, kept_hash, burned_at, burned_by, claim_key = row
     return InstallOrder(
         order=order,
         site=SiteId(site),
@@ -88,6 +92,7 @@ def order_of_claim(connection: Connection, claim_hash: bytes) -> InstallOrder | 
         claim_hash=bytes(kept_hash),
         burned_at=burned_at,
         burned_by=None if burned_by is None else bytes(burned_by),
+        claim_key=None if claim_key is None else bytes(claim_key),
     )
 
 

@@ -19,6 +19,7 @@ CREATE TABLE install_orders (
     order_file bytea,
     voucher_hash bytea CHECK (octet_length(voucher_hash) = 32),
     planned text[],
+    claim_key bytea UNIQUE CHECK (octet_length(claim_key) = 32),
     CHECK ((burned_at IS NULL) = (burned_by IS NULL))
 );
 COMMENT ON TABLE install_orders IS 'Leave for one gateway to enrol once; only the hash of its claim is kept.';
@@ -26,6 +27,7 @@ COMMENT ON COLUMN install_orders.order_file IS
     'What the engineer takes along: voucher and plan, signed by the centre; without the claim.';
 COMMENT ON COLUMN install_orders.voucher_hash IS 'SHA-256 of the voucher: what the first installation event names.';
 COMMENT ON COLUMN install_orders.planned IS 'The meters of the plan, which stands in order_file.';
+COMMENT ON COLUMN install_orders.claim_key IS 'Public half of the key that is made of the claim: a bundle proves it.';
 
 CREATE TABLE gateways (
     gateway text PRIMARY KEY,

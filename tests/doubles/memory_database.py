@@ -167,20 +167,24 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnsw
 
     def _add_order(self, a: Arguments) -> None:
         fields = ("order", "site", "gateway", "engineer", "ordered_at", "expires_at", "claim_hash")
-        self._tables.orders[a["order"]] = (*(a[name] for name in fields), None, None)
+        self._tables.orders[a["order"]] = (*(a[name] for name in fields), None, None, a["claim_key"])
 
     def _lock_gateway(self, a: Arguments) -> None:
         pass
 
     def _order_of_claim(self, a: Arguments) -> Iterator[Row]:
-        return (row for row in self._tables.orders.values() if row[6] == a["claim_hash"])
+        return (
+            row
+            for row in self._tables.orders.values()
+            if row[6] == a["claim_hash"] or (row[9] and row[9] == a["claim_key"])
+        )
 
     def _last_epoch(self, a: Arguments) -> list[Row]:
         return [(max((epoch for name, epoch in self._tables.gateway_keys if name == a["gateway"]), default=0),)]
 
     def _burn_order(self, a: Arguments) -> None:
         row = self._tables.orders[a["order"]]
-        self._tables.orders[a["order"]] = (*row[:7], a["burned_at"], a["burned_by"])
+        self._tables.orders[a["order"]] = (*row[:7], a["burned_at"], a["burned_by"], row[9])
 
     def _put_gateway(self, a: Arguments) -> None:
         self._tables.gateways[a["gateway"]] = (a["site"], a["epoch"], a["enrolled_at"])

@@ -117,6 +117,30 @@ def test_one_machine_of_500_at_once_wins_the_claim(centre: Centre) -> None:
     assert {one.outcome.reason for one in made if isinstance(one.outcome, Refused)} == {"claim-used"}
 
 
+def test_neither_the_papers_nor_the_books_let_anyone_enrol(centre: Centre) -> None:
+    """The order file, the package and a copy of the database are all that a thief may find."""
+    order = centre.order()
+    installer = Installer()
+    installer.bind("m-u-a101")
+    bundle = installer.bundle(order.claim)
+    for octets in (order.order_file, order.voucher, bundle):
+        assert order.claim.text.encode() not in octets
+    with centre.database.transaction() as connection:
+        (row,) = connection.execute("SELECT install_orders::text FROM install_orders").fetchall()
+    assert order.claim.text not in row[0]
+    assert order.claim.signer.public_key.hex() in row[0]
+    assert isinstance(centre.desk.enrol(bundle, phone).outcome, Enrolled)
+
+
+def test_the_plan_shows_the_engineer_no_tenant(centre: Centre) -> None:
+    secrets = {text for party in park().parties for text in (party.names.zh, party.names.en, party.id)} - {"owner"}
+    secrets -= {park().owner.names.zh, park().owner.names.en}
+    secrets |= {lease.id for lease in park().leases}
+    octets = centre.order().order_file
+    assert secrets
+    assert [text for text in secrets if text.encode() in octets] == []
+
+
 def test_a_bundle_with_another_orders_voucher_is_refused(centre: Centre) -> None:
     order, other = centre.order(), centre.order()
     installer = Installer()

@@ -3,11 +3,13 @@
 ALTER TABLE install_orders
     ADD COLUMN order_file bytea,
     ADD COLUMN voucher_hash bytea CHECK (octet_length(voucher_hash) = 32),
-    ADD COLUMN planned text[];
+    ADD COLUMN planned text[],
+    ADD COLUMN claim_key bytea UNIQUE CHECK (octet_length(claim_key) = 32);
 COMMENT ON COLUMN install_orders.order_file IS
     'What the engineer takes along: voucher and plan, signed by the centre; without the claim.';
 COMMENT ON COLUMN install_orders.voucher_hash IS 'SHA-256 of the voucher: what the first installation event names.';
 COMMENT ON COLUMN install_orders.planned IS 'The meters of the plan, which stands in order_file.';
+COMMENT ON COLUMN install_orders.claim_key IS 'Public half of the key that is made of the claim: a bundle proves it.';
 
 CREATE TABLE grants (
     gateway text NOT NULL,

@@ -1,14 +1,14 @@
 -- name: add_order
-INSERT INTO install_orders (install_order, site, gateway, engineer, claim_hash, ordered_at, expires_at)
-VALUES (%(order)s, %(site)s, %(gateway)s, %(engineer)s, %(claim_hash)s, %(ordered_at)s, %(expires_at)s);
+INSERT INTO install_orders (install_order, site, gateway, engineer, claim_hash, claim_key, ordered_at, expires_at)
+VALUES (%(order)s, %(site)s, %(gateway)s, %(engineer)s, %(claim_hash)s, %(claim_key)s, %(ordered_at)s, %(expires_at)s);
 
 -- name: lock_gateway
 -- One enrolment of a gateway at a time, also before it has a row; freed with the transaction.
 SELECT pg_advisory_xact_lock(hashtextextended(%(gateway)s, 7083465729083));
 
 -- name: order_of_claim
-SELECT install_order, site, gateway, engineer, ordered_at, expires_at, claim_hash, burned_at, burned_by
-FROM install_orders WHERE claim_hash = %(claim_hash)s FOR UPDATE;
+SELECT install_order, site, gateway, engineer, ordered_at, expires_at, claim_hash, burned_at, burned_by, claim_key
+FROM install_orders WHERE claim_hash = %(claim_hash)s OR claim_key = %(claim_key)s FOR UPDATE;
 
 -- name: last_epoch
 SELECT coalesce(max(epoch), 0) FROM gateway_keys WHERE gateway = %(gateway)s;

@@ -338,7 +338,7 @@ def test_the_seal_signs_everything_and_the_gateway_can_measure(desk: Desk, meter
     bundle = open_bundle(sheet.bundle)
     assert bundle.survey is not None
     assert (bundle.gateway, bundle.epoch, bundle.events) == (GATEWAY, 1, events)
-    assert bundle.claim_hash == Claim.parse(CLAIM).hash
+    assert bundle.claim_key == Claim.parse(CLAIM).signer.public_key
     config = GatewayConfig.read(desk.home.config)
     assert config.bundle == state.sealed.digest == bundle.digest
     assert {one.id for one in config.meters} == {"m-main", "m-u-b101"}

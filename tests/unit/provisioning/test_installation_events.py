@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from metering.envelope import EnvelopeMalformed, SignatureInvalid, encode, parse_sign1, sign1
+from metering.envelope import EnvelopeMalformed, SignatureInvalid, decode_canonical, encode, parse_sign1, sign1
 from metering.errors import SenderError
 from metering.identity import GatewayId, KeyId, MeterId, NodeId, SiteId, UnitId
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT
@@ -293,6 +293,54 @@ def test_a_bundle_carries_its_survey() -> None:
     assert bundle.events == events
     assert bundle.survey == Survey(installer.voucher, b"csr", tuple(installer.sealed))
     assert open_bundle(installer.bundle(CLAIM)).survey is not None
+
+
+def test_the_claim_itself_is_nowhere_in_a_bundle() -> None:
+    """It lies on a telephone, and in a report, before it is burned: nobody may enrol with what he finds there."""
+    installer = Installer()
+    installer.bind("m-u-a101")
+    octets = installer.bundle(CLAIM)
+    for secret in (CLAIM.text, CLAIM.text.replace("-", "")):
+        assert secret.encode() not in octets
+    assert CLAIM.hash not in octets
+    bundle = open_bundle(octets)
+    assert (bundle.claim_hash, bundle.claim_key) == (None, CLAIM.signer.public_key)
+    assert CLAIM.signer.public_key != Claim.of_number(100).signer.public_key
+
+
+def _bundle_with(change: Callable[[list[Any]], None], signer: FileSigner) -> bytes:
+    """A bundle of which something was changed and that its gateway signed again."""
+    content = list(decode_canonical(parse_sign1(Installer().bundle(CLAIM)).payload))
+    change(content)
+    return sign1(encode(content), signer)
+
+
+def test_a_thief_cannot_put_his_own_key_beside_a_claim_he_found() -> None:
+    def his_own(content: list[Any]) -> None:
+        content[4] = STRANGER.public_key
+
+    with pytest.raises(SignatureInvalid, match="proof of the claim"):
+        open_bundle(_bundle_with(his_own, STRANGER))
+
+
+@pytest.mark.parametrize("place", [5, 6, 9, 10])
+def test_the_proof_of_the_claim_covers_everything(place: int) -> None:
+    def changed(content: list[Any]) -> None:
+        was = content[place]
+        content[place] = b"\x07" * 32 if was is None else "token" if was == "file" else bytes(len(was))
+
+    with pytest.raises(SenderError):
+        open_bundle(_bundle_with(changed, Installer().signer))
+
+
+@pytest.mark.parametrize("level", [[], 3, "vault", None])
+def test_a_key_is_kept_in_a_file_or_a_token(level: object) -> None:
+    def said(content: list[Any]) -> None:
+        content[9] = level
+        content[10] = CLAIM.signer.sign(encode(content[:10]))
+
+    with pytest.raises(EnvelopeMalformed):
+        open_bundle(_bundle_with(said, Installer().signer))
 
 
 def test_a_bundle_without_survey_is_what_it_always_was() -> None:
