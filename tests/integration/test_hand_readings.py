@@ -251,7 +251,7 @@ def test_a_meter_that_does_not_hang_there_then_has_no_reading(centre: HandCentre
     with pytest.raises(ReadingRefused, match="does not hang"):
         centre.desk.add(look("001000.00", start, meter=MeterId("m-u-a102-2"), obis=ENERGY_IMPORT), AN)
     with pytest.raises(HandReadingUnknown):
-        centre.desk.withdraw(99, "none", AN)
+        centre.desk.withdraw(2**62, "none", AN)
 
 
 def test_a_photo_is_kept_checks_what_was_typed_and_may_speak_alone(centre: HandCentre, start: datetime) -> None:
