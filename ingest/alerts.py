@@ -7,6 +7,7 @@ reads no clock: the caller says what now is. The rules are in `alert_findings.py
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,8 +25,11 @@ from ingest.store.fleet import gateway_chains
 from ingest.store.hand_readings import waiting_readings
 from ingest.store.layout import LayoutRefused, Storage, missing_steps
 from ingest.store.meter_serials import broken_counters, swapped_meters
+from provisioning.authority_folder import ISSUING
 
 _log = logging.getLogger(__name__)
+SUPERSEDED = re.compile(re.escape(ISSUING) + r"-[0-9]+\.crt")
+"""An issuing authority that another took over from: it only lists what it gave, and may end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,8 @@ def _of_machine(now: datetime, wanted: Alerting) -> Iterator[Finding]:
     yield from rules.disks_full(look_at_disks(wanted.disks), wanted.thresholds)
     for folder in (wanted.certificates, wanted.authority):
         if folder is not None:
-            yield from rules.certificates_ending(look_at_certificates(folder), wanted.thresholds, now)
+            found = (one for one in look_at_certificates(folder) if not SUPERSEDED.fullmatch(one.name))
+            yield from rules.certificates_ending(found, wanted.thresholds, now)
 
 
 def _of_given_certificates(connection: Connection, now: datetime, thresholds: Thresholds) -> Iterator[Finding]:

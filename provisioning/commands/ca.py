@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from metering.clock import Clock
 from metering.identity import GatewayId, check_identifier
+from provisioning.authority import read_certificates
 from provisioning.authority_folder import (
     GATEWAYS_ROOT,
     SERVERS_ROOT,
@@ -92,5 +93,7 @@ def run(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:
 
 
 def _ends(folder: Path) -> Mapping[str, Any]:
-    found = CentreAuthority.read(folder / "centre")
-    return {name: f"{ends_at:%Y-%m-%d}" for name, ends_at in found.ends()}
+    ends = dict(CentreAuthority.read(folder / "centre").ends())
+    servers = (folder / "broker/broker.crt", folder / "centre/centre.crt")
+    ends |= {one.name: read_certificates(one)[0].not_valid_after_utc for one in servers if one.exists()}
+    return {name: f"{ends_at:%Y-%m-%d}" for name, ends_at in ends.items()}

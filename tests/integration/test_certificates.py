@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from edge_agent.adapters.centre_door import CentreDoor, DoorRefused, DoorShut
 from edge_agent.renewal import HANDOVERS, RENEWALS, Renewal
-from ingest.alerts import Alerting, _of_given_certificates
+from ingest.alerts import Alerting, _of_given_certificates, _of_machine
 from ingest.audit_log import Verb
 from ingest.caller import SERVICE
 from ingest.fleet_desk import FleetDesk, gateway_document
@@ -29,6 +29,7 @@ from metering.clock import ManualClock
 from metering.envelope import chain_digest, seal
 from metering.identity import GatewayId
 from provisioning.authority import name_of
+from provisioning.authority_folder import make_authority, renew_issuing
 from provisioning.gateway_config import HttpWay
 from provisioning.keys import FileSigner
 from provisioning.renewal import LAPSED_MAX, Plea, open_answer, seal_request
@@ -42,7 +43,7 @@ from provisioning.tls_key import (
     request_certificate,
 )
 from tests.conftest import SeededSigner
-from tests.doubles.authorities import csr_of, issuing, tls_key
+from tests.doubles.authorities import MADE_AT, csr_of, issuing, tls_key
 from tests.doubles.certified import CENTRE, CertifiedGateway, CertifyingCentre, certifying, enrolled
 from tests.doubles.chains import PROFILES, Gateway
 from tests.doubles.intake import MemoryConsumer
@@ -318,6 +319,19 @@ def test_thirty_gateways_that_were_off_for_a_day_to_two_years_all_come_back_but_
             assert certified(gateway, centre).not_valid_after_utc > centre.now
         else:
             assert gateway.renewal.step(centre.now).fault == ""
+
+
+def test_the_authority_s_own_certificates_are_watched_but_not_those_it_took_over_from(tmp_path: Path) -> None:
+    make_authority(tmp_path, "Example", MADE_AT)
+    renew_issuing(tmp_path, MADE_AT + timedelta(days=1000))
+    watched = Alerting(authority=tmp_path / "centre")
+
+    def told(days: float) -> set[str]:
+        return {one.cause.subject for one in _of_machine(MADE_AT + timedelta(days=days), watched)}
+
+    assert told(1095) == set(), "the one before ends now"
+    assert told(2083) == {"gateways-issuing.crt"}
+    assert told(3640) == {"gateways-issuing.crt", "gateways-roots.crt", "servers-roots.crt"}
 
 
 # Keys that hand over -----------------------------------------------------------------------------------------------

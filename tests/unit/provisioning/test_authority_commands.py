@@ -67,6 +67,7 @@ def test_an_authority_is_made_once_shown_and_its_keys_are_private(
     ran(capsys, "ca", "centre", *words)
     assert name_of(read_certificates(tmp_path / "ca/broker/broker.crt")[0]) == "broker.metertree"
     assert name_of(read_certificates(tmp_path / "ca/centre/centre.crt")[0]) == "centre.metertree"
+    assert {"broker.crt", "centre.crt"} <= set(ran(capsys, "ca", "show", *words))
     assert main(["ca", "init", *words, "--organisation", "Another"]) == 1
     assert "there is an authority already" in capsys.readouterr().err
 
