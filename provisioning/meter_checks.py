@@ -110,9 +110,12 @@ def _bound_elsewhere(one: ExpectedMeter, binding: Binding) -> Finding:
 
 
 def _not_bound(one: ExpectedMeter, there: Binding | None, seen: tuple[SeenMeter, ...]) -> Iterator[Finding]:
-    """An expected meter without a serial is there as soon as any meter is bound at its node."""
+    """An expected meter without a serial is there as soon as any meter is bound at its node.
+
+    Where the plate is as planned and the bus says otherwise, that was told as such: the plan has nothing to add.
+    """
     if there is not None:
-        if one.serial:
+        if one.serial and not is_same_serial(there.meter.serial, one.serial):
             told = {"serial": there.meter.serial, "planned": one.serial, "node": one.node}
             yield finding("serial-not-as-planned", there.meter.id, **told)
         return

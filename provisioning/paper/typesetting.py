@@ -66,7 +66,7 @@ def set_paper(
                 package_path=str(root / "packages"),
                 package_cache_path=str(root / "packages"),
                 format="pdf",
-                timestamp=dated,
+                timestamp=dated.replace(microsecond=0),  # typst takes whole seconds only
             )
         except RuntimeError as error:
             raise PaperImpossible(f"the PDF could not be set: {error}; HTML can") from error

@@ -200,6 +200,12 @@ def test_another_serial_model_or_ratio_than_planned_wants_a_reason() -> None:
     assert {finding.severity for finding in told} == {Severity.DOUBTFUL}
 
 
+def test_a_plate_as_planned_whose_bus_tells_another_serial_is_told_once_and_not_as_planned_against_itself() -> None:
+    told = only("serial-differs", Severity.WRONG, bindings=(binding(1, read_serial="999"), binding(2), binding(3)))
+    assert serial_of(1) in told.told.en
+    assert "999" in told.told.en
+
+
 def test_a_plan_without_serials_asks_only_whether_a_meter_is_there() -> None:
     open_plan = tuple(expected(at, serial=None, profile=None, ct=None, pt=None) for at in (1, 2, 3))
     assert found(expected=open_plan) == ()

@@ -168,6 +168,12 @@ def test_a_paper_is_the_same_octets_again() -> None:
     assert again == made(ReportKind.PDF)
 
 
+def test_a_paper_is_made_at_any_fraction_of_a_second() -> None:
+    evidence, photos, signer = surveyed()
+    at = AT.replace(microsecond=123_456)
+    assert make_report(evidence, ReportKind.PDF, language="zh", made_at=at, photos=photos, signer=signer)
+
+
 def test_without_a_chinese_font_there_is_no_paper_but_a_mend(tmp_path: object) -> None:
     with pytest.raises(FontMissing, match=r"scripts/install_fonts\.sh"):
         chinese_font(())
