@@ -155,9 +155,9 @@ class ReadingDesk:
 
     def candidate(self, look: Look) -> Candidate:
         """Say what a photo shows of a register, and enter nothing; raises PhotoUnknown, NotInSite, ReadingRefused."""
+        seen = self._seen(look)
         with self._database.transaction() as connection:
             display = self._display(self._meter(connection, look), look.obis)
-            seen = self._seen(connection, look)
         best = best_seen(seen, display)
         text = None if best is None else text_of(best.digits, display)
         confidence_pm = None if best is None else best.confidence_pm
@@ -171,6 +171,7 @@ class ReadingDesk:
         now = self._clock.now()
         if look.read_at > now + AHEAD:
             raise ReadingRefused(f"{look.read_at.isoformat()} has not come yet: look at the date and the zone")
+        seen = self._seen(look)
         with acting(caller), self._store.group() as group:
             assert isinstance(group, PostgresGroup)
             connection = group.connection
@@ -178,7 +179,7 @@ class ReadingDesk:
             display = self._display(meter, look.obis)
             desk = self._lock_desk(group, look.site)
             known = same_hand_reading(connection, meter.id, display.obis, nearest_mark(look.read_at))
-            judged = self._judged(connection, look, display, caller, now)
+            judged = self._judged(connection, look, display, best_seen(seen, display), caller, now)
             if known is not None:
                 if known[1] == judged.register:
                     return find_hand_reading(connection, known[0])
@@ -259,17 +260,24 @@ class ReadingDesk:
     def _display(self, meter: Meter, obis: Obis | None) -> Display:
         return display_of(displays_of(self._catalogue.by_id(meter.profile)), obis)
 
-    def _seen(self, connection: Connection, look: Look) -> tuple[SeenDigits, ...]:
+    def _seen(self, look: Look) -> tuple[SeenDigits, ...]:
+        """Have a photo read before anything is locked: it takes a machine a tenth of a second or more."""
         if look.photo is None:
             return ()
-        photo = find_photo(connection, look.photo)
+        with self._database.transaction() as connection:
+            photo = find_photo(connection, look.photo)
         reader = self._reader()
         return () if reader is None else reader.read(photo)
 
     def _judged(
-        self, connection: Connection, look: Look, display: Display, caller: Caller, now: datetime
+        self,
+        connection: Connection,
+        look: Look,
+        display: Display,
+        seen: SeenDigits | None,
+        caller: Caller,
+        now: datetime,
     ) -> HandReading:
-        seen = best_seen(self._seen(connection, look), display)
         text = look.text
         if text is None:
             text = None if seen is None else text_of(seen.digits, display)
