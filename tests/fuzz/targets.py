@@ -35,6 +35,7 @@ from provisioning.photo_file import plain_photo
 from provisioning.site_file import read_site
 from tests.conftest import MARK, SeededSigner, build_envelope
 from tests.doubles.plain_photos import jpeg, png
+from tests.fuzz.certificate_targets import certificate_targets
 from tests.fuzz.checks import MENDS, Mend
 from tests.fuzz.installation_targets import installation_targets
 
@@ -185,7 +186,7 @@ def _of_people() -> Iterator[Target]:
 
 
 def _installation() -> Iterator[Target]:
-    for name, seeds, opened, signed in installation_targets():
+    for name, seeds, opened, signed in (*installation_targets(), *certificate_targets()):
         yield Target(
             name,
             tuple(map(Case, seeds)),

@@ -15,6 +15,7 @@ from tests.fuzz.targets import Case, Target, mended, targets
 CASES = 400
 TARGETS = targets()
 SIGNED = ("receipt", "order", "installation-event", "voucher", "order-file", "grant", "bundle", "package")
+SIGNED += ("certificate-request", "certificates", "key-handover")
 """Targets whose cases are signed only when they are tried."""
 
 
