@@ -120,6 +120,10 @@ class CentreClient:
         """Send one sealed installation event."""
         return self._call("POST", "/v1/installation-events", sealed, "application/cose")
 
+    def send_package(self, package: bytes) -> Mapping[str, Any]:
+        """Bring a package; the answer holds `enrolment` with the grant if a bundle was in it, `events` and `photos`."""
+        return self._call("POST", "/v1/installation-packages", package, "application/zip")
+
     def readings(self, *, site: str | None, meter: str | None, state: str | None) -> Mapping[str, Any]:
         """List what people read."""
         return self._list("/v1/readings", site=site, meter=meter, state=state)

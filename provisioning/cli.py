@@ -20,7 +20,7 @@ from metering.identity import GatewayId, check_identifier
 from provisioning.authority import read_certificates
 from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
 from provisioning.centre_client import CentreClient, CentreUnreachable
-from provisioning.commands import bindings, broker_config, ca, import_list, label, order, report, revoke
+from provisioning.commands import bindings, broker_config, ca, import_list, label, order, report, revoke, send
 from provisioning.enrolment import Claim, open_bundle, seal_bundle
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GroupInterval, HttpWay, gateway_config
 from provisioning.keys import (
@@ -222,6 +222,7 @@ def _parser() -> argparse.ArgumentParser:
             )
             also = "a group that is read between marks, such as status:60; repeatable"
             command.add_argument("--also", action="append", default=[], metavar="GROUP:SECONDS", help=also)
+    send.register(commands)
     bindings.register(commands)
     ca.register(commands)
     broker_config.register(commands)

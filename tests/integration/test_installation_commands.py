@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -88,12 +90,17 @@ def install(call: Command, service: httpx.Client, tmp_path: Path) -> tuple[Insta
     other = park().meter(MeterId("m-u-a201"))
     installer.bind("m-u-a101", unit="a101", serial=other.serial, address=other.address)
     installer.bind("m-u-a301", unit="a301")
-    stream = io.BytesIO()
-    bundle = installer.bundle(Claim.parse(made["claim"]))
-    write_package(stream, order=None, bundle=bundle, events=installer.sealed, photos={})
-    answer = service.post("/v1/installation-packages", content=stream.getvalue())
+    answer = service.post("/v1/installation-packages", content=package_of(installer, made["claim"]))
     assert answer.status_code == 200, answer.text
     return installer, answer.json()
+
+
+def package_of(installer: Installer, claim: str, photos: Mapping[bytes, Path] = MappingProxyType({})) -> bytes:
+    """Give what an engineer's telephone carries away."""
+    stream = io.BytesIO()
+    bundle = installer.bundle(Claim.parse(claim))
+    write_package(stream, order=None, bundle=bundle, events=installer.sealed, photos=photos)
+    return stream.getvalue()
 
 
 def test_from_order_to_approval_and_back_through_history(call: Command, service: httpx.Client, tmp_path: Path) -> None:
@@ -155,6 +162,41 @@ def test_expected_meters_are_told_by_a_file(call: Command, service: httpx.Client
     assert "no node of the site" in call(*order, fails=True)
     listed.write_text("meter,node,colour\nm-new,u-b202,red\n", encoding="utf-8")
     assert "colour" in call(*order, fails=True)
+
+
+def send(service: httpx.Client, capsys: pytest.CaptureFixture[str], *words: object, fails: bool = False) -> str:
+    """Send a package without any token; give what was printed, or complained of."""
+    assert main(["send", *map(str, words), "--centre", str(service.base_url).rstrip("/")]) == int(fails)
+    said = capsys.readouterr()
+    return said.err if fails else said.out
+
+
+def test_a_package_is_sent_by_whoever_has_a_network_and_the_grant_comes_back_as_a_file(
+    call: Command, service: httpx.Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = json.loads(call("order", "--site", "park", "--gateway", "gw-a", "--engineer", "eng-1", "--json"))
+    installer = Installer()
+    installer.voucher = open_order_file(b64decode(made["order_file"]), CENTRE.verifier()).voucher.digest
+    installer.bind("m-u-a301", unit="a301")
+    stray = tmp_path / "stray.jpg"
+    stray.write_bytes(b"no picture at all")
+    path = tmp_path / "a.metertree-package"
+    path.write_bytes(package_of(installer, made["claim"], {hashlib.sha256(stray.read_bytes()).digest(): stray}))
+
+    told = send(service, capsys, path, "--lang", "zh")
+    assert "gw-a：中心已收到 1 项安装操作" in told
+    assert "gw-a-1-1  绑定  已入账" in told
+    assert "照片 1 张，已保存 0 张" in told
+    grant = tmp_path / "gw-a-grant.cose"
+    assert open_grant(grant.read_bytes(), CENTRE.verifier()).key_id == installer.signer.key_id
+
+    first, out = grant.read_bytes(), tmp_path / "elsewhere"
+    assert "metertree-gateway install grant gw-a-grant.cose" in send(service, capsys, path, "--out", out)
+    assert (out / grant.name).read_bytes() == first
+
+    path.write_bytes(b"no package")
+    assert "package" in send(service, capsys, path, fails=True)
+    assert "cannot be read" in send(service, capsys, tmp_path / "none", fails=True)
 
 
 def test_an_order_is_shown_with_the_fingerprint_to_compare(call: Command) -> None:
