@@ -57,9 +57,9 @@ def hand_over(path: Path, token: str | None) -> HandedOver:
         handover = handover_to(config.gateway, epoch=config.epoch, last_seq=last_seq, last_digest=last_digest, key=new)
         statement = seal_rollover(handover, old, new)
         digest = read_rollover(statement).digest
+        replace_file(folder / ROLLOVER_FILE, statement, 0o600)
         changed = replace(config, epoch=config.epoch + 1, signing_key=key_file, bundle=digest)
         replace_file(path, changed.to_toml().encode(), 0o600)
-        replace_file(folder / ROLLOVER_FILE, statement, 0o600)
     return HandedOver(changed, new, last_seq, digest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import os
 import shutil
@@ -35,6 +36,7 @@ def find_module() -> Path | None:
 def soft_token() -> Path:
     """Make the token; gives the folder with its PIN file. The library reads its settings once in a process."""
     folder = Path(mkdtemp(prefix="metertree-softhsm-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "tokens").mkdir()
     settings = folder / "softhsm2.conf"
     settings.write_text(f"directories.tokendir = {folder / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n")
