@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 from ingest.console.tables import Cell, Table, table, words_cell
@@ -32,6 +32,15 @@ def provisional_word(key: str, language: Language) -> str:
     """Give a word about what is provisional, or about bindings."""
     known = _WORDS.get(key)
     return binding_word(key, str(language)) if known is None else known[0 if language is Language.ZH else 1]
+
+
+def provisional_lines(found: Sequence[Unapproved], language: Language) -> Iterator[str]:
+    """Tell what a run rests on that nobody has approved, a line each; nothing where everything is."""
+    if found:
+        yield provisional_word("title", language)
+    for one in found:
+        words = (provisional_word(one.kind, language), one.meter or one.node, provisional_word(one.state, language))
+        yield f"  {one.binding or '–'}  {'  '.join(words)}"
 
 
 def provisional_table(

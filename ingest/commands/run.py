@@ -108,17 +108,21 @@ def show_run(database: Database, stored: StoredRun) -> None:
 
 def _show(args: argparse.Namespace) -> int:
     from ingest.console.words import Language
+    from ingest.provisional import provisional_of
+    from ingest.provisional_words import provisional_lines
     from ingest.run_words import story_lines
 
     with _database(args) as database:
         with database.transaction() as connection:
             stored = _find(connection, args.id)
+            waiting = provisional_of(connection, stored.head)
         if args.json:
             print(json.dumps(stored.document, ensure_ascii=False, indent=1, sort_keys=True))
             return 0
         show_run(database, stored)
         story = _desk(args, database).story(stored.head.run)
-    for line in story_lines(story, stored.document["currency"], Language(args.lang)):
+    language = Language(args.lang)
+    for line in (*provisional_lines(waiting, language), *story_lines(story, stored.document["currency"], language)):
         print(line)
     return 0
 

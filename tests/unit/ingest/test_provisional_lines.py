@@ -8,7 +8,7 @@ import pytest
 
 from ingest.console.words import Language
 from ingest.provisional import document, touched_lines
-from ingest.provisional_words import provisional_table, provisional_word
+from ingest.provisional_words import provisional_lines, provisional_table, provisional_word
 from ingest.store.bindings import Unapproved
 from metering.identity import MeterId, NodeId, UnitId
 from tests.doubles.installer import NOW, later
@@ -97,6 +97,16 @@ def test_the_table_speaks_both_languages(language: Language, title: str, state: 
     assert state in [cell.text for cell in shown.rows[0]]
     assert len({len(row) for row in shown.rows} | {len(shown.columns)}) == 1
     assert [cell.plain for cell in shown.rows[1]][3:6] == ["a1", "", ""]
+
+
+def test_a_terminal_is_told_in_a_line_each() -> None:
+    found = [unapproved("lift"), unapproved("u-1", binding=None, kind="unbound", state="unbound", meter=None)]
+    assert list(provisional_lines(found, Language.ZH)) == [
+        "待批准的安装（暂定）",
+        "  gw-a-1-1  绑定  m-1  待批准",
+        "  –  未绑定  u-1  未绑定",
+    ]
+    assert list(provisional_lines([], Language.EN)) == []
 
 
 @pytest.mark.parametrize("key", ["held", "pending", "approved", "refused", "superseded", "unbound", "bind", "reparent"])
