@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from metering.envelope import Signer, Verifier, parse_sign1
 from metering.errors import MeteringError
-from metering.identity import GatewayId, MeterId, NodeId, UnitId, check_identifier
+from metering.identity import GatewayId, MeterId, NodeId, PortId, UnitId, check_identifier
 from provisioning.document import LEFT_OUT
 from provisioning.place import Place
 from provisioning.sealed_document import read_payload, seal_document
@@ -35,6 +35,7 @@ class ExpectedMeter:
 
     meter     id it will have
     profile   model, as the catalogue calls it
+    port      the line it is wired to
     """
 
     meter: MeterId
@@ -45,6 +46,7 @@ class ExpectedMeter:
     ct: int | None = field(default=None, metadata=LEFT_OUT)
     pt: int | None = field(default=None, metadata=LEFT_OUT)
     place: Place | None = field(default=None, metadata=LEFT_OUT)
+    port: PortId | None = field(default=None, metadata=LEFT_OUT)
 
     def __post_init__(self) -> None:
         check_identifier(self.meter)
@@ -64,11 +66,17 @@ class Plan:
     def __post_init__(self) -> None:
         for name in ("meter", "node", "serial"):
             _check_once(name, (getattr(one, name) for one in self.expected))
+        ports = {port.id for port in self.site.ports}
         nodes = {node.id for node in self.site.nodes}
         units = {unit.id: unit.node for unit in self.site.units}
         for one in self.expected:
             if one.node not in nodes:
                 raise PlanInvalid(f"meter {one.meter} is expected at {one.node}, which is no node of the site: add it")
+            if one.port is not None and one.port not in ports:
+                raise PlanInvalid(
+                    f"meter {one.meter} is expected on port {one.port}, which the gateway has not: "
+                    f"name one of {', '.join(sorted(ports)) or 'its ports'}"
+                )
             if one.unit is not None and units.get(one.unit) != one.node:
                 raise PlanInvalid(f"meter {one.meter} is expected at {one.node}, which is not the node of {one.unit}")
 
@@ -102,7 +110,15 @@ def plan_of(site: Site, gateway: GatewayId, expected: Iterable[ExpectedMeter] = 
     units = {unit.node: unit.id for unit in site.units}
     told = {
         meter.id: ExpectedMeter(
-            meter.id, meter.node, units.get(meter.node), meter.serial, meter.profile, meter.ct, meter.pt, meter.place
+            meter.id,
+            meter.node,
+            units.get(meter.node),
+            meter.serial,
+            meter.profile,
+            meter.ct,
+            meter.pt,
+            meter.place,
+            meter.port,
         )
         for meter in ours
         if meter.span.end is None and meter.node not in nodes

@@ -12,6 +12,7 @@ from device_profiles.profile import Profile, Protocol, Side
 from edge_agent.installation.view import BindRequest
 from edge_agent.installation.words import refused
 from edge_agent.installation.worksheet import Worksheet
+from edge_agent.scanning.matching import has_number
 from edge_agent.scanning.result import FoundMeter
 from metering.identity import MeterId, NodeId, PortId, UnitId
 from provisioning.installation import Binding
@@ -118,13 +119,13 @@ def _found(sheet: Worksheet, request: BindRequest, expected: ExpectedMeter | Non
         fitting = [one for one in everything if (one[0], one[1].address) == (request.port, request.address)]
         return fitting[0] if len(fitting) == 1 else None
     serial = request.serial or (None if expected is None else expected.serial)
-    fitting = [one for one in everything if serial and one[1].serial and is_same_serial(serial, one[1].serial)]
+    fitting = [one for one in everything if serial and has_number(one[1], serial)]
     return fitting[0] if len(fitting) == 1 else None
 
 
 def _is_meant(text: str, port: PortId, found: FoundMeter) -> bool:
     """Say whether `text` is the place or the serial number of a scanned meter."""
-    return text == f"{port}/{found.address}" or (found.serial is not None and is_same_serial(text, found.serial))
+    return text == f"{port}/{found.address}" or has_number(found, text)
 
 
 def _model(meter: FoundMeter | None, expected: ExpectedMeter | None) -> str | None:

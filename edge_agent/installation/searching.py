@@ -15,6 +15,7 @@ from edge_agent.scanning.result import ExpectedMeter, Progress, ScanEnd, ScanRes
 from edge_agent.scanning.scan import scan
 from metering.clock import Clock
 from metering.identity import PortId
+from provisioning.serial_numbers import is_same_serial
 from provisioning.site import SerialPort, StreamPort, TcpPort
 
 
@@ -65,7 +66,8 @@ def expected_on(sheet: Worksheet, port: PortId) -> tuple[ExpectedMeter, ...]:
     found = []
     for one in sheet.order.plan.expected:
         planned = wired.get(one.meter)
-        if planned is not None and planned.port != port:
+        line = one.port or (None if planned is None else planned.port)
+        if line not in (None, port) or (line is None and _is_found_elsewhere(sheet, port, one.serial)):
             continue
         found.append(
             ExpectedMeter(
@@ -76,3 +78,9 @@ def expected_on(sheet: Worksheet, port: PortId) -> tuple[ExpectedMeter, ...]:
             )
         )
     return tuple(found)
+
+
+def _is_found_elsewhere(sheet: Worksheet, port: PortId, serial: str | None) -> bool:
+    others = (scan for other, scan in sheet.scans.items() if other != port)
+    told = (found.serial for scan in others for found in scan.found if found.serial is not None)
+    return serial is not None and any(is_same_serial(serial, one) for one in told)

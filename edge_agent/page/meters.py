@@ -10,6 +10,7 @@ from device_profiles.profile import ChannelKind, Profile, Protocol, Side
 from edge_agent.installation.view import BindRequest, DeskState, Typed
 from edge_agent.installation.words import refused
 from edge_agent.page.call import Call, FormWrong, sent
+from edge_agent.scanning.matching import has_number
 from edge_agent.scanning.result import FoundMeter, line_text
 from metering.identity import MeterId, NodeId, PortId, UnitId
 from metering.obis import Obis
@@ -19,7 +20,6 @@ from provisioning.finding_words import verdict_words
 from provisioning.installation import Binding, Finding, PhotoKind
 from provisioning.order_file import ExpectedMeter
 from provisioning.place import Place, degrees_e7
-from provisioning.serial_numbers import is_same_serial
 from provisioning.site import Node
 from provisioning.wiring_proof import Clamp
 
@@ -275,9 +275,7 @@ def _choices(state: DeskState, node: NodeId, expected: ExpectedMeter | None) -> 
     choices = []
     for port, found in _found(state):
         serial = found.serial
-        where = None
-        if serial is not None:
-            where = next((place for place, told in planned.items() if told and is_same_serial(told, serial)), None)
+        where = next((place for place, told in planned.items() if told and has_number(found, told)), None)
         here = expected is not None and where == expected.node
         elsewhere = None if where in (None, node) else where
         is_addressed = serial is None and (port, found.address) == _planned_address(state, expected)

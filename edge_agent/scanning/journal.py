@@ -43,7 +43,9 @@ class Journal:
         except (OSError, ValueError, KeyError, TypeError):  # a scan that begins anew loses minutes, a wrong one more
             return None
         state = self._state
-        return ScanState(dict(state.blocks), list(state.found), list(state.duplicates), state.elapsed_s)
+        earlier = ScanState(dict(state.blocks), list(state.found), list(state.duplicates), state.elapsed_s)
+        state.duplicates.clear()  # they are asked once more, and noted where they are still two
+        return earlier
 
     def note_block(self, lane: str, blocks: int, elapsed_s: float) -> None:
         """Note that so many blocks of a lane were asked."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from device_profiles.profile import Protocol
 from edge_agent.scanning.result import ExpectedMeter, FoundMeter
+from provisioning.serial_numbers import is_same_serial
 
 NUMBERED = (Protocol.DLT645_2007, Protocol.DLT645_1997, Protocol.CJT188_2004, Protocol.CJT188_2018)
 """Protocols in which the address is the number printed on the meter."""
@@ -24,6 +25,12 @@ def missing_of(expected: Iterable[ExpectedMeter], found: Iterable[FoundMeter]) -
                 left.remove(meter)
         missing = still
     return tuple(missing)
+
+
+def has_number(meter: FoundMeter, text: str) -> bool:
+    """Say whether a number as people write it is the meter's: its serial, or the address that its plate shows."""
+    numbers = (meter.serial, meter.address if meter.protocol in NUMBERED else None)
+    return any(number is not None and is_same_serial(text, number) for number in numbers)
 
 
 def _same_serial(wanted: ExpectedMeter, meter: FoundMeter) -> bool:

@@ -180,7 +180,7 @@ class ScanProgress:
     elapsed_s   since it began, time before an interruption included [s]
     left_s      what is left at most before it ends by itself, as reckoned now [s]
     likely      share of what the scan set out to ask, weighed by how likely it is to hold a meter, 0 to 1
-    found       so far, in the order found
+    found       so far, in the order found; `duplicates` as well
     newest      the meter that this word is about, None if it is about none
     """
 
@@ -190,6 +190,7 @@ class ScanProgress:
     left_s: float
     likely: float
     found: tuple[FoundMeter, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
     newest: FoundMeter | None = None
     protocol: Protocol | None = None
     line: LineSettings | None = None

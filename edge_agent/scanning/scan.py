@@ -10,7 +10,7 @@ meter that was found goes into the state file, so an interrupted scan goes on wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -132,9 +132,10 @@ class Scan:
     def run(self, *, everything: bool) -> ScanResult:
         """Ask until all is found, or what is likely has been asked."""
         self._everything = everything
-        self._resume()
+        twice = self._resume()
         end = ScanEnd.ALL_FOUND
         try:
+            self._ask_again(twice)
             while not self._is_complete():
                 lane = self._lanes.next(everything=everything)
                 if lane is None:
@@ -157,19 +158,31 @@ class Scan:
             elapsed_s=self._elapsed_s,
         )
 
-    def _resume(self) -> None:
-        """Take over what an interrupted scan of the same line knew."""
+    def _resume(self) -> tuple[Duplicate, ...]:
+        """Take over what an interrupted scan of the same line knew; give where it heard two meters at one address."""
         earlier = self._journal.read()
         if earlier is None:
-            return
+            return ()
         self._known.found.extend(earlier.found)
-        self._known.duplicates.extend(earlier.duplicates)
         self._known.foreign.extend(_foreign(each) for each in earlier.found if not each.candidates)
         self._before_s = earlier.elapsed_s
         for lane in self._lanes.lanes:
             lane.at = min(earlier.blocks.get(lane.key, 0), len(lane.blocks))
         for meter in earlier.found:
             self._lanes.note_find(meter.protocol, meter.line)
+        return tuple(earlier.duplicates)
+
+    def _ask_again(self, twice: Iterable[Duplicate]) -> None:
+        """Ask where two meters answered: since then one may have been taken off, or given another address."""
+        for each in twice:
+            at = (each.protocol, each.line)
+            lane = next((one for one in self._lanes.lanes if (one.protocol, one.line) == at), None)
+            if lane is None:
+                continue
+            if each.protocol.is_modbus:
+                self._run(searches.modbus_ids((each.address,), (), searches.SLOW_S, each.protocol), lane)
+            else:
+                lane.at = 0
 
     def _has_all(self, protocol: Protocol) -> bool:
         """Say whether the expected meters of a protocol are found, and only they are wanted."""
@@ -354,6 +367,7 @@ class Scan:
                 left_s=self._lanes.left_s(everything=self._everything),
                 likely=self._lanes.share_asked,
                 found=tuple(self._known.found),
+                duplicates=tuple(self._known.duplicates),
                 newest=newest,
                 protocol=lane.protocol,
                 line=lane.line,

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge_agent import installed
 from edge_agent.adapters.sqlite_outbox import SqliteOutbox
+from edge_agent.app import keep_living
 from edge_agent.installation.desk import Desk
 from edge_agent.installation.home import Home
 from edge_agent.installation.view import BindRequest
@@ -21,6 +23,7 @@ from metering.clock import SystemClock
 from metering.envelope import Envelope, open_sealed
 from metering.identity import MeterId
 from metering.reading import ReadQuality
+from provisioning.gateway_config import GatewayConfig
 from provisioning.keys import FileSigner
 from tests.doubles.desk import (
     PORT,
@@ -102,6 +105,13 @@ def test_measuring_begins_at_the_seal_without_a_network_and_follows_every_change
     monkeypatch.setattr(installed, "NOTHING_S", 0.05)
     home, centre = Home(tmp_path), DeskCentre()
     centre.refuses = True
+    lived: list[set[str]] = []
+
+    def living(config: GatewayConfig, *others: Any) -> None:
+        lived.append({one.id for one in config.meters})
+        keep_living(config, *others)
+
+    monkeypatch.setattr(installed, "keep_living", living)
     with centre.running(), agent(home), desk_at(tmp_path, SystemClock()) as desk:
         installed_with(desk, meters, "m-main", "m-u-b101", centre_url=centre.url)
         wait_for(lambda: measured(home) == {"m-main", "m-u-b101"}, "the first readings")
@@ -129,6 +139,7 @@ def test_measuring_begins_at_the_seal_without_a_network_and_follows_every_change
         desk.seal(WHO)
         wait_for(lambda: photo.sha256.hex() in centre.photos, "the photo at the centre")
         assert centre.events[-1] == len(desk.state().events)
+        wait_for(lambda: "m-u-b101-2" in lived[-1], "the agent with the new meter")
 
 
 def test_the_agent_of_a_home_waits_for_its_order(tmp_path: Path) -> None:

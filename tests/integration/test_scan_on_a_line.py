@@ -16,16 +16,14 @@ from edge_agent.cli import main
 from metering.clock import SystemClock
 from metering.identity import GatewayId, PortId
 from provisioning.site import LineSettings, Parity, SerialPort
-from tests.doubles.scanned_line import USUAL, on_line
-
-SLOWER = Speed(2400, "N")
+from tests.doubles.scanned_line import SLOW, USUAL, on_line
 
 
 @pytest.fixture
 def meters() -> list[LineMeter]:
     """Two meters, each set in its own way."""
     return [
-        on_line("eastron/sdm630", "5", SLOWER, serial=23_001_234, turnaround_ms=10),
+        on_line("dlt645/single-phase", "000012345678", SLOW, serial=12_345_678, turnaround_ms=10),
         on_line("chint/dtsu666", "3", USUAL, turnaround_ms=10),
     ]
 
@@ -57,14 +55,14 @@ def test_meters_that_are_set_in_two_ways_are_found_and_one_is_given_another_addr
 ) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = ["scan", "line-a", "--device", line, "--json", "--set-address", "3=12", "--yes"]
-    expected = ["23001234@eastron/sdm630@5", "@chint/dtsu666@3"]
+    expected = ["12345678@dlt645/single-phase", "@chint/dtsu666@3"]
     code = main([*arguments, *(part for each in expected for part in ("--expect", each))])
     events = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
     assert code == 0, events
     end = next(each for each in events if each["event"] == "end")
     assert end["end"] == "all-found"
     found = {each["address"]: (each["line"]["baud"], each["line"]["parity"], each["serial"]) for each in end["meters"]}
-    assert found == {"5": (2400, "N", "23001234"), "3": (9600, "N", None)}
+    assert found == {"000012345678": (2400, "E", "000012345678"), "3": (9600, "N", None)}
     assert [each["meter"]["address"] for each in events if each["event"] == "found"] == [
         each["address"] for each in end["meters"]
     ]

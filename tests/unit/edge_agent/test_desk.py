@@ -6,6 +6,7 @@ import io
 import itertools
 import os
 import signal
+import threading
 import traceback
 import zlib
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ from metering.identity import MeterId, UnitId
 from metering.obis import ENERGY_EXPORT, ENERGY_IMPORT, Obis
 from provisioning.enrolment import Claim, open_bundle
 from provisioning.gateway_config import GatewayConfig, HttpWay
+from provisioning.grant import open_grant, seal_grant
 from provisioning.installation import Bind, Exchange, RatioChange, Severity
 from provisioning.installation_events import open_events
 from provisioning.keys import FileSigner, key_id_of, write_public_key
@@ -58,6 +60,7 @@ from tests.doubles.surveyed_park import CENTRE, picture, surveyed_site
 
 STRANGER = FileSigner.from_seed(bytes([77]) * 32)
 COUNT = "m-bldg-b"
+WAIT_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -397,6 +400,10 @@ def test_a_grant_is_taken_from_a_file_only_if_it_answers_our_bundle(desk: Desk, 
         desk.take_grant(grant_for(bundle)[:-1])
     other = doubles.other_bundle()
     assert refusal(lambda: desk.take_grant(grant_for(other))).code == "grant-foreign"
+    ours = open_grant(grant_for(bundle), CENTRE.verifier())
+    for parts in ({"bundle_digest": bytes(32)}, {"epoch": 2}, {"key_id": bytes(8)}, {"centre_public_key": bytes(32)}):
+        foreign = seal_grant(replace(ours, **parts), CENTRE)  # type: ignore[arg-type]
+        assert refusal(lambda octets=foreign: desk.take_grant(octets)).code == "grant-foreign"  # type: ignore[misc]
     assert not desk.state().delivery.is_granted
     state = desk.take_grant(grant_for(bundle))
     assert state.delivery.is_granted
@@ -566,6 +573,27 @@ def test_two_desks_see_each_others_acts(tmp_path: Path, meters: Cabinet) -> None
             "address-taken",
             "serial-taken",
         )
+
+
+def test_who_writes_has_seen_everything_before(tmp_path: Path, meters: Cabinet) -> None:
+    inside, entered = threading.Event(), threading.Event()
+    with desk_at(tmp_path) as one, desk_at(tmp_path) as other:
+        begun(one, meters)
+
+        def second() -> None:
+            inside.wait(WAIT_S)
+            with other._journal.writing(WHO, START) as (sheet, _):
+                assert sheet.claim == "first"
+                entered.set()
+
+        thread = threading.Thread(target=second)
+        thread.start()
+        with one._journal.writing(WHO, START) as (_, write):
+            inside.set()
+            assert not entered.wait(0.2)
+            write(acts.Claimed("first"))
+        thread.join()
+        assert entered.is_set()
 
 
 def test_a_damaged_journal_is_told_and_kept(tmp_path: Path, meters: Cabinet) -> None:
