@@ -78,6 +78,7 @@ class PtyPort(TimedPort):
             self._terminal = PseudoTerminal(path)
         except OSError as error:
             raise PlaceTaken(f"{place} cannot be made: {error.strerror}; give a path in a folder of yours") from error
+        self._is_new = True
         super().__init__(place, line)
 
     def speed(self) -> Speed | None:
@@ -93,14 +94,17 @@ class PtyPort(TimedPort):
         except OSError:  # nobody has the line open
             self._hung_up()
             return
+        self._is_new = False
         if self.line.follows and (speed := self.speed()) is not None:
             self.line.set_speed(speed)
         self.line.hear(octets, self.elapsed_s, source)
 
     def _hung_up(self) -> None:
-        """Make the unused line as new; nothing is kept for whoever had it open."""
-        self.line.forget(self._terminal.near)
-        self._terminal.restore()
+        """Make the unused line as new, once: later it may be somebody's who is just setting it up."""
+        if not self._is_new:
+            self.line.forget(self._terminal.near)
+            self._terminal.restore()
+            self._is_new = True
         self._stopping.wait(HUNG_UP_S)
 
     def _give_out(self, to: int, octets: bytes) -> None:
