@@ -23,7 +23,7 @@ PAUSE_S = 0.04 + 0.2
 TIMEOUT_S = 0.3
 UNITS = range(1, 248)
 VOLTAGES = ((99.0, 121.0), (207.0, 253.0))
-_FLOAT = 0.0
+_FLOAT = -1.0
 _SDM = (4, 0x0000, 2, _FLOAT)
 PROBES: tuple[tuple[str, int, int, int, float], ...] = (
     ("ABB", 3, 0x5B00, 2, 10),
@@ -33,7 +33,7 @@ PROBES: tuple[tuple[str, int, int, int, float], ...] = (
     ("DDM", *_SDM),
     ("DMG610", 4, 0x0001, 2, 100),
     ("DS100", 3, 0x040C, 2, 1000),
-    ("DTSU666", 3, 0x2006, 2, _FLOAT),
+    ("DTSU666", 3, 0x2006, 2, 10 * _FLOAT),
     ("DZG", 3, 0x0004, 2, 100),
     ("ELTAKODSZ15", 4, 0x0000, 2, 100),
     ("ELTAKODSZ16", 4, 0x0000, 2, 100),
@@ -60,7 +60,7 @@ PROBES: tuple[tuple[str, int, int, int, float], ...] = (
     ("WS100", 3, 0x0100, 2, 1000),
     ("X961A", *_SDM),
 )
-"""Name, function, address, registers, and what the number is divided by; 0 for a float. SDM72 has no probe."""
+"""Name, function, address, registers, and what the number is divided by, negative for a float. SDM72 has no probe."""
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,5 @@ def scan(bus: Arbiter, clock: Clock, line: LineSettings) -> MbmdScan:
 
 
 def _is_voltage(body: bytes, divisor: float) -> bool:
-    number = int.from_bytes(body, "big") / divisor if divisor else struct.unpack(">f", body)[0]
+    number = int.from_bytes(body, "big") / divisor if divisor > 0 else struct.unpack(">f", body)[0] / -divisor
     return any(least <= number <= most for least, most in VOLTAGES)

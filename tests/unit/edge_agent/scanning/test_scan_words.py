@@ -98,7 +98,7 @@ def test_every_end_has_its_words(end: ScanEnd, language: Language) -> None:
 
 
 def test_progress_is_one_line() -> None:
-    progress = ScanProgress("modbus-rtu 9600 8N1 5", 12, 61.0, 119.6, 0.25, (SURE,), SURE)
+    progress = ScanProgress("modbus-rtu 9600 8N1 5", 12, 61.0, 119.6, 0.25, (SURE,), newest=SURE)
     assert words.status(progress, Language.EN) == (
         "1:01, about 2:00 left, 25% of what is likely asked, 1 found | modbus-rtu 9600 8N1 5"
     )
