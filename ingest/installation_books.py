@@ -125,7 +125,9 @@ def bound_act(event: InstallationEvent, site: Site) -> BoundAct | None:
     place: tuple[MeterId | None, str | None, NodeId, UnitId | None, datetime]
     if made is not None:
         meter = made.meter
-        place = (meter.id, meter.serial, meter.node, made.unit, made.at)
+        stands = meters.get(meter.id)
+        since = None if stands is None else stands.span.start  # an exchanged meter that is bound anew keeps its time
+        place = (meter.id, meter.serial, meter.node, made.unit, made.at if since is None else min(since, made.at))
     elif isinstance(event.body, RatioChange):
         old = meters.get(event.body.meter)
         place = (event.body.new, old.serial if old else UNKNOWN, _node(old), None, event.body.at)
