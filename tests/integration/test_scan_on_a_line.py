@@ -54,7 +54,20 @@ def test_meters_that_are_set_in_two_ways_are_found_and_one_is_given_another_addr
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    arguments = ["scan", "line-a", "--device", line, "--json", "--set-address", "3=12", "--yes"]
+    arguments = [
+        "scan",
+        "line-a",
+        "--device",
+        line,
+        "--baud",
+        "2400",
+        "--parity",
+        "E",
+        "--json",
+        "--set-address",
+        "3=12",
+        "--yes",
+    ]
     expected = ["12345678@dlt645/single-phase", "@chint/dtsu666@3"]
     code = main([*arguments, *(part for each in expected for part in ("--expect", each))])
     events = [json.loads(each) for each in capsys.readouterr().out.splitlines()]
