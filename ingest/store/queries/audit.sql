@@ -65,9 +65,6 @@ SELECT 'operator/' || operator FROM operators UNION ALL SELECT 'binding/' || bin
 -- Documents from which no name was taken out: their hash can be made again.
 SELECT site, version, hash, document, coalesce(rules, '{}') FROM site_versions WHERE site_hash IS NULL ORDER BY site, version;
 
--- name: digests_at
-SELECT number, digest FROM audit_log WHERE number = ANY (%(numbers)s);
-
 -- name: add_checkpoint
 INSERT INTO audit_checkpoints (number, signed_at, octets) VALUES (%(number)s, %(signed_at)s, %(octets)s)
 ON CONFLICT DO NOTHING;
