@@ -96,7 +96,7 @@ def _meter_steps(step: Callable[[str, Step, str], argparse.ArgumentParser]) -> N
         one.add_argument("meter", help="id of a bound meter")
         if name == "compare":
             one.add_argument(
-                "shown", nargs="*", metavar="OBIS=TEXT", help="such as 1-0:1.8.0=1234.56; asked for if left out"
+                "shown", nargs="*", metavar="[OBIS=]TEXT", help="such as 1234.56, or 1-0:2.8.0=7.80; asked for if left out"
             )
         if name == "photo":
             one.add_argument("kind", help="meter, seal, cabinet or display")

@@ -15,7 +15,7 @@ from edge_agent.installation.view import BindRequest, Typed, Who
 from edge_agent.installation.words import refused
 from metering.errors import MeteringError
 from metering.identity import MeterId, NodeId, PortId, UnitId
-from metering.obis import Obis
+from metering.obis import ENERGY_IMPORT, Obis
 from provisioning.place import E7, Place
 
 
@@ -75,11 +75,13 @@ def _place(text: str | None, note: str | None) -> Place | None:
 
 
 def typed_of(parts: Sequence[str]) -> list[Typed]:
-    """Read `OBIS=TEXT`, the unit behind the digits if one is given."""
+    """Read `OBIS=TEXT`, the unit behind the digits if one is given; digits alone are imported energy."""
     found = []
     for part in parts:
         obis, mark, text = part.partition("=")
-        if not mark or not text.strip():
+        if not mark:
+            obis, text = str(ENERGY_IMPORT), part
+        if not text.strip():
             raise MeteringError(f"{part!r}: write a register and what the display shows, such as 1-0:1.8.0=1234.56")
         found.append(Typed(Obis.parse(obis.strip()), text.strip(), ""))
     return found

@@ -64,6 +64,10 @@ _STEPS: dict[Step, tuple[str, str]] = {
     ),
     Step.DONE: ("已完成", "done"),
 }
+_MEND = (
+    "先改正上列错误，再 install check；确实如此：install accept 代码 对象",
+    "mend what is WRONG, then install check; where it is so all the same: install accept CODE SUBJECT",
+)
 _SEVERITIES = {
     Severity.WRONG: ("错误", "WRONG"),
     Severity.DOUBTFUL: ("存疑", "doubtful"),
@@ -115,7 +119,9 @@ def state_lines(state: DeskState, language: Language) -> Iterator[str]:
         measuring = word("measuring" if state.is_measuring else "beginning" if state.has_agent else "not-measuring")
         yield f"  {word('sealed')} {state.sealed.at:%Y-%m-%d %H:%MZ}  {word('epoch')} {state.sealed.epoch}  {measuring}"
         yield from _delivery_lines(state, language)
-    yield f"{word('next')}: {_STEPS[state.step][0 if language is Language.ZH else 1]}"
+    is_wrong = any(one.severity is Severity.WRONG for one in state.open_findings)
+    step = _MEND if state.step is Step.CHECK and is_wrong else _STEPS[state.step]
+    yield f"{word('next')}: {step[0 if language is Language.ZH else 1]}"
 
 
 def _delivery_lines(state: DeskState, language: Language) -> Iterator[str]:
