@@ -48,7 +48,8 @@ def test_every_mistake_is_explained_with_its_line(copy: Path, capsys: pytest.Cap
     assert main(["profile", "check", str(copy)]) == 2
     told = capsys.readouterr().out
     assert f"{copy}:{line_of(copy, 'rev = 0')}: 0 is not within 1 to 9999" in told
-    assert f"{copy}:{line_of(copy, 'unit = "volt"')}: unknown unit 'volt'" in told
+    where = line_of(copy, 'unit = "volt"')
+    assert f"{copy}:{where}: unknown unit 'volt'" in told
 
 
 def test_a_vector_that_does_not_fit_is_a_mistake(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
