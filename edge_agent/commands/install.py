@@ -37,6 +37,7 @@ from metering.identity import MeterId, NodeId, PortId
 from metering.obis import ENERGY_IMPORT
 from metering.quantity import Unit
 from provisioning.display_readout import read_display
+from provisioning.installation import Severity
 from provisioning.package import package_name
 from provisioning.report.seal import ReportKind
 from provisioning.wiring_proof import Clamp
@@ -96,7 +97,10 @@ def _meter_steps(step: Callable[[str, Step, str], argparse.ArgumentParser]) -> N
         one.add_argument("meter", help="id of a bound meter")
         if name == "compare":
             one.add_argument(
-                "shown", nargs="*", metavar="[OBIS=]TEXT", help="such as 1234.56, or 1-0:2.8.0=7.80; asked for if left out"
+                "shown",
+                nargs="*",
+                metavar="[OBIS=]TEXT",
+                help="1234.56, or 1-0:2.8.0=7.80; asked for if left out",
             )
         if name == "photo":
             one.add_argument("kind", help="meter, seal, cabinet or display")
@@ -127,7 +131,7 @@ def _whole_steps(step: Callable[[str, Step, str], argparse.ArgumentParser]) -> N
 
 
 def _run(args: argparse.Namespace) -> int:
-    """Do one step and show how the desk stands after it; the exit code is 1 where something is wrong and open."""
+    """Do one step and show how the desk stands after it; `check` ends with 1 where something is wrong and open."""
     try:
         home = Home(args.home.resolve())
         folders = [*args.profiles, *([home.profiles] if home.profiles.is_dir() else [])]
@@ -146,7 +150,7 @@ def _run(args: argparse.Namespace) -> int:
     elif not isinstance(shown, dict):
         for line in telling.state_lines(state, args.lang):
             print(line)
-    return 0
+    return int(args.step is _check and any(one.severity is Severity.WRONG for one in state.open_findings))
 
 
 def _begin(desk: Desk, args: argparse.Namespace) -> object:

@@ -79,7 +79,7 @@ def typed_of(parts: Sequence[str]) -> list[Typed]:
     found = []
     for part in parts:
         obis, mark, text = part.partition("=")
-        if not mark:
+        if not mark and part.strip().replace(".", "", 1).isdecimal():
             obis, text = str(ENERGY_IMPORT), part
         if not text.strip():
             raise MeteringError(f"{part!r}: write a register and what the display shows, such as 1-0:1.8.0=1234.56")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -87,13 +89,19 @@ def test_an_engineer_goes_from_the_order_to_the_grant(terminal: Terminal, meters
     code, shown = terminal.types("compare", "m-u-b101", answers=f"{meters.shows('m-u-b101')}\n")
     assert code == 0
     assert "equal" in shown
+    code, shown = terminal.types("compare", "m-u-b101", meters.shows("m-u-b101"))
+    assert code == 0
+    assert f"{ENERGY_IMPORT}  {meters.shows('m-u-b101')}" in shown
     code, shown = terminal.types("read", "m-u-b101")
     assert str(ENERGY_IMPORT) in shown
     assert terminal.types("photo", "m-u-b101", "meter", terminal.file("p.png", picture(2)))[0] == 0
     assert terminal.types("wiring", "m-u-b101", "--rotation", "right")[0] == 0
 
     code, shown = terminal.types("check")
+    assert code == 1
     assert "expected-missing" in shown
+    assert "install accept CODE SUBJECT" in shown
+    assert "install accept 代码 对象" in terminal.types("status", "--lang", "zh")[1]
     code, shown = terminal.types("seal")
     assert code == 2
     assert "findings are wrong and open" in shown
@@ -179,3 +187,12 @@ def test_mistakes_are_told_with_the_mend(
     code, shown = terminal.types(*arguments)
     assert code == 2
     assert said in shown
+
+
+def test_a_reader_who_has_enough_is_no_fault() -> None:
+    words = [sys.executable, "-m", "edge_agent.cli", "profile", "list"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
