@@ -60,14 +60,21 @@ def search(
 
 
 def expected_on(sheet: Worksheet, port: PortId) -> tuple[ExpectedMeter, ...]:
-    """Give the planned meters that may hang on a line: those planned there, and those planned without a line."""
+    """Give the meters that may hang on a line: those planned there or without a line, and those bound since.
+
+    One that went is not among them. In the place of one whose last registers are kept, any of its model may be new.
+    """
     assert sheet.order is not None
-    wired = {meter.id: meter for meter in sheet.order.plan.site.meters}
+    plan = sheet.order.plan
+    wired = {meter.id: meter for meter in plan.site.meters}
+    there = {meter.id: meter for meter in sheet.site().meters}
     found = []
-    for one in sheet.order.plan.expected:
-        planned = wired.get(one.meter)
+    for one in plan.expected:
+        planned, now = wired.get(one.meter), there.get(one.meter)
         line = one.port or (None if planned is None else planned.port)
         if line not in (None, port) or (line is None and _is_found_elsewhere(sheet, port, one.serial)):
+            continue
+        if one.meter in sheet.closings or (now is not None and now.span.end is not None):
             continue
         found.append(
             ExpectedMeter(
@@ -77,6 +84,18 @@ def expected_on(sheet: Worksheet, port: PortId) -> tuple[ExpectedMeter, ...]:
                 address="" if planned is None else planned.address,
             )
         )
+    unplanned = (one for one in sheet.fitted() if one.id not in plan.planned and one.port == port)
+    found += [
+        ExpectedMeter(one.serial, one.profile, one.protocol, one.address)
+        for one in unplanned
+        if one.id not in sheet.closings
+    ]
+    going = (there[one] for one in sheet.closings if one in there)
+    found += [
+        ExpectedMeter(profile=one.profile, protocol=one.protocol)
+        for one in going
+        if one.span.end is None and one.port == port
+    ]
     return tuple(found)
 
 
