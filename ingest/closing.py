@@ -42,7 +42,7 @@ from ingest.store.run_audit import note_steps
 from ingest.store.run_changes import forget_changes
 from ingest.store.run_log import book_run, move_run, open_log, require_standing
 from ingest.store.run_slots import add_slots
-from ingest.store.runs import PartyTotal, StoredRun, add_run, count_runs, find_run, party_totals
+from ingest.store.runs import PartyTotal, StoredRun, add_run, confirm_run, count_runs, find_run, party_totals
 from ingest.store.settled import SettledPoint, middle_node, settled_points
 from ingest.store.sites import SiteVersion, lock_site, require_site
 from ingest.store.statements import StoredStatement, add_statements, numbers_of_run
@@ -155,6 +155,7 @@ class Closing:
             add_slots(connection, run.id, inputs)
         else:
             forget_changes(connection, run.id)
+            stored = confirm_run(connection, stored, version.version)
             if draft or stored.head.state not in (RunState.DRAFT, RunState.SUPERSEDED):
                 return stored, False
             stored = _taken_up(connection, stored, actor, booked_at)

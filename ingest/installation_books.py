@@ -179,7 +179,7 @@ class _Step:
             with self._connection.transaction():
                 if act is not None:
                     self._make_way(event, act)
-                    bindings.activate(self._connection, act.binding)
+                    bindings.activate(self._connection, act)
                 installation_events.apply_held(self._connection, event.id, self._version.version)
         except ExclusionViolation:
             return False
@@ -200,6 +200,12 @@ class _Step:
             site = changed(self._site, event, planned=self._planned(event))
         except SiteInvalid as error:
             return str(error), self._site
+        if isinstance(event.body, Bind):
+            meter = event.body.binding.meter.id
+            came_by = bindings.undecided_origin(self._connection, self._site.id, meter)
+            if came_by is not None:  # whoever approved the correction would let the registers of that act count unseen
+                mend = "somebody has to approve that first; where it was refused, declare an exchange to another meter"
+                return f"meter {meter} came by an exchange or change of ratio, {came_by}: {mend}", self._site
         fault = next(faults_of_change(site, touched(event, site)[0], self._catalogue), None)
         if fault is None:
             return "", site

@@ -59,6 +59,12 @@ class SignerUnknown(SenderError):
     reason = "key-unknown"
 
 
+class SiteForeign(SenderError):
+    """An event is of a site for which its gateway was never enrolled."""
+
+    reason = "site-mismatch"
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """What vouchers say of this centre: where it and its broker are reached, and which roots to believe (DER)."""
@@ -327,7 +333,11 @@ class InstallationDesk:
         if not fitting or is_over or is_revoked(connection, first.gateway, first.epoch):
             mend = "enrol the gateway first, or order it anew"
             raise SignerUnknown(f"no key {key_id.hex()} counts for {first.gateway} in epoch {first.epoch}: {mend}")
-        return open_events(sealed, fitting[0].verifier, previous=first.previous, number=first.number)
+        events = open_events(sealed, fitting[0].verifier, previous=first.previous, number=first.number)
+        if not installation_events.belongs_to(connection, first.gateway, first.site):
+            mend = "order it for that site and enrol it anew"
+            raise SiteForeign(f"gateway {first.gateway} was never enrolled for site {first.site}: {mend}")
+        return events
 
     def _voucher_of(self, connection: Connection, first: InstallationEvent) -> bytes | None:
         """Give the voucher that the first event of a chain names, if it is one of an order for this gateway."""
@@ -344,8 +354,11 @@ class InstallationDesk:
             # Publishing a run of the site waits, or sees this; so does whatever arrives from there.
             lock_site(connection, _site_of(connection, binding))
             stored = _require(connection, binding)
-            if same_actor(caller.name) == same_actor(stored.act.done_by):
-                raise SecondPersonNeeded(f"{stored.act.done_by} did this; somebody else has to decide about it")
+            # What is typed at the site proves nobody's name, so the engineer who was sent decides nothing either.
+            sent = installation_events.sent_to(connection, stored.gateway, stored.received_at)
+            for one in (stored.act.done_by, sent):
+                if one is not None and same_actor(caller.name) == same_actor(one):
+                    raise SecondPersonNeeded(f"{one} was at the site for this; somebody else has to decide about it")
             shown = _Reviewer(connection).review(stored)
             _check_decision(stored, shown, to, reason)
             bindings.decide(connection, binding, to, by=caller.name, at=now, decision=reason)
@@ -355,7 +368,10 @@ class InstallationDesk:
                 now, verb, f"binding/{binding}", before=before, after=after, reason=reason, touches=_touches(stored)
             )
             record(connection, act)
-            return _require(connection, binding), shown
+            decided = _require(connection, binding)
+            # A correction may have waited for this word.
+            retry_held(connection, stored.act.site, catalogue=self.catalogue, now=now)
+            return decided, shown
 
 
 class _Reviewer:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ingest.store.bindings import Unapproved, approved_spans, unapproved
+from ingest.store.bindings import Unapproved, approved_spans, bound_since, unapproved
 from ingest.store.database import Connection, load_queries
 from ingest.store.runs import RunHead
 from ingest.store.sites import require_site
@@ -39,7 +39,7 @@ def provisional_of(connection: Connection, head: RunHead) -> tuple[Unapproved, .
 
 
 def refuse_provisional(connection: Connection, head: RunHead) -> None:
-    """Raise RunProvisional if the run rests on anything that nobody has approved."""
+    """Raise RunProvisional if the run rests on anything that nobody has approved, or not on what is bound now."""
     found = provisional_of(connection, head)
     if found:
         told = ", ".join(f"{one.meter or one.node} ({one.state})" for one in found[:TOLD_MAX])
@@ -47,6 +47,14 @@ def refuse_provisional(connection: Connection, head: RunHead) -> None:
         raise RunProvisional(
             f"the run rests on {len(found)} bindings that nobody has approved: {told}{more}; look at them with "
             f"metertree-provision bindings --site {head.site}, and have somebody else than the engineer approve them"
+        )
+    zone, _ = _terms(connection, head.site, head.site_version)
+    newer = bound_since(connection, head.site, head.site_version, SiteCalendar(zone).period(head.period))
+    if newer:
+        told = ", ".join(newer[:TOLD_MAX])
+        raise RunProvisional(
+            f"the run was computed before {told} changed what is bound in {head.period}: close the period again, which "
+            "makes a new run if that changes anything, and else lets this one stand"
         )
 
 

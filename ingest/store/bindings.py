@@ -119,9 +119,16 @@ def end_binding(connection: Connection, site: SiteId, meter: MeterId, at: dateti
     connection.execute(_query("end_binding"), {"site": site, "meter": meter, "ends_at": at})
 
 
-def activate(connection: Connection, binding: str) -> None:
-    """Let a binding that was held wait for its approval now."""
-    connection.execute(_query("activate"), {"binding": binding})
+def activate(connection: Connection, act: BoundAct) -> None:
+    """Let a binding that was held wait for its approval now, as what it is at the site it fits."""
+    row = {"binding": act.binding, "serial": act.serial, "node": act.node, "begins_at": act.begins_at}
+    connection.execute(_query("activate"), row)
+
+
+def undecided_origin(connection: Connection, site: SiteId, meter: MeterId) -> str | None:
+    """Give the exchange or change of ratio by which a meter came, while nobody has approved it."""
+    row = connection.execute(_query("undecided_origin"), {"site": site, "meter": meter}).fetchone()
+    return None if row is None else str(row[0])
 
 
 def decide(connection: Connection, binding: str, state: BindingState, *, by: str, at: datetime, decision: str) -> None:
@@ -185,6 +192,12 @@ def unapproved(connection: Connection, site: SiteId, period: Interval) -> tuple[
     """Give what a period of a site rests on that was done at the site and that nobody has approved."""
     wanted = {"site": site, "first": period.start, "last": period.end}
     return tuple(Unapproved(*row) for row in connection.execute(_query("provisional"), wanted))
+
+
+def bound_since(connection: Connection, site: SiteId, version: int, period: Interval) -> tuple[str, ...]:
+    """Give what was bound in a period of a site after a version of it."""
+    wanted = {"site": site, "version": version, "first": period.start, "last": period.end}
+    return tuple(binding for (binding,) in connection.execute(_query("bound_since"), wanted))
 
 
 def _from_row(row: tuple[Any, ...]) -> StoredBinding:

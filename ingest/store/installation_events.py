@@ -161,6 +161,18 @@ def orders(connection: Connection, site: str | None, gateway: str | None) -> tup
     return tuple(OrderLine(order, SiteId(one), GatewayId(name), *rest) for order, one, name, *rest in rows)
 
 
+def sent_to(connection: Connection, gateway: GatewayId, by: datetime) -> str | None:
+    """Name the engineer of the order by which a gateway was enrolled last until `by`, if there was one."""
+    row = connection.execute(_query("sent_to"), {"gateway": gateway, "by": by}).fetchone()
+    return None if row is None else str(row[0])
+
+
+def belongs_to(connection: Connection, gateway: GatewayId, site: SiteId) -> bool:
+    """Say whether a gateway is or was enrolled for a site."""
+    row = connection.execute(_query("belongs_to"), {"gateway": gateway, "site": site}).fetchone()
+    return row is not None and bool(row[0])
+
+
 def add_grant(connection: Connection, gateway: GatewayId, epoch: int, octets: bytes, granted_at: datetime) -> None:
     """Keep the centre's answer to an enrolment."""
     row = {"gateway": gateway, "epoch": epoch, "octets": octets, "granted_at": granted_at}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -116,6 +116,14 @@ def add_run(
             place = (run.id, number, line["pool"], line["party"], line["unit"])
             copy.write_row((*place, energy, line["amount_minor"], trace, line["kind"]))
     return StoredRun(RunHead(run.id, run.site, run.label, state, booked_at, site_version), document)
+
+
+def confirm_run(connection: Connection, stored: StoredRun, version: int) -> StoredRun:
+    """Note that a newer version of the site gives the same run; a published one stays as it is."""
+    row = connection.execute(
+        load_queries("runs")["confirm_run"], {"run": stored.head.run, "version": version}
+    ).fetchone()
+    return stored if row is None else replace(stored, head=replace(stored.head, site_version=row[0]))
 
 
 def find_run(connection: Connection, run: str, *, lines: bool = True) -> StoredRun | None:

@@ -466,6 +466,13 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnsw
     def _run(self, a: Arguments) -> list[Row]:
         return [row for run, row in self._tables.runs.items() if run == a["run"]]
 
+    def _confirm_run(self, a: Arguments) -> list[Row]:
+        row = self._tables.runs[a["run"]]
+        if row[3] == "published" or row[5] >= a["version"]:
+            return []
+        self._tables.runs[a["run"]] = (*row[:5], a["version"], *row[6:])
+        return [(a["version"],)]
+
     def _run_heads(self, a: Arguments) -> list[Row]:
         newest_first = reversed(list(self._tables.runs.values()))
         wanted = (row for row in newest_first if a["site"] in (None, row[1]) and a["period"] in (None, row[2]))

@@ -46,6 +46,9 @@ class InstallationAnswers:
     def _provisional(self, a: Arguments) -> list[Row]:
         return []
 
+    def _bound_since(self, a: Arguments) -> list[Row]:
+        return []
+
     def _held_events(self, a: Arguments) -> list[Row]:
         return []
 

@@ -24,7 +24,14 @@ UPDATE bindings SET ends_at = %(ends_at)s
 WHERE site = %(site)s AND meter = %(meter)s AND ends_at IS NULL AND begins_at < %(ends_at)s AND state <> 'superseded';
 
 -- name: activate
-UPDATE bindings SET state = 'pending' WHERE binding = %(binding)s AND state = 'held';
+-- While it was held, node and serial of a meter that was not there were not known.
+UPDATE bindings SET state = 'pending', serial = %(serial)s, node = %(node)s, begins_at = %(begins_at)s
+WHERE binding = %(binding)s AND state = 'held';
+
+-- name: undecided_origin
+SELECT binding FROM bindings
+WHERE site = %(site)s AND meter = %(meter)s AND kind <> 'bind' AND state IN ('pending', 'refused') AND ends_at IS NULL
+ORDER BY binding LIMIT 1;
 
 -- name: refused_meters
 -- Meters that stand in the site by a binding that somebody refused.
@@ -77,6 +84,14 @@ SELECT bindings.binding, bindings.kind, bindings.meter, bindings.node, bindings.
 FROM bindings JOIN installation_events AS events ON events.event = bindings.binding
 WHERE bindings.site = %(site)s
   AND (bindings.state IN ('pending', 'held') OR (bindings.state = 'refused' AND events.state = 'applied'))
+  AND tstzrange(bindings.begins_at, bindings.ends_at) && tstzrange(%(first)s, %(last)s)
+ORDER BY bindings.begins_at, bindings.binding;
+
+-- name: bound_since
+-- What was bound in a period after a version of its site: a run computed by that version does not know of it.
+SELECT bindings.binding
+FROM bindings JOIN installation_events AS events ON events.event = bindings.binding
+WHERE bindings.site = %(site)s AND events.state = 'applied' AND events.site_version > %(version)s
   AND tstzrange(bindings.begins_at, bindings.ends_at) && tstzrange(%(first)s, %(last)s)
 ORDER BY bindings.begins_at, bindings.binding;
 

@@ -24,6 +24,16 @@ SELECT planned, voucher_hash FROM install_orders
 WHERE gateway = %(gateway)s AND site = %(site)s AND order_file IS NOT NULL
 ORDER BY ordered_at DESC LIMIT 1;
 
+-- name: sent_to
+-- Who was sent to a gateway last, by the order it was enrolled with.
+SELECT engineer FROM install_orders WHERE gateway = %(gateway)s AND burned_at <= %(by)s
+ORDER BY burned_at DESC, install_order LIMIT 1;
+
+-- name: belongs_to
+-- Whether a gateway is, or was, enrolled for a site.
+SELECT EXISTS (SELECT FROM gateways WHERE gateway = %(gateway)s AND site = %(site)s)
+    OR EXISTS (SELECT FROM install_orders WHERE gateway = %(gateway)s AND site = %(site)s AND burned_at IS NOT NULL);
+
 -- name: add_grant
 INSERT INTO grants (gateway, epoch, octets, granted_at)
 VALUES (%(gateway)s, %(epoch)s, %(octets)s, %(granted_at)s);

@@ -11,6 +11,12 @@ COPY run_lines (run, line, pool, party, unit, energy, amount_minor, trace, kind)
 -- name: run
 SELECT run, site, period, state, booked_at, site_version, document FROM allocation_runs WHERE run = %(run)s;
 
+-- name: confirm_run
+-- A newer version of the site gives the same run.
+UPDATE allocation_runs SET site_version = %(version)s
+WHERE run = %(run)s AND state <> 'published' AND site_version < %(version)s
+RETURNING site_version;
+
 -- name: run_heads
 -- Newest first; the document stays where it is, because a list needs only its heads.
 SELECT run, site, period, state, booked_at, site_version
