@@ -77,6 +77,7 @@ def register(commands: Subparsers) -> None:
     scan = step("scan", _scan, "find the meters on a line")
     scan.add_argument("port")
     scan.add_argument("--all", action="store_true", help="go on when all planned ones are found; ask the unlikely too")
+    scan.add_argument("--expect", action="append", default=[], metavar="SERIAL", help="a meter the plan does not have")
     bind = step("bind", _bind, "put a meter at a node; without a node, goes through all that are planned")
     bind.add_argument("node", nargs="?", help="metering point of the tree")
     add_binding_arguments(bind)
@@ -207,7 +208,7 @@ def _scan(desk: Desk, args: argparse.Namespace) -> object:
     who = who_of(desk, args)
     if not args.json:
         print(scan_words.head(args.lang))
-    result = desk.scan(PortId(args.port), who, tell, stop, is_thorough=args.all)
+    result = desk.scan(PortId(args.port), who, tell, stop, is_thorough=args.all, also=args.expect)
     if args.json:
         return scan_words.result_document(result)
     if is_live:

@@ -125,9 +125,11 @@ class Desk(LaterDesk):
         stop: threading.Event,
         *,
         is_thorough: bool = False,
+        also: Sequence[str] = (),
     ) -> ScanResult:
         """Look for meters on a line until all expected ones are found, `stop` is set or nothing is left to try.
 
+        also   serial numbers that hang there against the plan, such as that of a new meter
         Blocks for minutes. The line is borrowed from the running agent meanwhile; it is read again afterwards.
         """
         sheet = self._begun()
@@ -146,6 +148,7 @@ class Desk(LaterDesk):
                 loan=loan,
                 every=self._file.marks_of_agent(),
                 is_thorough=is_thorough,
+                also=also,
             )
         with self._changing(who) as (_, write):
             write(Scanned(port, scan_text(result)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -31,9 +32,11 @@ def search(
     loan: Loan,
     every: timedelta | None,
     is_thorough: bool,
+    also: Sequence[str] = (),
 ) -> ScanResult:
     """Scan a borrowed line; what a broken-off scan found is added to what was known. Raises PortLost.
 
+    also    serial numbers that are expected against the plan
     every   time between the marks of the agent that lent the line, None where none runs
     """
     bus = bus_of(port, clock)
@@ -41,7 +44,7 @@ def search(
         result = scan(
             port,
             catalogue,
-            expected_on(sheet, port.id),
+            expected_on(sheet, port.id, also),
             progress,
             everything=is_thorough,
             cancel=stop,
@@ -59,10 +62,11 @@ def search(
     return replace(result, found=(*result.found, *kept))
 
 
-def expected_on(sheet: Worksheet, port: PortId) -> tuple[ExpectedMeter, ...]:
+def expected_on(sheet: Worksheet, port: PortId, also: Sequence[str] = ()) -> tuple[ExpectedMeter, ...]:
     """Give the meters that may hang on a line: those planned there or without a line, and those bound since.
 
-    One that went is not among them. In the place of one whose last registers are kept, any of its model may be new.
+    One that went is not among them. In the place of one whose last registers are kept hangs one of `also`, or, where
+    nobody said a number, any of its model.
     """
     assert sheet.order is not None
     plan = sheet.order.plan
@@ -90,13 +94,11 @@ def expected_on(sheet: Worksheet, port: PortId) -> tuple[ExpectedMeter, ...]:
         for one in unplanned
         if one.id not in sheet.closings
     ]
-    going = (there[one] for one in sheet.closings if one in there)
-    found += [
-        ExpectedMeter(profile=one.profile, protocol=one.protocol)
-        for one in going
-        if one.span.end is None and one.port == port
-    ]
-    return tuple(found)
+    going = [there[one] for one in sheet.closings if one in there]
+    going = [one for one in going if one.span.end is None and one.port == port]
+    if also:
+        return (*found, *(ExpectedMeter(serial) for serial in also))
+    return (*found, *(ExpectedMeter(profile=one.profile, protocol=one.protocol) for one in going))
 
 
 def _is_found_elsewhere(sheet: Worksheet, port: PortId, serial: str | None) -> bool:
