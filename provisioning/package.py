@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from os import SEEK_END
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +30,13 @@ from provisioning.order_file import ORDER_OCTETS_MAX
 PACKAGE_SUFFIX = ".metertree-package"
 PACKAGE_OCTETS_MAX = 512 * 1024 * 1024
 """Some hundred photos; what is larger is sent in parts."""
+EVENTS_OCTETS_MAX = 64 * 1024 * 1024
+"""All events together: they are read at once, and ten thousand usual ones have 20 MiB."""
 _ORDER, _BUNDLE, _EVENTS, _PHOTOS = "order.cose", "bundle.cose", "events/", "photos/"
+DIRECTORY_OCTETS_MAX = 4 * 1024 * 1024
+"""Of the list of members at the end, which is read whole: some thirty thousand of them."""
+_END, _END_LARGE = b"PK\x05\x06", b"PK\x06\x07"
+_END_OCTETS, _END_LARGE_OCTETS = 22, 20
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 _PHOTO_NAME = 64
 
@@ -76,6 +83,8 @@ def read_package(stream: IO[bytes]) -> Package:
         numbered = sorted(name for name in members if name.startswith(_EVENTS))
         if len(numbered) > EVENTS_MAX:
             raise PackageInvalid(f"{len(numbered)} events; at most {EVENTS_MAX} are allowed: send it in parts")
+        if sum(members[name].file_size for name in numbered) > EVENTS_OCTETS_MAX:
+            raise PackageInvalid(f"its events have more than {EVENTS_OCTETS_MAX} octets together: send it in parts")
         return Package(
             order=_get(archive, members[_ORDER], ORDER_OCTETS_MAX) if _ORDER in members else None,
             bundle=_get(archive, members[_BUNDLE], BUNDLE_OCTETS_MAX) if _BUNDLE in members else None,
@@ -103,10 +112,31 @@ def package_name(gateway: str, at: datetime) -> str:
 
 
 def _opened(stream: IO[bytes]) -> zipfile.ZipFile:
+    _check_end(stream)
     try:
-        return zipfile.ZipFile(stream)
+        archive = zipfile.ZipFile(stream)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
         raise PackageInvalid(f"not a package: {error}; write it anew at the gateway") from error
+    names = archive.namelist()
+    if len(set(names)) != len(names):
+        raise PackageInvalid("not a package: it names a member twice; write it anew at the gateway")
+    return archive
+
+
+def _check_end(stream: IO[bytes]) -> None:
+    """Raise PackageInvalid unless the file ends as ours do: a list of members of bounded length, and no more.
+
+    The library reads that list whole and makes an object of each member, before anyone has proven anything.
+    """
+    whole = stream.seek(0, SEEK_END)
+    stream.seek(max(0, whole - _END_OCTETS - _END_LARGE_OCTETS))
+    before, end = (tail := stream.read())[:-_END_OCTETS], tail[-_END_OCTETS:]
+    if len(end) < _END_OCTETS or not end.startswith(_END) or end[-2:] != bytes(2) or before.startswith(_END_LARGE):
+        raise PackageInvalid("not a package: it does not end as one; write it anew at the gateway")
+    octets = int.from_bytes(end[12:16], "little")
+    if octets > DIRECTORY_OCTETS_MAX:
+        told = f"its list of members has {octets} octets; at most {DIRECTORY_OCTETS_MAX} are allowed"
+        raise PackageInvalid(f"not a package: {told}: send it in parts")
 
 
 def _put(archive: zipfile.ZipFile, name: str, octets: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import zipfile
 from pathlib import Path
 
@@ -47,6 +48,47 @@ def test_after_the_grant_a_package_has_no_bundle(tmp_path: Path) -> None:
 def test_another_picture_than_the_name_says_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PackageInvalid, match="another picture"):
         list(photos_in(package(tmp_path, picture=b"other")))
+
+
+def listed(members: int, entry: bytes, local: bytes, *, large: bool = False) -> io.BytesIO:
+    """Give an archive whose list of members is one entry, over and over."""
+    start, octets = len(local), len(entry) * members
+    counts = (0xFFFF, 0xFFFF, 0xFFFFFFFF, 0xFFFFFFFF) if large else (members, members, octets, start)
+    end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, *counts, 0)
+    if large:
+        end64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, members, members, octets, start)
+        end = end64 + b"PK\x06\x07" + struct.pack("<IQI", 0, start + octets, 1) + end
+    return io.BytesIO(local + entry * members + end)
+
+
+def one_entry(name: str, octets: bytes) -> tuple[bytes, bytes]:
+    """Give the entry and the local part of an archive with one member."""
+    whole = zipped({name: octets}).getvalue()
+    directory, end = whole.rindex(b"PK\x01\x02"), whole.rindex(b"PK\x05\x06")
+    return whole[directory:end], whole[:directory]
+
+
+@pytest.mark.parametrize(("members", "large"), [(60_000, False), (100_000, True)])
+def test_a_list_of_very_many_members_is_refused_before_it_is_read(
+    members: int, large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = listed(members, *one_entry("x" * 60, b""), large=large)
+    monkeypatch.setattr(zipfile.ZipFile, "__init__", lambda *_: pytest.fail("the list was read"))
+    with pytest.raises(PackageInvalid):
+        read_package(stream)
+
+
+def test_one_photo_is_not_read_a_thousand_times() -> None:
+    stream = listed(1000, *one_entry(f"photos/{DIGEST.hex()}", PICTURE))
+    for read in (read_package, lambda it: list(photos_in(it))):
+        with pytest.raises(PackageInvalid, match="twice"):
+            read(stream)
+
+
+def test_events_that_are_large_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("provisioning.package.EVENTS_OCTETS_MAX", 10)
+    with pytest.raises(PackageInvalid, match="together"):
+        read_package(zipped({f"events/{number:06d}.cose": b"four" for number in range(3)}))
 
 
 @pytest.mark.parametrize("octets", [b"", b"no zip", b"PK\x05\x06" + b"\xff" * 18])
