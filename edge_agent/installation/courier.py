@@ -77,13 +77,19 @@ class Courier:
                 raise CentreAway(f"{self._url}: {text}") from error
             raise CentreRefuses(text) from error
         except (OSError, HTTPException) as error:
-            raise CentreAway(f"no centre answers at {self._url}: {error}") from error
+            raise CentreAway(f"连不上中心 / no centre answers at {self._url}: {_why(error)}") from error
 
     def _context(self) -> ssl.SSLContext:
         try:
             return ssl.create_default_context(cafile=None if self._roots is None else str(self._roots))
         except (OSError, ssl.SSLError) as error:
             raise CentreAway(f"{self._roots}: no certificates there: {error}") from error
+
+
+def _why(error: Exception) -> str:
+    """Say in few words why nobody answered."""
+    cause = getattr(error, "reason", error)
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 def _document(octets: bytes) -> dict[str, Any]:

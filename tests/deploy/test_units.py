@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from edge_agent import cli as gateway_cli
+from edge_agent.installation.home import DEFAULT_HOME
+from edge_agent.page.server import PageAddress
 from ingest.cli import build_parser
 from tests.doubles.deployment import DEPLOY, UNITS, command_of, settings, unit
 
@@ -104,3 +106,12 @@ def test_each_comes_back_and_ends_in_time(path: Path) -> None:
     assert found["Restart"] == ["always"]
     assert int(found["TimeoutStopSec"][0]) >= 20
     assert "WantedBy" in found
+
+
+def test_a_gateway_that_is_installed_at_the_site_has_its_home_where_its_unit_may_write() -> None:
+    added = unit(DEPLOY / "systemd/metertree-gateway.service.d/home.conf")["ExecStart"]
+    assert added[0] == "", "the command of the unit is replaced, not joined by another"
+    args = gateway_cli._parser().parse_args(added[1].split()[1:])
+    (folder,) = unit(DEPLOY / "systemd/metertree-gateway.service")["StateDirectory"]
+    assert args.home == DEFAULT_HOME == Path("/var/lib") / folder
+    assert PageAddress.parse(args.page).is_loopback is False

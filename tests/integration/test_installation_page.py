@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Page
 
 from device_profiles.catalogue import Catalogue
+from edge_agent.commands.page import page_for
 from edge_agent.installation.desk import Desk
 from edge_agent.page.access import TRIES
 from edge_agent.page.call import BODY_OCTETS_MAX
@@ -364,3 +365,16 @@ def test_an_address_that_is_taken_is_told(station: Station, tmp_path: Path) -> N
         page_shown(taken, desk, Catalogue.shipped(), SystemClock()),
     ):
         pass
+
+
+def test_an_installed_gateway_measures_though_its_page_has_no_address(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = page_for("203.0.113.7:1", [])
+    with desk_at(tmp_path) as desk:
+        with pytest.raises(PageUnreachable, match="--page"), page(desk):
+            pass
+        desk.home.config.write_text("", encoding="utf-8")
+        with page(desk):
+            pass
+    assert [one.message for one in caplog.records] == ["page-unreachable"]

@@ -111,7 +111,10 @@ def test_an_engineer_goes_from_the_order_to_the_grant(terminal: Terminal, meters
     assert code == 0
     assert "bring it to the centre" in shown
     assert terminal.types("deliver")[0] == 0
-    assert "no centre answers" in terminal.types("status")[1]
+    told = terminal.types("status")[1]
+    assert "no centre answers at" in told
+    assert "Connection refused" in told
+    assert "urlopen" not in told
 
     code, shown = terminal.types("package", str(terminal.folder))
     assert code == 0
