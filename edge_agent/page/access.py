@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -19,6 +20,9 @@ CLOSED_S_MAX = 3600.0
 SESSION_S = 12 * 3600.0
 """A day's work: after so long one signs in again [s]."""
 SESSIONS_MAX = 32
+CALLERS_MAX = 64
+CALLERS_EACH_MAX = 16
+"""Calls at one time, of all and of one address: a browser makes six. More would take the agent's threads and files."""
 
 
 def fresh_pin() -> str:
@@ -106,6 +110,31 @@ class Door:
         self._wrong, self._closings = 0, self._closings + 1
         self._closed_until_s = now_s + closed_s
         return closed_s
+
+
+class Places:
+    """Counts who calls at one time; safe for several threads."""
+
+    def __init__(self, most: int = CALLERS_MAX, each: int = CALLERS_EACH_MAX) -> None:
+        self._most = most
+        self._each = each
+        self._lock = threading.Lock()
+        self._callers: Counter[str] = Counter()
+
+    def take(self, address: str) -> bool:
+        """Give a caller a place, if there is one."""
+        with self._lock:
+            if self._callers.total() >= self._most or self._callers[address] >= self._each:
+                return False
+            self._callers[address] += 1
+            return True
+
+    def leave(self, address: str) -> None:
+        """Take a place back."""
+        with self._lock:
+            self._callers[address] -= 1
+            if self._callers[address] <= 0:
+                del self._callers[address]
 
 
 def is_own_host(host: str, names: frozenset[str]) -> bool:

@@ -188,6 +188,8 @@ class Guard:
             bottle.response.set_header(name, content)
         if not is_own_host(bottle.request.get_header("Host", ""), self._house.names):
             raise refused_call(HTTPStatus.MISDIRECTED_REQUEST, "call this machine by its address in figures")
+        if bottle.request.chunked:  # it would be kept on disk to its end, before anyone knew how long it is
+            raise refused_call(HTTPStatus.LENGTH_REQUIRED, "say how long it is / 请说明长度")
         if bottle.request.content_length > BODY_OCTETS_MAX:
             most = BODY_OCTETS_MAX >> 20
             raise refused_call(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {most} MB are taken / 最多 {most} MB")

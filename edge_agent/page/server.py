@@ -22,7 +22,7 @@ import jinja2
 
 from device_profiles.catalogue import Catalogue
 from edge_agent.installation.desk import Desk
-from edge_agent.page.access import Door, fresh_pin
+from edge_agent.page.access import Door, Places, fresh_pin
 from edge_agent.page.call import Guard, House, refused_call, sent
 from edge_agent.page.certificate import PageCertificate, page_certificate
 from edge_agent.page.entrance import Entrance
@@ -207,6 +207,25 @@ class _Caller(WSGIRequestHandler):
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     tls: ssl.SSLContext | None = None
+    places: Places
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own; hang up on whoever finds no place."""
+        if not self.places.take(client_address[0]):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self.places.leave(client_address[0])
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and free the place whatever comes."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self.places.leave(client_address[0])
 
     def server_bind(self) -> None:
         """Bind without asking the name service what this machine is called."""
@@ -236,6 +255,7 @@ def _listening(address: PageAddress, app: bottle.Bottle, tls: PageCertificate | 
     except OSError as error:
         problem = f"{address.host}:{address.port} cannot be listened on: {error}; choose another address with --page"
         raise PageUnreachable(problem) from error
+    server.places = Places()
     server.set_app(app)
     if tls is not None:
         server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

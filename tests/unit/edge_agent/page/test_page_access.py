@@ -14,6 +14,7 @@ from edge_agent.page.access import (
     SESSIONS_MAX,
     TRIES,
     Door,
+    Places,
     Session,
     fresh_pin,
     is_own_host,
@@ -122,6 +123,13 @@ def test_sessions_do_not_pile_up(door: Door, watch: Watch) -> None:
         newest = let_in(door)
     assert door.session(first.key) is None
     assert door.session(newest.key) is newest
+
+
+def test_places_are_bounded_for_all_and_for_each_and_given_back() -> None:
+    places = Places(most=3, each=2)
+    assert [places.take(one) for one in ("a", "a", "a", "b", "c")] == [True, True, False, True, False]
+    places.leave("a")
+    assert [places.take(one) for one in ("c", "a")] == [True, False]
 
 
 def test_a_form_belongs_to_its_session(door: Door) -> None:
