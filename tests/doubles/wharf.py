@@ -206,7 +206,7 @@ def site_of(meters: list[Fitted], places: dict[str, str] | None = None) -> Site:
         if one.unit is not None
     ]
     gateways = [Gateway(GatewayId(f"gw-{name}"), Names(f"{name} 网关", f"Gateway {name}")) for name in BUILDINGS]
-    ports = [_port(line, places.get(line.id, "/dev/null")) for line in LINES]
+    ports = [_port(line, places.get(line.id, f"/dev/{line.id}")) for line in LINES]
     owner = Party(PartyId("owner"), PartyKind.OWNER, Names("码头资产管理", "Wharf Estates"))
     return Site(
         id=SiteId("wharf"),

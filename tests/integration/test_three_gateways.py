@@ -387,7 +387,7 @@ def cloned_card_is_caught(office: Office, client: httpx.Client, clone: Home) -> 
         wait_for(lambda: bool(told()), "the clone to be noticed")
     assert told()[0]["kind"] == "equivocation"
     stored = office.asks(client, "/v1/gateways/gw-north")
-    assert stored["refused"] >= 1
+    assert stored["quarantined"] >= 1
 
 
 def south_by_telephone(office: Office, client: httpx.Client, south: Station) -> None:
@@ -433,10 +433,10 @@ def second_person_approves(office: Office, client: httpx.Client) -> None:
     """Nobody approves his own work; another does, once, and every meter counts."""
     pending = office.asks(client, "/v1/bindings?site=wharf&state=pending")["bindings"]
     assert {one["meter"] for one in pending} == {one.meter for one in office.meters}
-    first = pending[0]["id"]
-    assert office.decides(client, "eng-1", first) == 403
+    first = pending[0]["binding"]
+    assert office.decides(client, "eng-1", first) == 409
     for one in pending:
-        assert office.decides(client, "office-2", one["id"]) == 200
+        assert office.decides(client, "office-2", one["binding"]) == 200
     assert office.asks(client, "/v1/bindings?site=wharf&state=pending")["bindings"] == []
     approved = office.asks(client, "/v1/bindings?site=wharf&state=approved")["bindings"]
     assert len(approved) == 60
