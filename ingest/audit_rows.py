@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from ingest.audit_log import Entry, Verb
+from provisioning.installation import EventKind
 
 Trace = tuple[str, str]
 """Subject, and what of it the row and its act have in common."""
@@ -106,6 +107,12 @@ def _step(after: dict[str, Any], _: Entry) -> str:
     return f"step {after['step']}, {after['state']} by {after['by']}"
 
 
+def _event(after: dict[str, Any], _: Entry) -> str:
+    bound = "" if after["kind"] in _BINDING_NOTHING else ", binding"
+    return f"{after['kind']}, {after['digest']}{bound}"
+
+
+_BINDING_NOTHING = (EventKind.REPLACE, EventKind.PORT_CHANGE)
 _TRACES: dict[str, Callable[[dict[str, Any], Entry], str]] = {
     Verb.SITE_PUT: lambda after, _: f"version {after['version']}, {after['hash']}",
     Verb.RUN_DRAFTED: _step,
@@ -118,6 +125,7 @@ _TRACES: dict[str, Callable[[dict[str, Any], Entry], str]] = {
     Verb.GATEWAY_REVOKED: lambda after, _: f"epoch {after['epoch']} revoked",
     Verb.ENROLLED: lambda after, _: f"key {after['key_id']} in epoch {after['epoch']}",
     Verb.KEY_ROLLED: lambda after, _: f"key {after['key']} in epoch {after['epoch']}",
+    Verb.EVENT_TAKEN: _event,
     Verb.INSTALL_ORDERED: lambda _after, _entry: "install order",
 }
 _STANDINGS: dict[str, Callable[[dict[str, Any], Entry], str]] = {

@@ -34,7 +34,7 @@ from metering.identity import GatewayId, SiteId
 from provisioning.enrolment import Bundle, Claim, Enrolled, InstallOrder, Refused, Survey, open_bundle, open_order
 from provisioning.grant import Grant, seal_grant
 from provisioning.installation import NO_VOUCHER, InstallationEvent
-from provisioning.installation_events import open_events, parse_event, signer_of
+from provisioning.installation_events import event_digest, open_events, parse_event, signer_of
 from provisioning.keys import fingerprint
 from provisioning.order_file import ExpectedMeter, Plan, open_order_file, plan_of, seal_order_file
 from provisioning.package import photos_in, read_package
@@ -318,9 +318,9 @@ class InstallationDesk:
         now: datetime,
     ) -> tuple[Taken, ...]:
         taken = enter_events(connection, events, catalogue=self.catalogue, voucher=voucher, now=now)
-        for (event, _), one in zip(events, taken, strict=True):
+        for (event, octets), one in zip(events, taken, strict=True):
             if not one.again:
-                _record_event(connection, event, one, now)
+                _record_event(connection, event, octets, one, now)
         return taken
 
     def _proven(self, connection: Connection, sealed: Sequence[bytes]) -> tuple[InstallationEvent, ...]:
@@ -424,9 +424,10 @@ def _check_decision(stored: StoredBinding, shown: Review, to: BindingState, reas
         raise DecisionRefused(f"say why binding {stored.act.binding} is approved all the same: {'; '.join(told[:3])}")
 
 
-def _record_event(connection: Connection, event: InstallationEvent, taken: Taken, now: datetime) -> None:
+def _record_event(connection: Connection, event: InstallationEvent, octets: bytes, taken: Taken, now: datetime) -> None:
     who = Caller(f"gateway/{event.gateway}", "", event.device)
     after = {"kind": str(event.body.kind), "state": taken.state, "done_by": event.by, "done_at": event.at.isoformat()}
+    after["digest"] = event_digest(octets).hex()
     touches = (f"gateway/{event.gateway}", f"site/{event.site}")
     subject = f"event/{event.id}"
     record(connection, who.act(now, Verb.EVENT_TAKEN, subject, after=after, reason=taken.reason, touches=touches))

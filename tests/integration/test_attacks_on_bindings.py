@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from allocation_engine.run_state import RunState, SecondPersonNeeded
+from ingest.audit_desk import AuditDesk
 from ingest.caller import Caller
 from ingest.provisional import RunProvisional
 from ingest.store import bindings
@@ -158,3 +159,20 @@ def test_a_run_of_before_a_correction_is_closed_anew_before_it_is_published(book
     anew = books.close()
     assert anew.head.run != run.head.run
     assert books.closing.desk.publish(anew.head.run, AN).head.state is RunState.PUBLISHED
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM bindings WHERE binding = 'gw-a-1-1'",
+        "DELETE FROM bindings; DELETE FROM installation_events",
+        "UPDATE installation_events SET octets = 'x' WHERE event = 'gw-a-1-1'",
+    ],
+)
+def test_a_binding_or_event_that_an_administrator_takes_out_is_missed(centre: Centre, change: str) -> None:
+    enrolled(centre, A101.id)
+    desk = AuditDesk(centre.database)
+    assert [one for one in desk.verify(None, {}).faults if "gw-a" in one] == []
+    with centre.database.transaction() as connection:
+        connection.execute(change.encode())
+    assert [one for one in desk.verify(None, {}).faults if "event/gw-a-1-1" in one]

@@ -49,7 +49,12 @@ SELECT 'gateway/' || gateway, 'epoch ' || epoch || ' revoked', revoked_at FROM r
 UNION ALL
 SELECT 'gateway/' || gateway, 'key ' || encode(key_id, 'hex') || ' in epoch ' || epoch, enrolled_at FROM gateway_keys
 UNION ALL
-SELECT 'order/' || install_order, 'install order', ordered_at FROM install_orders;
+SELECT 'order/' || install_order, 'install order', ordered_at FROM install_orders
+UNION ALL
+SELECT 'event/' || event, events.kind || ', ' || encode(sha256(octets), 'hex')
+        || CASE WHEN binding IS NULL THEN '' ELSE ', binding' END,
+    received_at
+FROM installation_events AS events LEFT JOIN bindings ON binding = event;
 
 -- name: rows_standing
 -- What goes through states, as it stands. What a later act at the site superseded needs no person's word.
