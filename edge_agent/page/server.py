@@ -216,7 +216,7 @@ class _Server(ThreadingMixIn, WSGIServer):
             return
         try:
             super().process_request(request, client_address)
-        except BaseException:
+        except RuntimeError:  # no thread to be had
             self.places.leave(client_address[0])
             raise
 
