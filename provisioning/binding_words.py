@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 _WORDS: dict[str, tuple[str, str]] = {
     "bind": ("绑定", "meter bound"),
     "exchange": ("换表", "meter exchanged"),
@@ -46,6 +48,19 @@ _WORDS: dict[str, tuple[str, str]] = {
     "fingerprint": ("中心密钥指纹，请与网关显示核对", "fingerprint of the centre's key, to compare at the gateway"),
     "lapses": ("有效期至", "serves until"),
     "at-the-gateway": ("在网关上运行", "at the gateway"),
+    "site-put": ("台账新版本", "new version of the site"),
+    "install-ordered": ("开安装单", "install order made"),
+    "enrolled": ("网关注册", "gateway enrolled"),
+    "claim-misused": ("领取码被他人使用", "claim in wrong hands"),
+    "binding-approved": ("批准绑定", "binding approved"),
+    "binding-refused": ("拒绝绑定", "binding refused"),
+    "certificate-issued": ("签发证书", "certificate issued"),
+    "key-rolled": ("更换密钥", "key changed"),
+    "gateway-revoked": ("吊销网关", "gateway revoked"),
+    "settings-ordered": ("下发设置", "settings ordered"),
+    "reading-added": ("人工抄读", "reading entered"),
+    "reading-decided": ("抄读裁定", "reading decided"),
+    "photo-put": ("存入照片", "photo kept"),
     "approve-with": (
         "批准：metertree-provision approve 编号 --reason 说明（安装人以外的操作员）",
         "approve: metertree-provision approve ID --reason WHY (an operator who is not the engineer)",
@@ -55,6 +70,11 @@ _WORDS: dict[str, tuple[str, str]] = {
     "photos": ("照片", "photos"),
     "seal": ("铅封", "seal"),
 }
+
+
+def shown_instant(text: str) -> str:
+    """Give an instant of an answer to the second, in UTC."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M:%SZ}"
 
 
 def binding_word(key: str, language: str) -> str:

@@ -77,7 +77,7 @@ def look_at_everything(sheet: Worksheet, looks: Looks | None, later: Looks | Non
     nodes_of = {one.meter.id: one.meter.node for one in bindings}
     windows = _windows(nodes_of, looks, later)
     survey = Survey.of_plan(
-        replace(sheet.order.plan, site=sheet.site(), expected=sheet.order.plan.expected),
+        replace(sheet.order.plan, site=sheet.site(), expected=sheet.still_expected()),
         at=at,
         bindings=bindings,
         seen=_seen(sheet, bindings, looks),

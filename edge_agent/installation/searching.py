@@ -73,12 +73,12 @@ def expected_on(sheet: Worksheet, port: PortId, also: Sequence[str] = ()) -> tup
     wired = {meter.id: meter for meter in plan.site.meters}
     there = {meter.id: meter for meter in sheet.site().meters}
     found = []
-    for one in plan.expected:
-        planned, now = wired.get(one.meter), there.get(one.meter)
+    for one in plan.expected if sheet.is_replacing else sheet.still_expected():
+        planned = wired.get(one.meter)
         line = one.port or (None if planned is None else planned.port)
         if line not in (None, port) or (line is None and _is_found_elsewhere(sheet, port, one.serial)):
             continue
-        if one.meter in sheet.closings or (now is not None and now.span.end is not None):
+        if one.meter in sheet.closings:
             continue
         found.append(
             ExpectedMeter(

@@ -66,7 +66,7 @@ def step_of(sheet: Worksheet) -> Step:
     if sheet.order is None:
         return Step.ORDER
     if sheet.drafts:
-        unbound = sheet.order.plan.planned - set(sheet.bindings())
+        unbound = {one.meter for one in sheet.still_expected()} - set(sheet.bindings())
         if not sheet.is_sealed and unbound and not sheet.is_checked:
             return Step.BIND
         return Step.SEAL if sheet.is_checked and not blocking(sheet) else Step.CHECK

@@ -7,6 +7,7 @@ from typing import Any
 
 from edge_agent.installation.view import DeskState, EventShown, LiveMeter, OrderShown, Step
 from edge_agent.status_words import Language
+from provisioning.binding_words import binding_word
 from provisioning.document import to_document
 from provisioning.finding_words import verdict_words
 from provisioning.installation import Binding, Comparison, Finding, Severity
@@ -47,6 +48,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "no-claim": ("尚缺领取码", "the claim is still missing"),
     "nothing-open": ("无未处理的问题", "nothing is open"),
     "unbound": ("尚未绑定", "not bound yet"),
+    "taken-over": ("接管旧网关的表", "taken over from the machine before"),
     "event": ("事件", "event"),
     "delivered": ("已送达", "delivered"),
     "silent": ("未应答", "no answer"),
@@ -111,7 +113,7 @@ def state_lines(state: DeskState, language: Language) -> Iterator[str]:
         yield f"  {binding_line(binding, state, language)}"
     unbound = [] if state.plan is None else sorted(state.plan.planned - {one.meter.id for one in state.bindings})
     if unbound and state.sealed is None:
-        yield f"  {word('unbound')}: {', '.join(unbound)}"
+        yield f"  {word('taken-over' if 'replace' in state.drafts else 'unbound')}: {', '.join(unbound)}"
     is_past = state.sealed is not None and not state.drafts
     shown = [one for one in state.open_findings if one.severity is Severity.WRONG or not is_past]
     yield from (f"  {line}" for line in finding_lines(shown, language))
@@ -175,7 +177,8 @@ def event_lines(events: Iterable[EventShown], language: Language) -> Iterator[st
     """Say signed events."""
     for one in events:
         delivered = f"  {say('delivered', language)}" if one.is_delivered else ""
-        yield f"{one.number:>4}  {one.at:%Y-%m-%d %H:%M:%SZ}  {one.kind:<14} {one.subject}  {one.by}{delivered}"
+        kind = binding_word(one.kind, language.value)
+        yield f"{one.number:>4}  {one.at:%Y-%m-%d %H:%M:%SZ}  {kind:<14} {one.subject}  {one.by}{delivered}"
 
 
 def place_of(port: Any) -> str:

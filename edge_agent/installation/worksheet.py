@@ -35,12 +35,13 @@ from provisioning.installation import (
     Finding,
     InstallationEvent,
     Photo,
+    Replace,
     binding_of,
     photos_of,
 )
 from provisioning.installation_events import parse_event
 from provisioning.keys import raw_verifier
-from provisioning.order_file import OpenedOrder, open_order_file
+from provisioning.order_file import ExpectedMeter, OpenedOrder, open_order_file
 from provisioning.site import Meter, Port, Site
 from provisioning.site_changes import changed
 
@@ -183,6 +184,19 @@ class Worksheet:
         """Give the meters that are bound and not gone."""
         bound = self.bindings()
         return (meter for meter in self.site().meters if meter.id in bound and meter.span.end is None)
+
+    @property
+    def is_replacing(self) -> bool:
+        """Whether this machine takes the place of another, and with it the meters that were bound there."""
+        bodies = [one.event.body for one in self.events] + [one.body for one in self.drafts.values()]
+        return any(isinstance(body, Replace) for body in bodies)
+
+    def still_expected(self) -> tuple[ExpectedMeter, ...]:
+        """Give the planned meters that are to be bound or stand bound: not those that went or were taken over."""
+        assert self.order is not None
+        gone = {one.id for one in self.site().meters if one.span.end is not None}
+        taken_over = self.order.plan.planned - set(self.bindings()) if self.is_replacing else frozenset()
+        return tuple(one for one in self.order.plan.expected if one.meter not in gone | taken_over)
 
     def ports(self) -> tuple[Port, ...]:
         """Give this gateway's ports as they were found."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from metering.clock import Clock
 from metering.quantity import Shown, Unit
-from provisioning.binding_words import binding_word
+from provisioning.binding_words import binding_word, shown_instant
 from provisioning.centre_client import CentreClient, read_token
 from provisioning.commands import Subparsers, add_language
 from provisioning.finding_words import verdict_words
@@ -98,7 +98,7 @@ def run_history(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  #
 def history_lines(answer: Mapping[str, Any], args: argparse.Namespace) -> Iterator[str]:
     """Acts at the site and acts of people in one order of time."""
     told = [(one["done_at"], _event_line(one, args.lang)) for one in answer["events"]]
-    told += [(one["at"], _act_line(one)) for one in answer["acts"] if one["verb"] != "event-taken"]
+    told += [(one["at"], _act_line(one, args.lang)) for one in answer["acts"] if one["verb"] != "event-taken"]
     told += [(one["at"], _serial_line(one, args.lang)) for one in answer.get("serials", ())]
     told += [(one["at"], _suspicion_line(one, args.lang)) for one in answer.get("suspicions", ())]
     yield from (line for _, line in sorted(told))
@@ -108,14 +108,14 @@ def history_lines(answer: Mapping[str, Any], args: argparse.Namespace) -> Iterat
 
 def _suspicion_line(one: Mapping[str, Any], language: str) -> str:
     text, mend = one["text"][language], one["mend"][language]
-    return f"{one['at']}  !! {one['title'][language]}: {text}\n    → {mend}"
+    return f"{shown_instant(one['at'])}  !! {one['title'][language]}: {text}\n    → {mend}"
 
 
 def _serial_line(one: Mapping[str, Any], language: str) -> str:
     told = (
         f"{binding_word('serial-read', language)} {one['serial']}  {binding_word('serial-' + one['state'], language)}"
     )
-    return f"{one['at']}  {one['gateway']}  {one['meter']}  {told}"
+    return f"{shown_instant(one['at'])}  {one['gateway']}  {one['meter']}  {told}"
 
 
 def _binding_lines(one: Mapping[str, Any], language: str) -> Iterator[str]:
@@ -155,7 +155,7 @@ def _details(one: Mapping[str, Any], language: str) -> str:
         parts += [f"{binding_word('ratio', language)} {meter['ct']} x {meter['pt']}"]
         parts += [f"{binding_word('seal', language)} {made['seal']}"] if made["seal"] else []
         parts += [f"{binding_word('photos', language)} {len(made['photos'])}"]
-    parts += [f"{binding_word('by', language)} {one['done_by']}", one["begins_at"]]
+    parts += [f"{binding_word('by', language)} {one['done_by']}", shown_instant(one["begins_at"])]
     return "  ".join(parts)
 
 
@@ -170,14 +170,13 @@ def _event_line(one: Mapping[str, Any], language: str) -> str:
     state = binding_word(one["binding"] or one["state"], language)
     decided = f"  {binding_word('decided', language)} {one['decided_by']}" if one["decided_by"] else ""
     why = one["reason"] or one["decision"]
-    return f"{one['done_at']}  {one['event']}  {what}  {_subject(one['body'])}  {one['done_by']}  {state}{decided}" + (
-        f": {why}" if why else ""
-    )
+    act = f"{shown_instant(one['done_at'])}  {one['event']}  {what}  {_subject(one['body'])}  {one['done_by']}"
+    return f"{act}  {state}{decided}" + (f": {why}" if why else "")
 
 
-def _act_line(one: Mapping[str, Any]) -> str:
+def _act_line(one: Mapping[str, Any], language: str) -> str:
     why = f": {one['reason']}" if one.get("reason") else ""
-    return f"{one['at']}  {one['verb']}  {one['subject']}  {one['who']}{why}"
+    return f"{shown_instant(one['at'])}  {binding_word(one['verb'], language)}  {one['subject']}  {one['who']}{why}"
 
 
 def _subject(body: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from metering.clock import Clock
 from metering.errors import MeteringError
 from metering.identity import GatewayId, SiteId, check_identifier
-from provisioning.binding_words import binding_word
+from provisioning.binding_words import binding_word, shown_instant
 from provisioning.centre_client import CentreClient, read_token
 from provisioning.commands import Subparsers, add_language
 from provisioning.order_file import ORDER_FILE_SUFFIX
@@ -78,7 +78,7 @@ def lines(answer: Mapping[str, Any], args: argparse.Namespace) -> Iterator[str]:
     told = {
         "order": answer["order"],
         "claim": answer["claim"],
-        "lapses": answer["expires_at"],
+        "lapses": shown_instant(answer["expires_at"]),
         "fingerprint": answer.get("fingerprint"),
         "file": answer.get("written"),
         "at-the-gateway": _next(answer, args),
@@ -99,7 +99,8 @@ def list_lines(answer: Mapping[str, Any], args: argparse.Namespace) -> Iterator[
     """One line an order."""
     for one in answer["orders"]:
         state = binding_word(one["state"], args.lang)
-        yield f"{one['order']}  {one['site']}/{one['gateway']}  {one['engineer']}  {one['expires_at']}  {state}"
+        until = shown_instant(one["expires_at"])
+        yield f"{one['order']}  {one['site']}/{one['gateway']}  {one['engineer']}  {until}  {state}"
     if not answer["orders"]:
         yield binding_word("nothing", args.lang)
 

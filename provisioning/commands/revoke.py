@@ -19,14 +19,16 @@ _WORDS = {
         "done": "{gateway}: epoch {epochs} revoked; nothing more that its key signs enters the books",
         "before": "{gateway} was revoked already; nothing was changed",
         "line": "  epoch {epoch}  {at}  by {by}: {reason}",
-        "next": "To use it again: metertree-provision order, then enrol with epoch {epoch}.",
+        "next": "To use it again: metertree-provision order; on the machine install begin and replace {old}, or "
+        "enrol --epoch {epoch}.",
     },
     "zh": {
         "ask": "{gateway} 将被永久吊销：其密钥签名的一切都进隔离区。请再次输入其编号：",
         "done": "{gateway}：纪元 {epochs} 已吊销；其密钥签名的报文不再入账",
         "before": "{gateway} 此前已吊销，未作更改",
         "line": "  纪元 {epoch}  {at}  {by}：{reason}",
-        "next": "如需再用：metertree-provision order 开安装单，再以纪元 {epoch} 注册。",
+        "next": "如需再用：metertree-provision order 开安装单；在机器上 install begin、replace {old}，"
+        "或以纪元 {epoch} 注册。",
     },
 }
 
@@ -67,4 +69,5 @@ def lines(answer: Mapping[str, Any], args: argparse.Namespace) -> Iterator[str]:
     yield (words["done"] if answer["revoked"] else words["before"]).format(gateway=gateway, epochs=epochs)
     for one in answer["revocations"]:
         yield words["line"].format(**one)
-    yield words["next"].format(epoch=1 + max(one["epoch"] for one in answer["revocations"]))
+    old = max(one["epoch"] for one in answer["revocations"])
+    yield words["next"].format(old=old, epoch=old + 1)

@@ -120,7 +120,7 @@ def test_from_order_to_approval_and_back_through_history(call: Command, service:
     history = call("history", "--site", "park", "--lang", "zh", by="office-2")
     assert "gw-a-1-1  绑定  m-u-a101 @ u-a101  eng-1  已拒绝，待更正" in history
     assert "the plate is that of a201" in history
-    assert "binding-approved" in history
+    assert "批准绑定  binding/gw-a-1-2  office-2: photo seen" in history
     assert "没有记录" in call("history", "--meter", "m-none", "--lang", "zh")
 
 

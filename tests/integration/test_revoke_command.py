@@ -54,7 +54,7 @@ def test_a_gateway_is_revoked_once_somebody_typed_its_id(
     assert revoke(centre, token, "--lang", "zh") == 0
     told = capsys.readouterr().out
     assert "纪元 1 已吊销" in told
-    assert "再以纪元 2 注册" in told
+    assert "replace 1，或以纪元 2 注册" in told
     assert revoke(centre, token, "--yes") == 0
     assert "was revoked already" in capsys.readouterr().out
     with centre.database.transaction() as connection:

@@ -11,7 +11,10 @@ import pytest
 
 from edge_agent.installation.desk import Desk
 from edge_agent.installation.searching import expected_on
+from edge_agent.installation.telling import event_lines, state_lines
+from edge_agent.installation.view import Step
 from edge_agent.scanning.result import ExpectedMeter
+from edge_agent.status_words import Language
 from metering.clock import ManualClock
 from metering.identity import MeterId, PortId
 from tests.doubles.desk import PORT, START, WHO, Cabinet, accept_all, begun, cabinet, desk_at, node, request
@@ -68,3 +71,23 @@ def test_a_meter_that_was_taken_away_is_not_expected(sealed: Desk) -> None:
     sealed.decommission(OLD, WHO)
     assert [one.serial for one in before - expected(sealed)] == [request(OLD).serial]
     assert not expected(sealed) - before
+
+
+def test_what_went_and_what_a_machine_takes_over_is_missed_by_no_check(sealed: Desk, tmp_path: Path) -> None:
+    sealed.decommission(OLD, WHO)
+    assert OLD not in {one.subject for one in sealed.check(WHO)}
+    with cabinet() as meters, desk_at(tmp_path / "second") as other:
+        begun(other, meters)
+        assert "expected-missing" in {one.code for one in other.check(WHO)}
+        other.replace_gateway(1, "stolen", WHO)
+        assert other.check(WHO) == ()
+        state = other.state()
+        assert state.step is Step.SEAL
+        (told,) = (line for line in state_lines(state, Language.EN) if "taken over" in line)
+        assert OLD in told
+        assert len(expected(other)) == told.count(",") + 1
+
+
+def test_signed_events_are_told_in_the_language_that_was_asked_for(sealed: Desk) -> None:
+    (_, bound) = event_lines(sealed.state().events, Language.ZH)
+    assert "绑定" in bound
