@@ -264,7 +264,8 @@ def test_history_is_one_order_of_time_and_leaves_out_arrivals(run: Run) -> None:
         for day, verb, why in ((3, "enrolled", ""), (1, "install-ordered", "new"), (2, "event-taken", ""))
     ]
     said = run("history", "--gateway", "gw-a", history={"events": [event], "acts": acts})
-    assert [line.split()[1] for line in said.splitlines()] == ["install-ordered", "gw-a-1-1", "enrolled"]
+    told = [line.split("  ")[1] for line in said.splitlines()]
+    assert told == ["install order made", "gw-a-1-1", "gateway enrolled"]
     assert "held: does not fit the site: does not fit" in said
     assert "admin: new" in said
 
