@@ -7,23 +7,27 @@ engineer brought. How they are sealed is in `installation_events.py`, what they 
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
+from unicodedata import category
 
 from metering.errors import MeteringError
 from metering.identity import GatewayId, MeterId, NodeId, SiteId, UnitId, check_identifier
 from metering.obis import Obis
 from metering.quantity import Shown
-from provisioning.document import LEFT_OUT
+from provisioning.document import LEFT_OUT, to_document
 from provisioning.place import Place
-from provisioning.site import Meter, Names, Node, Port
+from provisioning.site import RATIO_MAX, Meter, Names, Node, Port
 
 DIGEST_OCTETS = 32
 NO_VOUCHER = bytes(DIGEST_OCTETS)
 """What the first event names as previous where the gateway was never given a voucher."""
 TEXT_LENGTH_MAX = 500
+_UNPLAIN = ("Cc", "Cs", "Zl", "Zp")
+_TURNING = frozenset(map(chr, (*range(0x202A, 0x202F), *range(0x2066, 0x206A))))
 PHOTO_OCTETS_MAX = 12 * 1024 * 1024
 EVENTS_MAX = 10_000
 """A gateway reads some hundred meters; a hundred acts for each is more than its life."""
@@ -255,6 +259,8 @@ class RatioChange:
     def __post_init__(self) -> None:
         _aware(self, "at")
         check_identifier(self.new)
+        if not 1 <= self.ct <= RATIO_MAX or not 1 <= self.pt <= RATIO_MAX:
+            raise InstallationInvalid(f"ratio {self.ct} x {self.pt}: both are whole numbers from 1 to {RATIO_MAX}")
         if self.meter == self.new:
             raise InstallationInvalid(f"meter {self.meter} needs another id with another ratio: try {self.meter}-2")
         _check_registers(self.registers, f"meter {self.meter}")
@@ -325,6 +331,8 @@ class InstallationEvent:
         _aware(self, "at")
         _check_text(self.by, "who did it")
         _check_text(self.device, "the device")
+        for text in _texts(to_document(self.body)):
+            _check_plain(text)
         if self.epoch < 1 or not 1 <= self.number <= EVENTS_MAX:
             raise InstallationInvalid(f"event {self.number} of epoch {self.epoch}: both count from 1")
 
@@ -379,6 +387,25 @@ def _check_digest(digest: bytes, what: str) -> None:
 def _check_text(text: str, what: str) -> None:
     if not 1 <= len(text) <= TEXT_LENGTH_MAX or not text.isprintable():
         raise InstallationInvalid(f"{what} is 1 to {TEXT_LENGTH_MAX} printable characters")
+
+
+def _texts(document: Any) -> Iterator[str]:
+    """Give every text of a document."""
+    if isinstance(document, str):
+        yield document
+    elif isinstance(document, Mapping):
+        for inner in document.values():
+            yield from _texts(inner)
+    elif isinstance(document, list | tuple):
+        for inner in document:
+            yield from _texts(inner)
+
+
+def _check_plain(text: str) -> None:
+    """Refuse what no plate, seal or name has: signs that steer a terminal or turn the writing round, or no end."""
+    if len(text) > TEXT_LENGTH_MAX or any(category(sign) in _UNPLAIN or sign in _TURNING for sign in text):
+        shown = ascii(text[:40])
+        raise InstallationInvalid(f"{shown}: a text of an act has up to {TEXT_LENGTH_MAX} characters, no control signs")
 
 
 def _check_registers(registers: tuple[RegisterSeen, ...], of: str) -> None:

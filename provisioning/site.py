@@ -76,6 +76,8 @@ class Span:
 
 
 ALWAYS = Span()
+RATIO_MAX = 100_000
+"""Of a transformer: 110 kV to 100 V is 1,100, and 5,000 A to 1 A is 5,000."""
 
 
 def _before(start: datetime | None, end: datetime | None) -> bool:
@@ -214,8 +216,8 @@ class Meter:
 
     def __post_init__(self) -> None:
         check_identifier(self.id)
-        if self.ct < 1 or self.pt < 1:
-            raise SiteInvalid(f"meter {self.id}: ct and pt are whole numbers from 1 up")
+        if not 1 <= self.ct <= RATIO_MAX or not 1 <= self.pt <= RATIO_MAX:
+            raise SiteInvalid(f"meter {self.id}: ct and pt are whole numbers from 1 to {RATIO_MAX}")
 
     @property
     def multiplier(self) -> int:

@@ -15,11 +15,12 @@ from ingest.provisional import RunProvisional
 from ingest.store import bindings
 from ingest.store.database import Database
 from ingest.store.sites import import_site
-from metering.errors import SenderError
+from metering.errors import BooksError, SenderError
 from metering.identity import MeterId, NodeId, SiteId
 from metering.interval import Interval
 from metering.obis import ENERGY_EXPORT
-from provisioning.installation import Bind, Exchange, RatioChange, RegisterSeen
+from provisioning.installation import Bind, Exchange, InstallationInvalid, RatioChange, RegisterSeen
+from provisioning.site import SiteInvalid
 from tests.doubles.closed_park import closed_park, copy_of
 from tests.doubles.installation_centre import SECOND, Centre, park_centre, phone
 from tests.doubles.installer import NOW, Installer, binding, later, park, showed
@@ -176,3 +177,16 @@ def test_a_binding_or_event_that_an_administrator_takes_out_is_missed(centre: Ce
     with centre.database.transaction() as connection:
         connection.execute(change.encode())
     assert [one for one in desk.verify(None, {}).faults if "event/gw-a-1-1" in one]
+
+
+def test_a_ratio_that_no_transformer_has_stops_no_settlement(books: Park) -> None:
+    books.install()
+    with pytest.raises(InstallationInvalid, match="100000"):
+        RatioChange(meter=A101.id, new=MeterId("m-r"), ct=10**30, pt=1, at=later(2), registers=both(9))
+    with pytest.raises(SiteInvalid, match="100000"):
+        replace(A101, ct=10**30)
+    change = RatioChange(meter=A101.id, new=MeterId("m-r"), ct=100_000, pt=100_000, at=later(2), registers=both(9))
+    books.installer.act(change, later(2))
+    assert books.desk.take_events(books.installer.sealed[-1:], phone)[0].reason == ""
+    with pytest.raises(BooksError, match="u-a101"):  # the registers do not fit what was read: told, as ever
+        books.close()

@@ -50,7 +50,7 @@ from provisioning.keys import FileSigner
 from provisioning.order_file import ExpectedMeter, Plan, PlanInvalid, open_order_file, plan_of, seal_order_file
 from provisioning.site import Names, Span
 from provisioning.voucher import Voucher, open_voucher, seal_voucher
-from tests.doubles.installer import NOW, Installer, binding, later, park, showed
+from tests.doubles.installer import NOW, SOUTH_GATE, Installer, binding, later, park, showed
 
 CENTRE = FileSigner.from_seed(b"\x01" * 32)
 STRANGER = FileSigner.from_seed(b"\x02" * 32)
@@ -384,3 +384,23 @@ def test_an_instant_is_kept_in_utc() -> None:
 def test_export_and_import_are_two_registers() -> None:
     two = (showed(1), replace(showed(2), obis=ENERGY_EXPORT))
     assert Decommission(meter=MeterId("m"), at=NOW, closing=two).closing == two
+
+
+@pytest.mark.parametrize("sign", ["\0", "\x1b[2J", "\n", "\u202e", "\u2028", "\ud800"])
+def test_no_text_of_an_act_steers_a_terminal_or_stops_the_books(sign: str) -> None:
+    installer, meter = Installer(), park().meter(MeterId("m-u-a101"))
+    plain = binding(meter, NOW)
+    node = replace(park().node(meter.node), names=Names(f"风机{sign}", "fan"))
+    for bad in (
+        replace(plain, meter=replace(plain.meter, serial=f"9{sign}"), read_serial=None),
+        replace(plain, meter=replace(plain.meter, address=sign)),
+        replace(plain, unit=UnitId(f"a{sign}")),
+        replace(plain, place=replace(SOUTH_GATE, note=f"riser {sign}")),
+        replace(plain, node=node),
+    ):
+        with pytest.raises(InstallationInvalid, match="control signs"):
+            installer.act(Bind(binding=bad))
+    with pytest.raises(InstallationInvalid, match="control signs"):
+        installer.act(Reparent(node=NodeId(f"x{sign}"), parent=NodeId("main"), at=NOW))
+    # What an input method makes is no control sign.
+    installer.act(Bind(binding=replace(plain, place=replace(SOUTH_GATE, note="三层\u3000弱电间 👷\u200d♂️"))))
