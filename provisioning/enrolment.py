@@ -53,6 +53,8 @@ BUNDLE_OCTETS_MAX = 4 * 1024 * 1024
 CSR_OCTETS_MAX = 8 * 1024
 CLAIM_KEY_OCTETS, CLAIM_PROOF_OCTETS = 32, 64
 EPOCH_MAX = 2**31 - 1
+EPOCH_LEAP_MAX = 1000
+"""Epochs that may be left out: one bundle with the last of all would leave a gateway none to go on with, for ever."""
 
 # Crockford's base 32: no I, L, O, U, so nothing is misread from paper or over the telephone.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -349,4 +351,6 @@ def decide(bundle: Bundle, order: InstallOrder | None, *, last_epoch: int, now: 
         return Refused("order-expired", "the order has lapsed: ask for a new one")
     if bundle.epoch <= last_epoch:
         return Refused("epoch-used", f"enrol again with --epoch {last_epoch + 1}")
+    if bundle.epoch > last_epoch + EPOCH_LEAP_MAX:
+        return Refused("epoch-leaps", f"no gateway begins anew so often: enrol with --epoch {last_epoch + 1}")
     return Enrolled(bundle, replace(order, burned_at=now, burned_by=bundle.digest), again=False)

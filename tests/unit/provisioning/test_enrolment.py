@@ -22,6 +22,8 @@ from metering.identity import GatewayId, IdentifierInvalid, KeyId, SiteId
 from provisioning.enrolment import (
     BUNDLE_FORMAT,
     CLAIM_BITS,
+    EPOCH_LEAP_MAX,
+    EPOCH_MAX,
     Claim,
     ClaimInvalid,
     Enrolled,
@@ -126,6 +128,12 @@ def test_an_epoch_is_never_given_twice() -> None:
     assert isinstance(outcome, Refused)
     assert (outcome.reason, outcome.mend) == ("epoch-used", "enrol again with --epoch 4")
     accepted(decide(bundle, order_for(), last_epoch=2, now=NOW))
+
+
+def test_nobody_takes_a_gateway_all_its_epochs() -> None:
+    last = open_bundle(bundle_of(epoch=EPOCH_MAX))
+    assert refusal(decide(last, order_for(), last_epoch=3, now=NOW)) == "epoch-leaps"
+    accepted(decide(open_bundle(bundle_of(epoch=3 + EPOCH_LEAP_MAX)), order_for(), last_epoch=3, now=NOW))
 
 
 def test_a_bundle_is_the_same_octets_each_time() -> None:
