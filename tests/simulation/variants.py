@@ -403,9 +403,9 @@ def transformer_ratio_forgotten() -> Patches:
 def late_readings_bound_slots() -> Patches:
     """A reading that came long after its mark is used as if it were of the mark."""
 
-    def lenient(reading: Any, envelope: Any) -> PointReading | None:
+    def lenient(reading: Any, envelope: Any, **how: Any) -> PointReading | None:
         punctual = replace(reading, quality=ReadQuality.MEASURED) if reading.quality is ReadQuality.LATE else reading
-        return POINT_READING(punctual, envelope)
+        return POINT_READING(punctual, envelope, **how)
 
     return {"ingest.metering_points.point_reading": lenient}
 
