@@ -94,7 +94,12 @@ def test_a_stolen_claim_is_shown_with_both_keys_and_the_address(
         assert client.post(ENROLMENTS, content=bundle(claim, machine(66))).status_code == 201
     assert centre.client.post(ENROLMENTS, content=bundle(claim, machine(1))).status_code == 409
     told = history(centre, token, capsys, "gw-a")
-    for part in (machine(66).key_id.hex(), machine(1).key_id.hex(), "claim in wrong hands  gateway/gw-a", "revoke gw-a"):
+    for part in (
+        machine(66).key_id.hex(),
+        machine(1).key_id.hex(),
+        "claim in wrong hands  gateway/gw-a",
+        "revoke gw-a",
+    ):
         assert part in told
     acts = json.loads(history(centre, token, capsys, "gw-a", "--json"))["acts"]
     enrolled = next(one for one in acts if one["verb"] == "enrolled")
