@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ingest.store.bindings import StoredBinding
 from provisioning.finding_words import worst_first
-from provisioning.installation import Binding, Finding, Severity
+from provisioning.installation import Binding, Finding, RatioChange, Severity
 from provisioning.order_file import ExpectedMeter, Plan
 from provisioning.site import Names
 
@@ -103,12 +103,23 @@ def review(stored: StoredBinding, plan: Plan | None, other_sites: Mapping[str, s
     """
     made = stored.event.binding
     if made is None:
-        return Review(None, (), ())
+        return _review_of_ratio(stored, plan)
     expected = {} if plan is None else {one.meter: one for one in plan.expected}
     mine = expected.get(made.meter.id)
     found = [*_of_serial(made, expected.values(), other_sites), *_of_plan(made, mine, plan is not None)]
     found.sort(key=lambda one: tuple(Severity).index(one.severity))
     return Review(mine, tuple(found), worst_first(made.findings))
+
+
+def _review_of_ratio(stored: StoredBinding, plan: Plan | None) -> Review:
+    """Hold other transformers against the plan: the meter has another id by then, its node is the same."""
+    body = stored.event.body
+    mine = next((one for one in ([] if plan is None else plan.expected) if one.node == stored.act.node), None)
+    if not isinstance(body, RatioChange) or mine is None:
+        return Review(None, (), ())
+    planned, found = _ratio(mine.ct, mine.pt), _ratio(body.ct, body.pt)
+    differs = planned is not None and found is not None and planned != found
+    return Review(mine, (_difference("ratio-differs", planned or "", found or ""),) if differs else (), ())
 
 
 def _of_serial(

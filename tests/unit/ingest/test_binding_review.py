@@ -10,7 +10,7 @@ from ingest.binding_review import Review, review
 from ingest.store.bindings import BindingState, BoundAct, StoredBinding
 from metering.identity import GatewayId, MeterId, NodeId, UnitId
 from metering.obis import ENERGY_IMPORT
-from provisioning.installation import Bind, Binding, Comparison, Decommission, Finding, Severity
+from provisioning.installation import Bind, Binding, Comparison, Decommission, Finding, RatioChange, Severity
 from provisioning.order_file import ExpectedMeter, Plan, plan_of
 from provisioning.site import Names
 from tests.doubles.installer import NOW, Installer, binding, park
@@ -138,3 +138,17 @@ def test_findings_stand_worst_first_and_a_wrong_one_needs_a_reason() -> None:
 
 def test_an_act_that_binds_no_meter_has_nothing_to_compare() -> None:
     assert review(stored(None), PLAN, {}) == Review(None, (), ())
+
+
+@pytest.mark.parametrize(("ct", "differs"), [(1, False), (40, True)])
+def test_other_transformers_are_held_against_the_plan_whatever_the_meter_is_called_by_then(
+    ct: int, differs: bool
+) -> None:
+    body = RatioChange(meter=MeterId("m-u-a101-2"), new=MeterId("m-u-a101-3"), ct=ct, pt=1, at=NOW, registers=())
+    event = Installer().event(body)
+    act = BoundAct(event.id, event.site, body.kind, body.new, "1", A101.node, None, NOW, event.by)
+    one = StoredBinding(act, None, BindingState.PENDING, None, None, "", event, b"", GatewayId("gw-a"), NOW, "")
+    found = review(one, PLAN, {})
+    assert found.needs_reason is differs
+    assert [(each.expected, each.found) for each in found.differences] == ([("1 x 1", "40 x 1")] if differs else [])
+    assert review(one, None, {}).differences == ()
