@@ -29,6 +29,7 @@ from metering.clock import SystemClock
 
 GIVEN_DSN = os.environ.get("METERTREE_TEST_DSN")
 TABLES = (
+    *("charge_lines", "charges", "disputes", "statement_states"),
     *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
     "run_changes",
     "gateway_certificates",
