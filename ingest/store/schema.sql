@@ -632,6 +632,29 @@ CREATE INDEX correction_lines_by_run ON correction_lines (run, party);
 COMMENT ON TABLE correction_lines IS
     'What publishing a run changes of the published run it supersedes, line by line, on the same period.';
 
+CREATE TABLE feed_entries (
+    position bigint PRIMARY KEY CHECK (position >= 1),
+    publication bigint NOT NULL UNIQUE REFERENCES publications,
+    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+    run text NOT NULL REFERENCES allocation_runs,
+    corrects text REFERENCES allocation_runs CHECK (corrects <> run),
+    site text NOT NULL,
+    period text NOT NULL,
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL CHECK (ends_at > starts_at),
+    currency text NOT NULL,
+    units text[] NOT NULL,
+    lines integer NOT NULL CHECK (lines >= 0),
+    published_at timestamptz NOT NULL
+);
+CREATE INDEX feed_entries_by_site ON feed_entries (site, position);
+COMMENT ON TABLE feed_entries IS
+    'Publications in the order in which they were committed, without gap: what billing reads. corrects: the run whose lines '
+    'these are the differences to; NULL: the first run of its period, whose lines count whole.';
+COMMENT ON COLUMN feed_entries.digest IS
+    'SHA-256 of the publication: names the entry wherever its database is restored.';
+COMMENT ON COLUMN feed_entries.units IS 'Base unit of the amounts of each band of the run: Wh, mL or kJ.';
+
 CREATE TABLE release_exclusions (
     site text NOT NULL,
     version integer NOT NULL,
@@ -807,6 +830,27 @@ COMMENT ON TABLE run_evidence IS
     'Of a run''s statements: how many they are, when the newest was issued, and from when to when the envelopes they name were '
     'received. Retention drops none of these before its time, and none at all while a run with statements is missing here.';
 
+CREATE TABLE idempotency_keys (
+    owner text NOT NULL,
+    key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+    request_hash bytea NOT NULL CHECK (octet_length(request_hash) = 32),
+    rights_hash bytea NOT NULL CHECK (octet_length(rights_hash) = 32),
+    begun_at timestamptz NOT NULL,
+    leased_until timestamptz NOT NULL,
+    answered_at timestamptz,
+    status smallint,
+    headers jsonb,
+    body bytea,
+    PRIMARY KEY (owner, key),
+    CHECK ((answered_at IS NULL) = (status IS NULL) AND (status IS NULL) = (headers IS NULL)),
+    CHECK (body IS NULL OR status IS NOT NULL)
+);
+CREATE INDEX idempotency_keys_by_age ON idempotency_keys (begun_at);
+COMMENT ON TABLE idempotency_keys IS
+    'Requests that carried an Idempotency-Key, with the answer they got, for 24 hours. Until it is answered, whoever answers '
+    'holds it by a lease; one that died loses it. owner: who asked, and rights_hash what he might then.';
+COMMENT ON COLUMN idempotency_keys.body IS 'zlib; NULL of an answer that is not to be kept because it carries a secret.';
+
 CREATE TABLE job_runs (
     job text PRIMARY KEY,
     started_at timestamptz NOT NULL,
@@ -818,6 +862,54 @@ CREATE TABLE job_runs (
 COMMENT ON TABLE job_runs IS
     'The newest try of each job that runs now and then; succeeded_at and took_ms are those of its last success.';
 COMMENT ON COLUMN job_runs.fault IS 'What the newest try ended in; NULL while it goes on, and when it went well.';
+
+CREATE TABLE ordered_jobs (
+    job text PRIMARY KEY,
+    kind text NOT NULL,
+    site text NOT NULL,
+    subject text NOT NULL,
+    order_of jsonb NOT NULL,
+    ordered_by text NOT NULL CHECK (ordered_by <> ''),
+    ordered_at timestamptz NOT NULL,
+    state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'running', 'done', 'refused', 'interrupted')),
+    events integer NOT NULL DEFAULT 0,
+    started_at timestamptz,
+    ended_at timestamptz,
+    run text REFERENCES allocation_runs,
+    told text NOT NULL DEFAULT '',
+    CHECK ((state IN ('waiting', 'running')) = (ended_at IS NULL)),
+    CHECK (run IS NULL OR state = 'done')
+);
+CREATE INDEX ordered_jobs_open ON ordered_jobs (site, subject) WHERE ended_at IS NULL;
+CREATE INDEX ordered_jobs_by_run ON ordered_jobs (run) WHERE run IS NOT NULL;
+COMMENT ON TABLE ordered_jobs IS
+    'Work that somebody ordered at the console, such as closing a period: who, when, how far, and what came of it. Whoever '
+    'does it holds a lock of the session named by the job; one that is running and not locked was interrupted.';
+COMMENT ON COLUMN ordered_jobs.events IS 'How many events the job has told; the newest is how far it is.';
+
+CREATE TABLE ordered_job_events (
+    job text NOT NULL REFERENCES ordered_jobs,
+    number integer NOT NULL CHECK (number >= 1),
+    at timestamptz NOT NULL,
+    body jsonb NOT NULL,
+    PRIMARY KEY (job, number)
+);
+COMMENT ON TABLE ordered_job_events IS 'What a job told on its way, in order; whoever watches goes on after the last he saw.';
+
+CREATE TABLE site_days (
+    site text NOT NULL,
+    day date NOT NULL,
+    settled_at timestamptz NOT NULL,
+    PRIMARY KEY (site, day)
+);
+COMMENT ON TABLE site_days IS 'When anything of a local day of a site was last settled to something new.';
+
+CREATE TABLE run_completions (
+    run text PRIMARY KEY REFERENCES allocation_runs,
+    complete_at timestamptz NOT NULL
+);
+COMMENT ON TABLE run_completions IS
+    'When the last day that a run was computed from had been settled, as it stood when the run was computed.';
 
 -- 4. Kept, restored, erased --------------------------------------------------------------------------------------------
 
@@ -918,3 +1010,97 @@ CREATE TABLE audit_checkpoints (
 COMMENT ON TABLE audit_checkpoints IS
     'The centre''s signed word (octets) that the log up to an entry is this. One kept elsewhere finds a log that was '
     'written anew.';
+
+-- 6. What is told outside ------------------------------------------------------------------------------------------
+
+CREATE TABLE events (
+    event text PRIMARY KEY CHECK (event ~ '^evt_[0-9a-f]{32}$'),
+    kind text NOT NULL,
+    site text,
+    subject text NOT NULL CHECK (subject <> ''),
+    at timestamptz NOT NULL,
+    body jsonb NOT NULL,
+    endpoint text,
+    told_at timestamptz NOT NULL DEFAULT now(),
+    number bigint UNIQUE CHECK (number >= 1)
+);
+CREATE INDEX events_unnumbered ON events (told_at) WHERE number IS NULL;
+CREATE INDEX events_by_subject ON events (subject);
+COMMENT ON TABLE events IS
+    'What happened, put here in the transaction in which it happened: it is told exactly if it is so. Bodies hold ids, '
+    'states and counts, no names and no money.';
+COMMENT ON COLUMN events.number IS
+    'The place in the order in which programs pull, given after the commit by one at a time: what is numbered later always '
+    'has a higher number, so a cursor skips nothing.';
+COMMENT ON COLUMN events.endpoint IS 'The only endpoint it is for: a test of that endpoint, which nobody pulls. NULL: for all.';
+
+CREATE FUNCTION events_stay() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF OLD.number IS NULL AND NEW.number IS NOT NULL
+        AND (NEW.event, NEW.kind, NEW.subject, NEW.at, NEW.body, NEW.told_at)
+        = (OLD.event, OLD.kind, OLD.subject, OLD.at, OLD.body, OLD.told_at)
+        AND (NEW.site, NEW.endpoint) IS NOT DISTINCT FROM (OLD.site, OLD.endpoint)
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'an event that was told is only ever numbered' USING ERRCODE = 'restrict_violation';
+END
+$$;
+CREATE TRIGGER events_stay BEFORE UPDATE ON events FOR EACH ROW EXECUTE FUNCTION events_stay();
+
+CREATE TABLE webhook_endpoints (
+    endpoint text PRIMARY KEY CHECK (endpoint ~ '^whe_[0-9a-f]{32}$'),
+    owner text NOT NULL CHECK (owner <> ''),
+    url text NOT NULL,
+    kinds text[],
+    sites text[],
+    description text NOT NULL DEFAULT '',
+    state text NOT NULL CHECK (state IN ('on', 'off', 'gone', 'failing', 'removed')),
+    added_at timestamptz NOT NULL,
+    state_at timestamptz NOT NULL,
+    failures integer NOT NULL DEFAULT 0 CHECK (failures >= 0),
+    failing_since timestamptz,
+    paused_until timestamptz,
+    delivered_at timestamptz
+);
+COMMENT ON TABLE webhook_endpoints IS
+    'Where events go. owner: the principal who added it, a client or a person. kinds, sites: those it gets; NULL: all.';
+COMMENT ON COLUMN webhook_endpoints.state IS
+    'on: delivered to. off: by a person. gone: its server answered 410. failing: no delivery for days. What happens '
+    'meanwhile is kept and delivered once it is on again. removed: for good.';
+COMMENT ON COLUMN webhook_endpoints.failures IS
+    'Tries in a row that failed, since failing_since; nothing is tried before paused_until.';
+
+CREATE TABLE webhook_secrets (
+    endpoint text NOT NULL REFERENCES webhook_endpoints,
+    number integer NOT NULL CHECK (number >= 1),
+    algorithm text NOT NULL CHECK (algorithm IN ('hmac-sha256', 'ed25519')),
+    sealed bytea NOT NULL,
+    public_key text,
+    made_at timestamptz NOT NULL,
+    ends_at timestamptz,
+    PRIMARY KEY (endpoint, number)
+);
+COMMENT ON TABLE webhook_secrets IS
+    'What deliveries are signed with, sealed by a key that is not in the database. All that have not ended sign; the newest '
+    'never ends, an older one ends when its rotation is over.';
+
+CREATE TABLE webhook_deliveries (
+    endpoint text NOT NULL REFERENCES webhook_endpoints,
+    event text NOT NULL REFERENCES events ON DELETE CASCADE,
+    state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'delivered', 'dead')),
+    made_at timestamptz NOT NULL DEFAULT now(),
+    attempt integer NOT NULL DEFAULT 0 CHECK (attempt >= 0),
+    next_at timestamptz NOT NULL DEFAULT now(),
+    leased_until timestamptz,
+    tries jsonb NOT NULL DEFAULT '[]',
+    delivered_at timestamptz,
+    PRIMARY KEY (endpoint, event)
+);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint, next_at) WHERE state = 'waiting';
+CREATE INDEX webhook_deliveries_dead ON webhook_deliveries (endpoint, made_at) WHERE state = 'dead';
+CREATE INDEX webhook_deliveries_of_event ON webhook_deliveries (event);
+COMMENT ON TABLE webhook_deliveries IS
+    'One event on its way to one endpoint. dead: every try of the ladder failed; it stays until it is sent again by hand.';
+COMMENT ON COLUMN webhook_deliveries.leased_until IS
+    'Somebody tries just now; whoever is killed at it gives it back by this instant.';

@@ -30,6 +30,8 @@ from metering.clock import SystemClock
 GIVEN_DSN = os.environ.get("METERTREE_TEST_DSN")
 TABLES = (
     *("charge_lines", "charges", "disputes", "statement_states"),
+    *("ordered_job_events", "ordered_jobs", "site_days", "run_completions"),
+    *("feed_entries", "idempotency_keys"),
     *("correction_lines", "publications", "release_exclusions", "run_reasons", "run_slots", "run_transitions"),
     "run_changes",
     "gateway_certificates",
