@@ -38,6 +38,7 @@ from ingest.settlement import Settlement, settle_waiting
 from ingest.side_by_side import side_by_side
 from ingest.store.database import Connection, Database
 from ingest.store.gateways import keys
+from ingest.store.ordered_jobs import note_completion
 from ingest.store.run_audit import note_steps
 from ingest.store.run_changes import forget_changes
 from ingest.store.run_log import book_run, move_run, open_log, require_standing
@@ -153,6 +154,8 @@ class Closing:
             )
             open_log(connection, run.id, state, actor=actor, acted_at=booked_at)
             add_slots(connection, run.id, inputs)
+            days = version.site.calendar.days(inputs.period)
+            note_completion(connection, run.id, site, days[0], days[-1])
         else:
             forget_changes(connection, run.id)
             stored = confirm_run(connection, stored, version.version)

@@ -26,6 +26,7 @@ from ingest.metering_points import MeteringPoint, metering_points
 from ingest.node_settlement import Shelf, around, inputs_hash, settle_node
 from ingest.store.database import Connection, Database
 from ingest.store.hand_readings import hand_read_meters, yield_to_bus
+from ingest.store.ordered_jobs import note_settled_days
 from ingest.store.readings import ShownSweep, measured_beyond, registers_between
 from ingest.store.run_changes import OpenRuns, noted, open_runs
 from ingest.store.settled import (
@@ -187,6 +188,8 @@ def settle_listed(
     for node in sorted(odd):
         changed += settle_node(connection, site, wiring.catalogue, node, listed[node], runs)
     forget_unsettled_days(connection, waiting)
+    if changed:
+        note_settled_days(connection, site.id, [day.day for day in waiting])
     return changed
 
 

@@ -285,6 +285,14 @@ class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnsw
             for day in {row[1].astimezone(UTC).date() for row in self._tables.readings.get(meter, ())}:
                 self._tables.unsettled[meter, day] = self._tables.unsettled.get((meter, day), 0) + 1
 
+    # ordered_jobs.sql
+
+    def _note_settled_days(self, _: Arguments) -> None:
+        """When a day was settled, no computation asks."""
+
+    def _note_completion(self, _: Arguments) -> None:
+        """Nor since when a run was complete."""
+
     # settled.sql
 
     def _waiting_spans(self, _: Arguments) -> list[Row]:
@@ -542,6 +550,8 @@ _FILES = (
     "installation",
     "bindings",
     "hand_readings",
+    "ordered_jobs",
+    "feed",
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NAMES[layout_queries("partitions")["layout"]] = "layout"

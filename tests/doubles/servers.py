@@ -38,10 +38,12 @@ TABLES = (
     "run_evidence",
     *("hand_readings", "photos"),
     *("bindings", "installation_events", "grants"),
+    *("access_tokens", "client_keys", "clients"),
     *("revocations", "claim_misuses", "operators", "audit_checkpoints", "audit_log"),
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
     *("backups", "resend_requests", "erasures"),
     "job_runs",
+    *("webhook_deliveries", "webhook_secrets", "webhook_endpoints", "events"),
     *("ledger", "chain_heads", "envelopes", "readings", "quarantine", "alarms", "unsettled_days", "settled_days"),
     *("alerts", "lost_batches", "clock_anchors", "undated_envelopes", "settings_orders", "meter_serials"),
 )
