@@ -40,6 +40,7 @@ TABLES = (
     *("bindings", "installation_events", "grants"),
     *("access_tokens", "client_keys", "clients"),
     *("revocations", "claim_misuses", "operators", "audit_checkpoints", "audit_log"),
+    "rule_drafts",
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
     *("backups", "resend_requests", "erasures"),
     "job_runs",
