@@ -23,6 +23,7 @@ from device_profiles.catalogue import Catalogue
 from ingest.provisional import refuse_provisional
 from ingest.run_facts import FactsForgotten, facts_of_run, facts_of_site
 from ingest.store.database import Connection, Database
+from ingest.store.feed import enter_feed
 from ingest.store.run_audit import note_steps
 from ingest.store.run_log import (
     LoggedTransition,
@@ -125,6 +126,7 @@ class RunsDesk:
                 before, after = (require_run(connection, one, lines=True) for one in (booked, run))
                 lines = correction_of(before.document, after.document, self._why(connection, before, after))
                 add_correction(connection, run, booked, lines, publication)
+            enter_feed(connection)
             note_steps(connection, run, *(other for other, _ in earlier))
             return require_run(connection, run)
 

@@ -89,6 +89,12 @@ class RunLogAnswers:
         self._tables.publications.setdefault(a["run"], []).append((number, a["octets"]))
         return [(number,)]
 
+    def _lock_feed(self, _: Arguments) -> None:
+        pass
+
+    def _enter_feed(self, _: Arguments) -> None:
+        """The feed is read from a real database only."""
+
     def _newest_publication(self, a: Arguments) -> list[Row]:
         return [row[1:] for row in self._tables.publications.get(a["run"], [])[-1:]]
 
