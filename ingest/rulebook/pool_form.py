@@ -130,11 +130,13 @@ class _Reader:
         self._faults = faults
 
     def needed(self, name: str) -> str:
+        """Read a text that must be there."""
         if not self._fields.has(name):
             self._fault(name, "needed")
         return self._fields.text(name)
 
     def identifier(self, name: str) -> str:
+        """Read an identifier."""
         text = self.needed(name)
         try:
             return check_identifier(text) if text else ""
@@ -143,18 +145,21 @@ class _Reader:
             return text
 
     def choice(self, name: str, words: tuple[str, ...]) -> str:
+        """Read one of `words`, the first where nothing was chosen."""
         text = self._fields.text(name) or words[0]
         if text not in words:
             self._fault(name, "needed")
         return text
 
     def several(self, name: str) -> list[str]:
+        """Read a list of at least one."""
         found = list(self._fields.texts(name))
         if not found:
             self._fault(name, "choose-one")
         return found
 
     def day(self, name: str, *, is_needed: bool = False) -> str:
+        """Read a day; "" where there is none."""
         text = self._fields.text(name)
         try:
             if text:
@@ -167,6 +172,7 @@ class _Reader:
         return ""
 
     def number(self, name: str) -> str:
+        """Read a number from 0 on, as decimal text."""
         text = self._fields.text(name).translate(_FULL_WIDTH)
         if not _NUMBER.match(text):
             self._fault(name, "bad-number" if text else "needed", number=text)
@@ -195,9 +201,11 @@ class _Reader:
                 return {"units": "all"}
 
     def passing(self) -> dict[str, Any]:
+        """Read what a rule needs that passes a part on."""
         return {"clamp": ["0", self.number("clamp")], "residual": self.needed("residual")}
 
     def spreading(self, bands: Sequence[str]) -> dict[str, Any]:
+        """Read what a rule needs that gives weights."""
         found: dict[str, Any] = {}
         if any(self._fields.has(TIME + band) for band in bands):
             found["times"] = {band: self.number(TIME + band) for band in bands}
