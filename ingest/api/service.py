@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 
 from fastapi import FastAPI, Request, Response
 
+from ingest.access.policy_file import shipped_policy
 from ingest.alerts import Alerting
 from ingest.api import problems
 from ingest.api.admission import Admission, visitor
 from ingest.api.alerts import AlertRoutes
 from ingest.api.certificates import CertificateRoutes
 from ingest.api.desk import DeskRoutes
+from ingest.api.door import Door, House, Routes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import health_router
@@ -58,6 +60,8 @@ class WebParts:
     alerting   what gateways are judged by on pages; the alerts themselves come from the jobs
     authority  what gateways get certificates from; None: they get none
     terms      what vouchers say of this centre
+    open_reads    who calls from this machine and shows nothing may read; for listeners on a loopback address only
+    check_fields  an answer with a field that the policy does not name is an error; of the programs, a line in the log
     """
 
     database: Database
@@ -71,6 +75,8 @@ class WebParts:
     alerting: Alerting = field(default_factory=Alerting)
     authority: CentreAuthority | None = None
     terms: Terms = field(default_factory=Terms)
+    open_reads: bool = True
+    check_fields: bool = True
 
     @property
     def installation(self) -> InstallationDesk:
@@ -97,8 +103,12 @@ def create_app(parts: WebParts) -> FastAPI:
     """Build the web application. It has no interactive pages: those would load scripts from elsewhere."""
     app = FastAPI(title="Metertree", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
     problems.install(app)
+    # Further ways to know who asks (sessions) are added here, each a Resolver.
+    admin = Admission(parts.admin_token, parts.database, open_reads=parts.open_reads, resolvers=())
+    routes = Routes(shipped_policy())
+    # What stands outermost is added last.
+    app.add_middleware(Door, house=House(routes.policy, routes, admin, parts.database, parts.check_fields))
     app.middleware("http")(_counting(parts.metrics))
-    admin = Admission(parts.admin_token, parts.database)
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))
@@ -117,6 +127,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
+    routes.learn(app)
     return app
 
 

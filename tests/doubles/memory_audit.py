@@ -45,7 +45,7 @@ class AuditAnswers:
     def _steps_of_now(self, a: Arguments) -> list[Row]:
         known = {(row[4], json.loads(row[9])["after"].get("step")) for row in self._tables.audit.values()}
         return [
-            (run, self._tables.runs[run][1], step, *rest[:5])
+            (run, self._tables.runs[run][1], step, *rest[:5], self._tables.runs[run][2])
             for run in sorted(a["runs"])
             for step, *rest in self._tables.run_transitions.get(run, [])
             if (f"run/{run}", step) not in known
@@ -61,11 +61,11 @@ class AuditAnswers:
         pass
 
     def _add_operator(self, a: Arguments) -> None:
-        self._tables.operators[a["operator"]] = (a["token_hash"], a["at"], a["by"], None)
+        self._tables.operators[a["operator"]] = (a["token_hash"], a["at"], a["by"], None, a["roles"], a["sites"])
 
     def _operator_of_token(self, a: Arguments) -> list[Row]:
         rows = self._tables.operators.items()
-        return [(name,) for name, row in rows if row[0] == a["token_hash"] and row[3] is None]
+        return [(name, row[4], row[5]) for name, row in rows if row[0] == a["token_hash"] and row[3] is None]
 
     def _operators(self, a: Arguments) -> Iterator[Row]:
         return ((name, *row[1:]) for name, row in sorted(self._tables.operators.items()))

@@ -64,7 +64,7 @@ class MemoryCentre:
     def open(self) -> Iterator[MemoryCentre]:
         """Answer calls while inside. A mistake of the service is answered with its 500, as over a socket."""
         transport = httpx.ASGITransport(self.app, raise_app_exceptions=False)
-        client = httpx.AsyncClient(transport=transport, base_url="http://centre")
+        client = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
         with asyncio.Runner() as runner:
             self._client, self._runner = client, runner
             yield self
