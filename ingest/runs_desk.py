@@ -22,6 +22,7 @@ from allocation_engine.what_if import Scope, Shadow, shadow, what_if
 from device_profiles.catalogue import Catalogue
 from ingest.provisional import refuse_provisional
 from ingest.run_facts import FactsForgotten, facts_of_run, facts_of_site
+from ingest.statement_issuing import statements_follow
 from ingest.store.database import Connection, Database
 from ingest.store.feed import enter_feed
 from ingest.store.run_audit import note_steps
@@ -209,6 +210,7 @@ class RunsDesk:
         run = stored.head.run
         move_run(connection, run, to, standing=standing, actor=act.actor, acted_at=act.acted_at, reason=act.reason)
 
+        statements_follow(connection, stored.head, to, actor=act.actor, acted_at=act.acted_at)
     def _publication(self, connection: Connection, stored: StoredRun, act: Act, booked: str | None) -> Publication:
         steps = {step.to_state: step.actor for step in transitions_of(connection, stored.head.run)}
         document = stored.document

@@ -95,6 +95,10 @@ class RunLogAnswers:
     def _enter_feed(self, _: Arguments) -> None:
         """The feed is read from a real database only."""
 
+    def _step_all(self, _: Arguments) -> list[Row]:
+        """What becomes of statements is read from a real database only."""
+        return []
+
     def _newest_publication(self, a: Arguments) -> list[Row]:
         return [row[1:] for row in self._tables.publications.get(a["run"], [])[-1:]]
 
