@@ -19,6 +19,7 @@ from ingest.alert_rules import REOPENS_WITHIN, Alert, Finding, Thresholds, decid
 from ingest.alert_watch import look_at_certificates, look_at_disks
 from ingest.fleet import standings
 from ingest.store import alerts as store
+from ingest.store.alert_events import tell_alerts
 from ingest.store.certificates import certificates_ending
 from ingest.store.database import Connection
 from ingest.store.fleet import gateway_chains
@@ -75,6 +76,7 @@ def evaluate(connection: Connection, now: datetime, alerting: Alerting | None = 
     left = store.open_alerts(connection)
     before = {one.alert for one in known}
     opened = tuple(one for one in left if one.alert not in before)
+    tell_alerts(connection, opened, changes.closed, now)
     for one in opened:
         _log.warning("alert.opened alert=%s kind=%s subject=%s", one.alert, one.cause.kind, one.cause.subject)
     for one in changes.closed:

@@ -28,7 +28,6 @@ class EventInvalid(BooksError):
 class EventKind(StrEnum):
     """What happened. Names are kept for good: programs of others go by them."""
 
-    RUN_DRAFTED = "run.drafted"
     RUN_COMPUTED = "run.computed"
     RUN_CHECKED = "run.checked"
     RUN_APPROVED = "run.approved"
@@ -164,10 +163,10 @@ _OF_STATEMENT = {
     "period": BodyField("string", "账期", _PERIOD.en, optional=True),
 }
 _OF_BINDING = {
-    "binding": BodyField("integer", "绑定", "number of the binding"),
+    "binding": BodyField("string", "绑定", "id of the binding"),
     "gateway": BodyField("string", "网关", "id of the gateway"),
     "node": BodyField("string", "计量点", "id of the metering point"),
-    "meter": BodyField("string", "表计", "id of the meter"),
+    "meter": BodyField("string", "表计", "id of the meter; missing where a node without one changed", optional=True),
 }
 _OF_ALERT = {
     "alert": BodyField("integer", "告警", "number of the alert"),
@@ -179,7 +178,6 @@ _OF_ALERT = {
 _ENDS = ("upheld", "recomputed")
 
 KINDS: Mapping[EventKind, KindOfEvent] = {
-    EventKind.RUN_DRAFTED: KindOfEvent(Resource.RUN, "批次已试算", "a run was computed as a draft", _OF_RUN),
     EventKind.RUN_COMPUTED: KindOfEvent(Resource.RUN, "批次已核算", "a run was computed", _OF_RUN),
     EventKind.RUN_CHECKED: KindOfEvent(Resource.RUN, "批次已复核", "a run was checked", _OF_RUN),
     EventKind.RUN_APPROVED: KindOfEvent(Resource.RUN, "批次已批准", "a run was approved", _OF_RUN),

@@ -19,6 +19,7 @@ from ingest.caller import Caller, acting
 from ingest.installation_books import Taken, enter_events, retry_held
 from ingest.store import bindings, gateways, installation_events
 from ingest.store.audit import record, touching
+from ingest.store.binding_events import tell_decision
 from ingest.store.bindings import BindingState, StoredBinding
 from ingest.store.database import Connection, Database
 from ingest.store.installation_events import OrderLine, StoredEvent
@@ -368,6 +369,7 @@ class InstallationDesk:
                 now, verb, f"binding/{binding}", before=before, after=after, reason=reason, touches=_touches(stored)
             )
             record(connection, act)
+            tell_decision(connection, stored, to, now)
             decided = _require(connection, binding)
             # A correction may have waited for this word.
             retry_held(connection, stored.act.site, catalogue=self.catalogue, now=now)

@@ -16,6 +16,7 @@ from ingest.alert_findings import Clones, Losses, Misuses, Refusals
 from ingest.alert_rules import HELD, REOPENS_WITHIN, Alert, AlertKind, Cause, Changes, Finding, Scope, Severity
 from ingest.audit_log import Verb
 from ingest.store import audit
+from ingest.store.alert_events import tell_alerts
 from ingest.store.database import Connection, load_queries
 from metering.errors import BooksError
 from metering.identity import GatewayId
@@ -113,6 +114,8 @@ def acknowledge(connection: Connection, alert: int, *, by: str, note: str, now: 
         connection.execute(load_queries("alerts")["acknowledge"], row)
         cause = found.cause
         after = {"by": by, "kind": str(cause.kind), "of": f"{cause.scope}/{cause.subject}", "closes": closes}
+        if closes and found.is_open:
+            tell_alerts(connection, (), (found,), now)
         audit.note(connection, Verb.ALERT_ACKNOWLEDGED, f"alert/{alert}", after=after, reason=note)
     return find_alert(connection, alert)
 

@@ -1,11 +1,16 @@
-"""What was done to runs, as the audit log keeps it. Functions take an open transaction."""
+"""What was done to runs, for the audit log and for those outside. Functions take an open transaction."""
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from allocation_engine.run_state import RunState
 from ingest.audit_log import Verb
+from ingest.event_kinds import Event, EventKind
 from ingest.store.audit import note
 from ingest.store.database import Connection, load_queries
+from ingest.store.events import tell
+from ingest.store.runs import RunHead
 
 VERBS = {
     RunState.DRAFT: Verb.RUN_DRAFTED,
@@ -18,9 +23,9 @@ VERBS = {
 
 
 def note_steps(connection: Connection, *runs: str) -> None:
-    """Record every step that these runs have taken in this transaction; last in it."""
+    """Record and tell every step that these runs have taken in this transaction; last in it."""
     found = connection.execute(load_queries("audit")["steps_of_now"], {"runs": list(runs)}).fetchall()
-    for run, site, step, before, after, actor, reason, acted_at in found:
+    for run, site, step, before, after, actor, reason, acted_at, period in found:
         note(
             connection,
             VERBS[RunState(after)],
@@ -30,3 +35,12 @@ def note_steps(connection: Connection, *runs: str) -> None:
             reason=reason,
             touches=(f"site/{site}",),
         )
+        if RunState(after) is not RunState.DRAFT:  # a draft is a trial, and no business of those outside
+            body = {"run": run, "site": site, "period": period, "step": step}
+            tell(connection, Event(EventKind(f"run.{after}"), site, f"run/{run}", acted_at, body))
+
+
+def tell_correction(connection: Connection, head: RunHead, corrects: str, lines: int, at: datetime) -> None:
+    """Tell that publishing a run booked delta lines against the run that was published before."""
+    body = {"run": head.run, "corrects": corrects, "site": head.site, "period": head.period, "lines": lines}
+    tell(connection, Event(EventKind.CORRECTION_PUBLISHED, head.site, f"run/{head.run}", at, body))

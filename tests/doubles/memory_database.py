@@ -24,6 +24,7 @@ from ingest.store.readings import wire_instant
 from tests.doubles.binary_copy import fields_of, reading_row, settled_row
 from tests.doubles.memory_audit import AuditAnswers
 from tests.doubles.memory_changes import RunChangesAnswers
+from tests.doubles.memory_events import EventAnswers
 from tests.doubles.memory_fleet import FleetAnswers
 from tests.doubles.memory_hand import HandAnswers
 from tests.doubles.memory_installation import InstallationAnswers
@@ -81,6 +82,7 @@ class Tables:
         self.alerts: dict[int, dict[str, Any]] = {}
         self.audit: dict[int, Row] = {}
         self.operators: dict[str, Row] = {}
+        self.events: dict[str, Row] = {}
 
     def copied(self) -> Tables:
         """Give the same tables, to come back to."""
@@ -125,7 +127,9 @@ class MemoryDatabase(Database):
         """Nothing is open."""
 
 
-class MemoryConnection(RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers, InstallationAnswers, HandAnswers):
+class MemoryConnection(
+    RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers, EventAnswers, InstallationAnswers, HandAnswers
+):
     """Answers named queries."""
 
     def __init__(self, database: MemoryDatabase) -> None:
@@ -552,6 +556,7 @@ _FILES = (
     "hand_readings",
     "ordered_jobs",
     "feed",
+    "events",
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
 _NAMES[layout_queries("partitions")["layout"]] = "layout"

@@ -32,7 +32,7 @@ SELECT clock_timestamp();
 
 -- name: steps_of_now
 -- The steps that this transaction has taken.
-SELECT run, site, step, from_state, to_state, actor, run_transitions.reason, acted_at
+SELECT run, site, step, from_state, to_state, actor, run_transitions.reason, acted_at, period
 FROM run_transitions JOIN allocation_runs USING (run)
 WHERE run = ANY (%(runs)s) AND recorded_at = now() ORDER BY site, run, step;
 

@@ -44,3 +44,6 @@ SELECT number, event, kind, site, subject, at, body FROM events WHERE event = %(
 
 -- name: drop_events
 DELETE FROM events WHERE told_at < %(before)s AND number < (SELECT max(number) FROM events);
+
+-- name: sites_of_gateways
+SELECT gateway, site FROM gateways WHERE gateway = ANY (%(gateways)s);
