@@ -25,7 +25,7 @@ from ingest.run_facts import FactsForgotten, facts_of_run, facts_of_site
 from ingest.statement_issuing import statements_follow
 from ingest.store.database import Connection, Database
 from ingest.store.feed import enter_feed
-from ingest.store.run_audit import note_steps
+from ingest.store.run_audit import note_steps, tell_correction
 from ingest.store.run_log import (
     LoggedTransition,
     Reason,
@@ -127,6 +127,7 @@ class RunsDesk:
                 before, after = (require_run(connection, one, lines=True) for one in (booked, run))
                 lines = correction_of(before.document, after.document, self._why(connection, before, after))
                 add_correction(connection, run, booked, lines, publication)
+                tell_correction(connection, stored.head, booked, len(lines), act.acted_at)
             enter_feed(connection)
             note_steps(connection, run, *(other for other, _ in earlier))
             return require_run(connection, run)
@@ -209,8 +210,8 @@ class RunsDesk:
         require_step(standing, to, act.actor)
         run = stored.head.run
         move_run(connection, run, to, standing=standing, actor=act.actor, acted_at=act.acted_at, reason=act.reason)
-
         statements_follow(connection, stored.head, to, actor=act.actor, acted_at=act.acted_at)
+
     def _publication(self, connection: Connection, stored: StoredRun, act: Act, booked: str | None) -> Publication:
         steps = {step.to_state: step.actor for step in transitions_of(connection, stored.head.run)}
         document = stored.document
