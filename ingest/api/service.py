@@ -20,11 +20,13 @@ from ingest.api.door import Door, House, Routes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import health_router
+from ingest.api.idempotency import Idempotency
 from ingest.api.installation import InstallationRoutes
 from ingest.api.metrics import Metrics
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
 from ingest.api.readings import ReadingRoutes
+from ingest.api.representation import Representation
 from ingest.api.revocations import RevocationRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
@@ -35,6 +37,7 @@ from ingest.closing import Closing
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.pages import Console
 from ingest.console.series_page import SeriesPages
+from ingest.console.visit import ConsoleParts
 from ingest.envelope_door import EnvelopeDoor
 from ingest.fleet_desk import FleetDesk
 from ingest.installation_desk import InstallationDesk, Terms
@@ -107,7 +110,9 @@ def create_app(parts: WebParts) -> FastAPI:
     admin = Admission(parts.admin_token, parts.database, open_reads=parts.open_reads, resolvers=())
     routes = Routes(shipped_policy())
     # What stands outermost is added last.
+    app.add_middleware(Idempotency, database=parts.database)
     app.add_middleware(Door, house=House(routes.policy, routes, admin, parts.database, parts.check_fields))
+    app.add_middleware(Representation)
     app.middleware("http")(_counting(parts.metrics))
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
@@ -123,6 +128,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(_reading_routes(parts).router(admin))
+    app.state.console = ConsoleParts(parts.database, may_open=routes.lets_open)
     app.include_router(Console(parts.database).router())
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())

@@ -864,7 +864,6 @@ CREATE TABLE idempotency_keys (
     owner text NOT NULL,
     key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
     request_hash bytea NOT NULL CHECK (octet_length(request_hash) = 32),
-    rights_hash bytea NOT NULL CHECK (octet_length(rights_hash) = 32),
     begun_at timestamptz NOT NULL,
     leased_until timestamptz NOT NULL,
     answered_at timestamptz,
@@ -878,7 +877,7 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (begun_at);
 COMMENT ON TABLE idempotency_keys IS
     'Requests that carried an Idempotency-Key, with the answer they got, for 24 hours. Until it is answered, whoever answers '
-    'holds it by a lease; one that died loses it. owner: who asked, and rights_hash what he might then.';
+    'holds it by a lease; one that died loses it. owner: who asked.';
 COMMENT ON COLUMN idempotency_keys.body IS 'zlib; NULL of an answer that is not to be kept because it carries a secret.';
 
 CREATE TABLE job_runs (
