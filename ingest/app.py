@@ -269,6 +269,8 @@ def _answer(
         on_commit=on_commit,
         alerting=config.alerting,
         authority=None if config.alerting.authority is None else CentreAuthority.read(config.alerting.authority),
+        open_reads=config.open_reads,
+        check_fields=False,
     )
     listener = _listen(config.host, config.port)
     settings = uvicorn.Config(

@@ -12,6 +12,7 @@ import pwd
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -190,6 +191,16 @@ class Settings:
         if not secret:
             raise SettingInvalid(f"{setting.flag}: {path} is empty; write the secret into it")
         return secret
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether an address is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def local_caller(name: str | None = None) -> Caller:

@@ -40,6 +40,7 @@ from ingest.config import (
     Setting,
     SettingInvalid,
     Settings,
+    is_loopback,
     read_broker_config,
     read_serve_config,
     read_storage,
@@ -64,12 +65,15 @@ JOBS_PROBE_PORT = Setting("probe-port", _SMALL_PORT, "8082")
 INTAKE_PROBE_PORT = Setting("probe-port", f"{_SMALL_PORT}; worker k of n listens k - 1 ports above it", "8091")
 INTAKE_WORKERS = Setting("intake-workers", "take envelopes in this many processes of their own; 0: in this one", "0")
 JOBS = Setting("jobs", "do the jobs of now and then here too: on, or off where metertree jobs runs", "on")
+OPEN_READS = Setting(
+    "open-reads", "who calls from this machine without a token may read: on or off; for a loopback --host only", "off"
+)
 NIGHTLY_AT = Setting("nightly-at", "when the nightly jobs begin, HH:MM in UTC", "18:00")
 
 INTAKE_PROGRAM = (*INTAKE_SETTINGS, PROBE_HOST, INTAKE_PROBE_PORT, OTLP_ENDPOINT)
 SETTLE_PROGRAM = (DSN, PROFILES, SETTLE_EVERY_S, PROBE_HOST, SETTLE_PROBE_PORT, OTLP_ENDPOINT)
 API_PROGRAM = (
-    *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, PROFILES),
+    *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, OPEN_READS, PROFILES),
     *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, AUTHORITY_FOLDER, OTLP_ENDPOINT),
 )
 JOBS_PROGRAM = (
@@ -77,7 +81,7 @@ JOBS_PROGRAM = (
     *(PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT),
 )
 SERVE_PROGRAM = (
-    *(*SERVE_SETTINGS, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
+    *(*SERVE_SETTINGS, OPEN_READS, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
     *(JOBS, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, OTLP_ENDPOINT),
 )
 
@@ -115,7 +119,10 @@ class SettleConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """Everything `metertree api` needs to know. `alerting`: what gateways are judged by on pages."""
+    """Everything `metertree api` needs to know. `alerting`: what gateways are judged by on pages.
+
+    open_reads   who calls from this machine and shows nothing may read
+    """
 
     dsn: str = field(repr=False)
     centre_key: Path
@@ -125,6 +132,7 @@ class ApiConfig:
     profiles: Path | None
     alerting: Alerting
     watch: WatchConfig
+    open_reads: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +159,7 @@ class AllInOneConfig:
     jobs            None: another program does them
     alerting        what gateways are judged by on pages
     watch           its port is the small port of the first intake worker
+    open_reads      who calls from this machine and shows nothing may read
     """
 
     core: ServeConfig
@@ -159,14 +168,14 @@ class AllInOneConfig:
     jobs: JobsConfig | None
     alerting: Alerting
     watch: WatchConfig
+    open_reads: bool = False
 
     @property
     def web(self) -> ApiConfig:
         """The part that answers calls."""
         core = self.core
-        return ApiConfig(
-            core.dsn, core.centre_key, core.admin_token, core.host, core.port, core.profiles, self.alerting, self.watch
-        )
+        places = (core.dsn, core.centre_key, core.admin_token, core.host, core.port, core.profiles)
+        return ApiConfig(*places, self.alerting, self.watch, self.open_reads)
 
 
 def given_flags(args: argparse.Namespace, settings: Sequence[Setting]) -> tuple[str, ...]:
@@ -212,6 +221,7 @@ def read_api_config(settings: Settings) -> ApiConfig:
         profiles=_folder(settings),
         alerting=_judged_by(settings),
         watch=WatchConfig(otlp_endpoint=settings.text(OTLP_ENDPOINT)),
+        open_reads=_open_reads(settings),
     )
 
 
@@ -242,6 +252,7 @@ def read_all_in_one_config(args: argparse.Namespace, settings: Settings) -> AllI
         jobs=read_jobs_config(settings) if _is_on(settings, JOBS) else None,
         alerting=_judged_by(settings),
         watch=_watch(settings, INTAKE_PROBE_PORT),
+        open_reads=_open_reads(settings),
     )
 
 
@@ -276,6 +287,14 @@ def _is_on(settings: Settings, setting: Setting) -> bool:
     if text not in ("on", "off"):
         raise SettingInvalid(f"{setting.flag}: {text!r} is neither on nor off")
     return text == "on"
+
+
+def _open_reads(settings: Settings) -> bool:
+    host, is_open = settings.text(HOST), _is_on(settings, OPEN_READS)
+    if is_open and not is_loopback(host):
+        mend = "listen on 127.0.0.1, or leave it off and give people and programs tokens"
+        raise SettingInvalid(f"{OPEN_READS.flag}: everybody who reaches {host} could read; {mend}")
+    return is_open
 
 
 def _time_of_day(settings: Settings, setting: Setting) -> time:

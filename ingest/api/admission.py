@@ -10,7 +10,6 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import Annotated, Protocol
 
 from fastapi import Depends, Request
@@ -25,6 +24,7 @@ from ingest.access.principal import (
 )
 from ingest.api.problems import Problem
 from ingest.caller import ADMIN, STRANGER, Caller
+from ingest.config import is_loopback
 from ingest.store.database import Database
 from ingest.store.operators import TOKEN_PREFIX, posted_operator
 
@@ -76,7 +76,7 @@ class Admission:
         """Find out who asks; raises Problem 401 for a token that does not count."""
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and given:
-            return self._bearer(request, given.strip())
+            return self._bearer(request, given)
         for resolve in self._resolvers:
             found = resolve(request)
             if found is not None:
@@ -129,16 +129,7 @@ def is_on_this_machine(request: Request) -> bool:
     """
     if any(name in request.headers for name in FORWARDED):
         return False
-    return _is_loopback(request.client.host if request.client else "") and _is_loopback(request.url.hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(request.client.host if request.client else "") and is_loopback(request.url.hostname or "")
 
 
 def visitor(request: Request, name: str, *, in_person: bool = False) -> Caller:

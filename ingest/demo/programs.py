@@ -91,6 +91,7 @@ def serve_program(premises: Premises) -> Program:
         "--admin-token-file": str(premises.token_file),
         "--host": LOOPBACK,
         "--port": str(premises.port("api")),
+        "--open-reads": "on",
     }
     return Program("serve", (*METERTREE, "serve", *(word for pair in words.items() for word in pair)))
 

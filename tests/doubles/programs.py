@@ -126,10 +126,10 @@ class Ground:
         broker = ("--broker-port", str(self.broker.port), "--broker-user", "centre")
         broker += ("--broker-password-file", str(self.folder / "password"))
         return {
-            "serve": (*dsn, *key, *token, *broker),
+            "serve": (*dsn, *key, *token, *broker, "--open-reads", "on"),
             "intake": (*dsn, *key, *broker),
             "settle": (*dsn, "--settle-every-s", "0.1"),
-            "api": (*dsn, *key, *token),
+            "api": (*dsn, *key, *token, "--open-reads", "on"),
             "jobs": dsn,
         }
 

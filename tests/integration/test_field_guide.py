@@ -147,6 +147,7 @@ def serving(dsn: str, folder: Path, broker: int) -> Iterator[Running]:
     words = [sys.executable, "-m", "ingest.cli", "serve", "--dsn", dsn, "--port", str(port), "--probe-port", "0"]
     words += ["--centre-key", "centre.key", "--admin-token-file", "admin.token", "--broker-user", "centre"]
     words += ["--broker-password-file", "password", "--broker-port", str(broker), "--settle-every-s", "1"]
+    words += ["--open-reads", "on"]
     with log.open("wb") as output:
         process = subprocess.Popen(words, cwd=folder, stdout=output, stderr=output, env=None)
     try:
