@@ -3,6 +3,7 @@
 import { obisOf } from "./profiles.js";
 import { Malformed, ordered, utf8 } from "./octets.js";
 import { Ratio, amountShown, floored, magnitude, money, nanoPerMinor, minorDigits, pointed, rounded, sumOf, toMinor } from "./numbers.js";
+import { inChinese } from "./words.js";
 import { Course, NotCovered, SLOT_S } from "./registers.js";
 
 /** A line is not what it rests on comes to. */
@@ -41,7 +42,7 @@ export class Recomputed {
       return how.call(this, line, line.trace);
     } catch (error) {
       if (!(error instanceof Malformed) && !(error instanceof NotCovered)) throw error;
-      throw new LineWrong(`it cannot be recomputed: ${error.message}`, `无法重算：${error.message}`);
+      throw new LineWrong(`it cannot be recomputed: ${error.message}`, `无法重算：${inChinese(error.message)}`);
     }
   }
 

@@ -20,6 +20,7 @@ import { Malformed, fromHex, hex, same } from "./octets.js";
 import { obisOf, profilesOf, registerOf, rollsOverAt } from "./profiles.js";
 import { NotSigned, Seals, algorithmOf, readSigned } from "./seals.js";
 import { STATEMENT_OCTETS_MAX, readFile, readPublication, readStatement } from "./statement.js";
+import { inChinese } from "./words.js";
 import { NotProven, provePool, proveRun, readProof, requireShape } from "./sums.js";
 
 /** A link that does not hold; `told` says why, in both languages. */
@@ -34,7 +35,8 @@ class Broken extends Error {
 const isExpected = (error) => [Malformed, NotSigned, NotProven, LineWrong].some((kind) => error instanceof kind);
 const nameOf = (ref) => `${ref.gateway}/${ref.epoch}/${ref.seq}`;
 const plain = (en, zh) => ({ en, zh });
-const unreadable = (error) => plain(`it cannot be read: ${error.message}`, `无法读取：${error.message}`);
+const unreadable = (error) => plain(`it cannot be read: ${error.message}`, `无法读取：${inChinese(error.message)}`);
+const failed = (error) => plain(error.message, inChinese(error.message));
 
 /** Every link that was checked, in order. */
 class Report {
@@ -115,7 +117,8 @@ class Verification {
       return await act();
     } catch (error) {
       if (error instanceof Broken) this.report.add(error.link, false, error.told);
-      else if (error instanceof NotProven) this.report.add(error.link, false, plain(error.message, `不成立：${error.message}`));
+      else if (error instanceof NotProven) this.report.add(error.link, false, failed(error));
+      else if (error instanceof NotSigned) this.report.add(link, false, failed(error));
       else if (error instanceof LineWrong) this.report.add(link, false, error.told);
       else if (isExpected(error)) this.report.add(link, false, unreadable(error));
       else throw error;
@@ -235,7 +238,7 @@ class Verification {
       await act();
     } catch (error) {
       if (!isExpected(error)) throw error;
-      throw new Broken(link, error.message, `不成立：${error.message}`);
+      throw new Broken(link, error.message, inChinese(error.message));
     }
   }
 
