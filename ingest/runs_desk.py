@@ -132,6 +132,23 @@ class RunsDesk:
             note_steps(connection, run, *(other for other, _ in earlier))
             return require_run(connection, run)
 
+    def withdraw(self, run: str, act: Act) -> StoredRun:
+        """Supersede a run that was never published, for a reason: it was wrong, and nobody shall go on with it.
+
+        Raises TransitionRefused for a published run: what takes its place supersedes it, so that a period that tenants
+        were told of is never without a final run.
+        """
+        act = _read(act)
+        if not act.reason:
+            raise TransitionRefused("say why the run is withdrawn; whoever computed it will ask")
+        with self.database.transaction() as connection:
+            stored = self._hold(connection, run)
+            if stored.head.state is RunState.PUBLISHED:
+                raise TransitionRefused("the run is published: publish another one of its period, which supersedes it")
+            self._step(connection, stored, RunState.SUPERSEDED, act)
+            note_steps(connection, run)
+            return require_run(connection, run)
+
     def story(self, run: str) -> RunStory:
         """Tell what happened to a run."""
         with self.database.transaction() as connection:

@@ -372,3 +372,16 @@ def test_the_log_is_readable_as_json(desk: Desk) -> None:
     desk.publish(run)
     document = desk.desk.diff(run, run).to_document()
     assert json.loads(json.dumps(document)) == document
+
+
+def test_a_run_is_withdrawn_for_a_reason_and_a_published_one_never(desk: Desk) -> None:
+    run = desk.close()[0].head.run
+    with pytest.raises(TransitionRefused, match="say why"):
+        desk.desk.withdraw(run, BO)
+    assert desk.desk.withdraw(run, replace(BO, reason="wrong tariff")).head.state is RunState.SUPERSEDED
+    assert [(one.to_state, one.reason) for one in desk.desk.story(run).steps][-1] == ("superseded", "wrong tariff")
+    again, is_new = desk.close()
+    assert (again.head.run, again.head.state, is_new) == (run, RunState.COMPUTED, True)
+    desk.publish(run)
+    with pytest.raises(TransitionRefused, match="publish another one"):
+        desk.desk.withdraw(run, replace(BO, reason="too late"))
