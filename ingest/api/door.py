@@ -89,6 +89,14 @@ class Routes:
         """Say whether there is a page at `path`."""
         return self.find("GET", path) is not None
 
+    def lets_open(self, request: Request, path: str) -> bool:
+        """Say whether there is a page at `path` that who asks may open."""
+        found = self.find("GET", path)
+        if found is None:
+            return False
+        permission = found[0].permission
+        return permission is None or self.policy.may(request.state.principal, permission)
+
 
 @dataclass(frozen=True, slots=True)
 class House:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +13,6 @@ from fastapi.responses import HTMLResponse, Response
 
 from ingest.alert_rules import Alert, Scope, Severity
 from ingest.alert_words import condition_word, instant_words, span_words
-from ingest.console.answers import HERE, csv_file, render_page
 from ingest.console.fleet_tables import (
     alert_parts,
     alert_tone,
@@ -29,7 +26,8 @@ from ingest.console.fleet_tables import (
     seen_words,
     site_name,
 )
-from ingest.console.words import Language, choose_language, words
+from ingest.console.visit import Visit, visit_of
+from ingest.console.words import Language
 from ingest.fleet import NOT_WELL, STATES, WELL, GatewayStanding, choose, worst_first
 from ingest.fleet_desk import Fleet, FleetDesk
 from ingest.fleet_words import fleet_words
@@ -82,18 +80,17 @@ class FleetPages:
         state: str | None = None,
         text: str = "",
         page: int = Query(1, ge=1, le=1_000_000),
-        lang: str | None = None,
     ) -> Response:
         """Show every gateway, the worst first."""
-        asked = Filter(_language(request, lang), state or None, text[:200])
+        visit = visit_of(request)
+        asked = Filter(visit.language, state or None, text[:200])
         fleet = self._desk.read()
         found = worst_first(choose(fleet.gateways, state=asked.state, text=asked.text))
         pages = max(1, -(-len(found) // PAGE))
         number = min(page, pages)
-        return self._render(
+        return self._page(
+            visit,
             "fleet.html",
-            asked.language,
-            switch_href=asked.href(lang=asked.language.other),
             asked=asked,
             chips=_chips(fleet, asked),
             rows=[_row(one, fleet, asked.language) for one in found[(number - 1) * PAGE : number * PAGE]],
@@ -105,25 +102,24 @@ class FleetPages:
             later=asked.href(page=number + 1) if number < pages else "",
         )
 
-    def fleet_csv(
-        self, request: Request, state: str | None = None, text: str = "", lang: str | None = None
-    ) -> Response:
+    def fleet_csv(self, request: Request, state: str | None = None, text: str = "") -> Response:
         """Give every gateway of a filter for spreadsheets."""
-        language, fleet = _language(request, lang), self._desk.read()
+        visit, fleet = visit_of(request), self._desk.read()
         found = worst_first(choose(fleet.gateways, state=state or None, text=text[:200]))
-        return _csv(fleet_table(found, fleet, language), "fleet.csv", language)
+        return visit.csv(fleet_table(found, fleet, visit.language), "fleet.csv")
 
-    def gateway(self, request: Request, gateway: str, lang: str | None = None) -> Response:
+    def gateway(self, request: Request, gateway: str) -> Response:
         """Show one gateway."""
-        language = _language(request, lang)
+        visit = visit_of(request)
+        language = visit.language
         found = self._desk.gateway(GatewayId(gateway))
         if found is None:
-            return self._render("missing.html", language, HTTPStatus.NOT_FOUND)
+            return visit.missing()
         fleet, file = found
         calendar = calendar_of(fleet, file.standing.site)
-        return self._render(
+        return self._page(
+            visit,
             "gateway.html",
-            language,
             row=_row(file.standing, fleet, language),
             site_name=site_name(fleet, file.standing.site, language),
             tiles=_gateway_tiles(file.standing, fleet, language),
@@ -132,35 +128,33 @@ class FleetPages:
             zone=calendar.zone,
         )
 
-    def gateway_csv(self, request: Request, gateway: str, name: str, lang: str | None = None) -> Response:
+    def gateway_csv(self, request: Request, gateway: str, name: str) -> Response:
         """Give one table of a gateway for spreadsheets."""
-        language = _language(request, lang)
+        visit = visit_of(request)
         found = self._desk.gateway(GatewayId(gateway))
-        tables = (
-            [] if found is None else [one for one in gateway_tables(found[1], found[0], language) if one.key == name]
-        )
-        if not tables:
-            return self._render("missing.html", language, HTTPStatus.NOT_FOUND)
-        return _csv(tables[0], f"{name}-{found[1].standing.gateway if found else ''}.csv", language)
+        tables = [] if found is None else gateway_tables(found[1], found[0], visit.language)
+        asked = next((one for one in tables if one.key == name), None)
+        return visit.missing() if asked is None else visit.csv(asked, f"{name}-{gateway}.csv")
 
-    def alerts(self, request: Request, lang: str | None = None) -> Response:
+    def alerts(self, request: Request) -> Response:
         """Show what is open, and what closed last."""
-        language = _language(request, lang)
+        visit = visit_of(request)
         found, calendars = self._alerts()
         is_open = sorted((one for one in found if one.is_open), key=_urgency)
         closed = [one for one in found if not one.is_open][:CLOSED_SHOWN]
-        return self._render(
+        return self._page(
+            visit,
             "alerts.html",
-            language,
-            alerts=[_alert(one, calendar_for(one, calendars), language) for one in is_open],
-            closed=alerts_table(closed, calendars, language),
+            section="alerts",
+            alerts=[_alert(one, calendar_for(one, calendars), visit.language) for one in is_open],
+            closed=alerts_table(closed, calendars, visit.language),
         )
 
-    def alerts_csv(self, request: Request, lang: str | None = None) -> Response:
+    def alerts_csv(self, request: Request) -> Response:
         """Give the newest alerts for spreadsheets; instants in UTC."""
-        language = _language(request, lang)
+        visit = visit_of(request)
         found, calendars = self._alerts()
-        return _csv(alerts_table(found, calendars, language), "alerts.csv", language)
+        return visit.csv(alerts_table(found, calendars, visit.language), "alerts.csv")
 
     def _alerts(self) -> tuple[Sequence[Alert], Mapping[str, SiteCalendar]]:
         with self._database.transaction() as connection:
@@ -169,19 +163,8 @@ class FleetPages:
                 str(site): face.calendar for site, face in faces.items()
             }
 
-    def _render(
-        self, template: str, language: Language, status: HTTPStatus = HTTPStatus.OK, **content: Any
-    ) -> HTMLResponse:
-        word = {**words(language), **fleet_words(language)}
-        parts = {"site_name": "", "refresh_s": None, **content}
-        return render_page(template, language, status, forms=HERE, word=word, **parts)
-
-
-def _language(request: Request, asked: str | None) -> Language:
-    return choose_language(asked, request.headers.get("Accept-Language"))
-
-
-_csv = partial(csv_file, forms=HERE)
+    def _page(self, visit: Visit, template: str, section: str = "gateways", **content: Any) -> HTMLResponse:
+        return visit.page(template, section=section, word=fleet_words(visit.language), **content)
 
 
 def _row(one: GatewayStanding, fleet: Fleet, language: Language) -> dict[str, Any]:

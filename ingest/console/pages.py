@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from http import HTTPStatus
-from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
@@ -15,12 +13,13 @@ from fastapi.responses import HTMLResponse, Response
 
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
-from ingest.console.answers import STYLE, csv_file, render_page
+from ingest.console.assets import asset_router
 from ingest.console.rendering import local_time
 from ingest.console.run_tables import SHOWN, RunTables
 from ingest.console.tables import Table, number_cell, table, words_cell
 from ingest.console.view import RunReader
-from ingest.console.words import Language, choose_language, words
+from ingest.console.visit import Visit, visit_of
+from ingest.console.words import Language, words
 from ingest.period_inputs import site_names
 from ingest.provisional import provisional_of, touched_lines
 from ingest.provisional_words import provisional_table, provisional_word
@@ -64,53 +63,44 @@ class Console:
         router.add_api_route("/runs/{run}", self.run_page, methods=["GET"], response_class=HTMLResponse)
         router.add_api_route("/runs/{run}/tables/{name}.csv", self.csv, methods=["GET"])
         router.add_api_route("/gateways.csv", self.gateways_csv, methods=["GET"])
-        router.add_api_route("/static/console.css", _style, methods=["GET"])
+        router.include_router(asset_router())
         return router
 
-    def first_page(self, request: Request, lang: str | None = None) -> Response:
+    def first_page(self, request: Request) -> Response:
         """Show the newest run, or what is being waited for."""
-        language = choose_language(lang, request.headers.get("Accept-Language"))
+        visit = visit_of(request)
         with self._database.transaction() as connection:
             newest = list_runs(connection, site=None, period=None, most=1)
             stored = find_run(connection, newest[0].run) if newest else None
             if stored is not None:
-                return self._run(connection, stored, language)
+                return self._run(connection, stored, visit)
             sites = newest_versions(connection)
             site = sites[0].site if sites else None
             gateways = _gateways(gateway_states(connection), SiteCalendar("UTC") if site is None else site.calendar)
-        return self._page(
-            "waiting.html",
-            language,
-            site_name=site.names.of(language) if site else "",
-            refresh_s=REFRESH_S,
-            gateways=gateways,
-        )
+        name = site.names.of(visit.language) if site else ""
+        return visit.page("waiting.html", section="runs", site_name=name, refresh_s=REFRESH_S, gateways=gateways)
 
-    def run_page(self, request: Request, run: str, lang: str | None = None) -> Response:
+    def run_page(self, request: Request, run: str) -> Response:
         """Show one run."""
-        language = choose_language(lang, request.headers.get("Accept-Language"))
+        visit = visit_of(request)
         with self._database.transaction() as connection:
             stored = find_run(connection, run)
-            if stored is None:
-                return self._page("missing.html", language, HTTPStatus.NOT_FOUND, site_name="", refresh_s=None)
-            return self._run(connection, stored, language)
+            return visit.missing() if stored is None else self._run(connection, stored, visit)
 
-    def csv(self, request: Request, run: str, name: str, lang: str | None = None) -> Response:
+    def csv(self, request: Request, run: str, name: str) -> Response:
         """Give one table of a run for spreadsheets."""
-        language = choose_language(lang, request.headers.get("Accept-Language"))
+        visit = visit_of(request)
         with self._database.transaction() as connection:
             stored = find_run(connection, run)
-            found = None if stored is None else self._tables(connection, stored, language).get(name)
-        if found is None:
-            return self._page("missing.html", language, HTTPStatus.NOT_FOUND, site_name="", refresh_s=None)
-        return csv_file(found, f"{name}-{run[:16]}.csv", language)
+            found = None if stored is None else self._tables(connection, stored, visit.language).get(name)
+        return visit.missing() if found is None else visit.csv(found, f"{name}-{run[:16]}.csv")
 
-    def gateways_csv(self, request: Request, lang: str | None = None) -> Response:
+    def gateways_csv(self, request: Request) -> Response:
         """Give how far each gateway has come, for spreadsheets; instants in UTC."""
-        language = choose_language(lang, request.headers.get("Accept-Language"))
+        visit = visit_of(request)
         with self._database.transaction() as connection:
             found = _gateways(gateway_states(connection), SiteCalendar("UTC"))
-        return csv_file(_gateway_table(found, language), "gateways.csv", language)
+        return visit.csv(_gateway_table(found, visit.language), "gateways.csv")
 
     def _tables(self, connection: Connection, stored: StoredRun, language: Language) -> dict[str, Table]:
         version = site_version(connection, stored.head.site, stored.head.site_version)
@@ -135,18 +125,18 @@ class Console:
         found = provisional_of(connection, stored.head)
         return frozenset(lines[place]["id"] for place, _ in touched_lines(lines, pools, found))
 
-    def _run(self, connection: Connection, stored: StoredRun, language: Language) -> Response:
-        head = stored.head
+    def _run(self, connection: Connection, stored: StoredRun, visit: Visit) -> Response:
+        head, language = stored.head, visit.language
         site = site_version(connection, head.site, head.site_version).site
         statements = numbers_of_run(connection, head.run)
         view = RunReader(site, stored.document, language, self._touched(connection, stored)).read(
             booked_at=head.booked_at, statements=statements, state=head.state
         )
-        return self._page(
+        return visit.page(
             "run.html",
-            language,
+            section="runs",
+            site=head.site,
             site_name=site.names.of(language),
-            refresh_s=None,
             view=view,
             tables=self._tables(connection, stored, language),
             shown=("provisional", "changed", *SHOWN),
@@ -155,11 +145,6 @@ class Console:
             chart_span=_chart_span(stored, site.calendar, language),
             gateways=_gateways(gateway_states(connection), site.calendar),
         )
-
-    def _page(
-        self, template: str, language: Language, status: HTTPStatus = HTTPStatus.OK, **content: Any
-    ) -> HTMLResponse:
-        return render_page(template, language, status, word=words(language), **content)
 
 
 def _chart_span(stored: StoredRun, calendar: SiteCalendar, language: Language) -> str:
@@ -189,11 +174,6 @@ def _rules_of(version: SiteVersion) -> Rules | None:
         return rules_from_document(version.rules, site_names(version.site))
     except DocumentError:
         return None
-
-
-def _style() -> Response:
-    headers = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-    return Response(STYLE, media_type="text/css", headers=headers)
 
 
 def _gateways(progress: Sequence[GatewayState], calendar: SiteCalendar) -> tuple[GatewayRow, ...]:

@@ -13,9 +13,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from device_profiles.catalogue import Catalogue
 from device_profiles.profile import ChannelKind
-from ingest.console.answers import HERE, render_page
 from ingest.console.series_view import Navigation, SeriesView, fitting, page_view, span_of, with_chart
-from ingest.console.words import Language, choose_language, words
+from ingest.console.visit import Visit, visit_of
 from ingest.series.reader import Question, SeriesRefused, find_site, node_quantities, read_series, read_span
 from ingest.series.registers import Quantity
 from ingest.series.sums import Per
@@ -48,16 +47,18 @@ class SeriesPages:
         router.add_api_route("/series/{site}/{node}", self.page, methods=["GET"], response_class=HTMLResponse)
         return router
 
-    def first(self, request: Request, site: str | None = None, lang: str | None = None) -> Response:
+    def first(self, request: Request, site: str | None = None) -> Response:
         """Lead to the main meter."""
-        language = choose_language(lang, request.headers.get("Accept-Language"))
+        visit = visit_of(request)
         try:
             with self.database.transaction() as connection:
                 found = find_site(connection, None if site is None else SiteId(site))
         except MeteringError as error:
-            return self._plain(error, language)
+            return self._plain(error, visit)
         mains = [node.id for node in found.nodes if node.kind is NodeKind.MAIN] or [node.id for node in found.nodes]
-        return RedirectResponse(f"/series/{quote(found.id)}/{quote(mains[0])}?lang={language}", HTTPStatus.SEE_OTHER)
+        return RedirectResponse(
+            f"/series/{quote(found.id)}/{quote(mains[0])}?lang={visit.language}", HTTPStatus.SEE_OTHER
+        )
 
     def page(
         self,
@@ -68,22 +69,30 @@ class SeriesPages:
         start: Annotated[str | None, Query(alias="from")] = None,
         end: Annotated[str | None, Query(alias="to")] = None,
         per: Per | None = None,
-        lang: str | None = None,
     ) -> Response:
         """Show one node."""
-        language = choose_language(lang, request.headers.get("Accept-Language"))
+        visit = visit_of(request)
+        language = visit.language
         with self.database.transaction() as connection:
             try:
                 found = find_site(connection, SiteId(site))
                 known = node_quantities(self.catalogue, found, NodeId(node))
                 first, last = self._days(connection, found, NodeId(node), start, end)
             except MeteringError as error:
-                return self._plain(error, language)
+                return self._plain(error, visit)
             chosen = obis or (str(known[0].obis) if known else "")
             grain = _grain(known, chosen, per or fitting(first, last))
             ways = Navigation(found, NodeId(node), language, chosen, first, last, grain)
             view = self._view(connection, ways, known)
-        return self._render("series.html", language, found.names.of(language), view=view, switch_to=ways)
+        return visit.page(
+            "series.html",
+            section="sites",
+            word=series_words(language),
+            site=found.id,
+            site_name=found.names.of(language),
+            view=view,
+            switch_href=ways.href(lang=language.other),
+        )
 
     def _days(
         self, connection: Connection, site: Site, node: NodeId, start: str | None, end: str | None
@@ -116,26 +125,8 @@ class SeriesPages:
         except MeteringError as error:
             return replace(page, problem=str(error))
 
-    def _plain(self, error: MeteringError, language: Language) -> Response:
-        problem = ": ".join(error.told(language)) if isinstance(error, SeriesRefused) else str(error)
-        return self._render("missing.html", language, "", HTTPStatus.NOT_FOUND, problem=problem)
-
-    def _render(
-        self, template: str, language: Language, site_name: str, status: HTTPStatus = HTTPStatus.OK, **content: object
-    ) -> Response:
-        switch_to = content.pop("switch_to", None)
-        if isinstance(switch_to, Navigation):
-            content["switch_href"] = switch_to.href(lang=language.other)
-        return render_page(
-            template,
-            language,
-            status,
-            forms=HERE,
-            word={**words(language), **series_words(language)},
-            site_name=site_name,
-            refresh_s=None,
-            **content,
-        )
+    def _plain(self, error: MeteringError, visit: Visit) -> Response:
+        return visit.missing(": ".join(error.told(visit.language)) if isinstance(error, SeriesRefused) else str(error))
 
 
 def _grain(known: tuple[Quantity, ...], obis: str, per: Per) -> Per:

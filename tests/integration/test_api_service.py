@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,7 @@ from metering.identity import GatewayId
 from metering.interval import SLOT
 from provisioning.enrolment import BUNDLE_OCTETS_MAX, Claim, seal_bundle
 from provisioning.keys import FileSigner
+from tests.doubles.page_parts import foreign_parts
 from tests.doubles.park_books import CENTRE, ParkBooks, read_park
 from tests.doubles.servers import _database
 from tests.doubles.web import serving
@@ -331,8 +333,13 @@ def test_the_first_page_shows_the_newest_run_in_both_languages(closed: Centre) -
 def test_pages_load_nothing_from_elsewhere(closed: Centre) -> None:
     answer = closed.client.get("/")
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
-    assert "<script" not in answer.text
     assert "https://" not in answer.text
+    loaded = re.findall(r'<(?:script|link)\b[^>]*(?:src|href)="([^"]+)"', answer.text)
+    assert loaded
+    for path in loaded:
+        file = closed.client.get(path)
+        assert (file.status_code, "immutable" in file.headers["Cache-Control"]) == (200, True)
+    assert foreign_parts(answer.text) == []
     style = closed.client.get("/static/console.css")
     assert style.headers["Content-Type"].startswith("text/css")
     assert "url(" not in style.text
