@@ -5,9 +5,10 @@ Several processes may write: who writes holds the file from the moment he looks 
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,13 +59,14 @@ class ActFile:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         try:
-            self._connection = apsw.Connection(str(path))
-            self._connection.set_busy_timeout(BUSY_MS)
-            self._connection.pragma("journal_mode", "wal")
-            self._connection.pragma("synchronous", "full")
-            self._connection.execute(_SCHEMA)
+            with _alone_in(path.parent):
+                _create(path)
+                self._connection = apsw.Connection(str(path))
+                self._connection.set_busy_timeout(BUSY_MS)
+                self._connection.pragma("journal_mode", "wal")
+                self._connection.pragma("synchronous", "full")
+                self._connection.execute(_SCHEMA)
         except apsw.Error as error:
             raise ActFileDamaged(str(error)) from error
 
@@ -128,3 +130,20 @@ class ActFile:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let one program at a time open the file: two that turn a new one to WAL at once are refused without waiting."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _create(path: Path) -> None:
+    """Make the file unless it is there. One that is there is not opened: closing it would end SQLite's locks on it."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
