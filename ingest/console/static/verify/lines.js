@@ -1,6 +1,5 @@
 // Every line anew: what its registers, steps, weights or losses come to, and whether that is what it says.
 
-import { obisOf } from "./profiles.js";
 import { Malformed, ordered, utf8 } from "./octets.js";
 import { Ratio, amountShown, floored, magnitude, money, nanoPerMinor, minorDigits, pointed, rounded, sumOf, toMinor } from "./numbers.js";
 import { inChinese } from "./words.js";
@@ -32,7 +31,7 @@ export class Recomputed {
   constructor(statement) {
     this.statement = statement;
     this.courses = new Map();
-    this.points = new Map(statement.points.map((point) => [`${point.node} ${obisOf(point.obis)}`, point]));
+    this.points = new Map(statement.points.map((point) => [`${point.node} ${point.obis}`, point]));
   }
 
   /** What a line comes to: {amount, told}. Throws LineWrong. */

@@ -1,7 +1,10 @@
 // What a statement says (docs/statement.md): the signed map, read into plain objects. Nothing is recomputed here.
 
 import { decode } from "./cbor.js";
+import { minorDigits } from "./numbers.js";
 import { Malformed, fromBase64, textOf } from "./octets.js";
+import { obisOf } from "./profiles.js";
+import { EDDSA, ES256 } from "./seals.js";
 import { arrayOf, day, fraction, mapOf, octetsOf, oneOf, record, row, some, text, truth, whole } from "./shapes.js";
 
 export const FORMAT = "metertree-statement/1";
@@ -10,6 +13,13 @@ const FILE_OCTETS_MAX = 64 * 1024 * 1024;
 const PUBLICATION_FORMAT = "metertree-publication/1";
 
 const numbers = arrayOf(whole());
+/** Seconds since 1970, in the years 1 to 9999. */
+const instant = whole(-62135596800n, 253402300799n);
+const obis = (item, name) => obisOf(text(item, name));
+const currency = (item, name) => {
+  minorDigits(text(item, name));
+  return item;
+};
 const STEP = row({ what: text, quantity: whole(), unit: text, rate: whole(), part: fraction, note: text });
 const FLOW = arrayOf(row({ pool: text, part: fraction }));
 
@@ -41,22 +51,22 @@ const SHARE = record({
   keys: arrayOf(row({ day: some(day), stage: text, taker: text, by: text, part: fraction, weight: whole(), total: whole() })),
 });
 const POINT = record({
-  node: text, obis: text,
+  node: text, obis,
   installations: arrayOf(record({
-    meter: text, start: some(whole()), end: some(whole()), multiplier: whole(), modulus_wh: some(whole()), power_max_w: some(whole()),
+    meter: text, start: some(instant), end: some(instant), multiplier: whole(), modulus_wh: some(whole()), power_max_w: some(whole()),
     initial_wh: some(whole()), final_wh: some(whole()),
   })),
-  readings: arrayOf(row({ mark: whole(), meter: text, register: whole(), envelope: whole(0n) })),
+  readings: arrayOf(row({ mark: instant, meter: text, register: whole(), envelope: whole(0n) })),
 });
 const CONTENT = record({
-  format: text, number: text, version: whole(), booked_at: whole(), site: text, label: text, zone: text, party: text, currency: text,
+  format: text, number: text, version: whole(), booked_at: instant, site: text, label: text, zone: text, party: text, currency,
   total_minor: whole(), engine_version: text, run_id: octetsOf(), inputs_hash: octetsOf(), rules_hash: octetsOf(), site_hash: octetsOf(),
-  commitment: octetsOf(), period: row({ start: whole(), end: whole() }),
+  commitment: octetsOf(), period: row({ start: instant, end: instant }),
   bands: arrayOf(row({ version: text, name: text, rate: whole(), tariff: text, per: text, units: fraction })),
   band_runs: arrayOf(row({ slot: whole(), band: whole(0n) })),
   pools: (item) => item, lines: arrayOf(LINE), points: arrayOf(POINT),
   evidence: arrayOf(row({ gateway: text, epoch: whole(), seq: whole(), digest: octetsOf() })),
-  keys: arrayOf(row({ gateway: text, epoch: whole(), keyId: octetsOf(), algorithm: whole(), publicKey: octetsOf() })),
+  keys: arrayOf(row({ gateway: text, epoch: whole(), keyId: octetsOf(), algorithm: oneOf(EDDSA, ES256), publicKey: octetsOf() })),
   warnings: arrayOf(text),
   taxes: arrayOf(row({ tax: text, names: mapOf(text), party: text, percent: fraction, gross: whole(), contained: whole() })),
   checks: arrayOf(row({ cap: text, kind: text, party: some(text), energy: whole(), charged: whole(), limit: whole(), basis: text })),
@@ -103,8 +113,8 @@ function lineOf(stated) {
   const trace = traceOf(stated);
   const totalWeight = { share: trace.total_weight, loss: 0n }[trace.how];
   return {
-    id: `${stated.pool}/${stated.unit ?? "residual"}/${stated.party}`,
-    ownId: `${stated.unit ?? "residual"}/${stated.party}`,
+    id: `${stated.pool}/${stated.unit || "residual"}/${stated.party}`,
+    ownId: `${stated.unit || "residual"}/${stated.party}`,
     pool: stated.pool,
     kind: stated.kind,
     energy: stated.band_energy_wh,

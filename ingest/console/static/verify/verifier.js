@@ -17,7 +17,7 @@ import { digestOfHead, noteOf, openEnvelope } from "./envelopes.js";
 import { LineWrong, Recomputed } from "./lines.js";
 import { money, sumOf } from "./numbers.js";
 import { Malformed, fromHex, hex, same } from "./octets.js";
-import { obisOf, profilesOf, registerOf, rollsOverAt } from "./profiles.js";
+import { profilesOf, registerOf, rollsOverAt } from "./profiles.js";
 import { NotSigned, Seals, algorithmOf, readSigned } from "./seals.js";
 import { STATEMENT_OCTETS_MAX, readFile, readPublication, readStatement } from "./statement.js";
 import { inChinese } from "./words.js";
@@ -215,7 +215,7 @@ class Verification {
     this.profiles = await profilesOf(this.file.profiles, this.seals);
     let [count, byPeople, declared] = [0, 0, 0];
     for (const point of this.statement.points) {
-      const obis = obisOf(point.obis);
+      const { obis } = point;
       for (const stated of point.readings) {
         const link = `reading ${stated.meter} ${new Date(Number(stated.mark) * 1000).toISOString().replace(".000Z", "Z")}`;
         await this.asLink(link, () => {
