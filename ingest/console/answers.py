@@ -31,11 +31,15 @@ def templates() -> Environment:
     return environment
 
 
+def content_policy(sources: str = OWN, forms: str = NOWHERE) -> str:
+    """Give the content security policy of a page that loads nothing but `sources`."""
+    return f"default-src 'none'; {sources}; form-action {forms}; base-uri 'none'; frame-ancestors 'none'"
+
+
 def security(sources: str = OWN, forms: str = NOWHERE) -> dict[str, str]:
-    """Give the headers of a page that loads nothing but `sources`."""
+    """Give the headers of a page that loads nothing but `sources`; all others are put on in front (api/headers.py)."""
     return {
-        "Content-Security-Policy": f"default-src 'none'; {sources}; base-uri 'none'; "
-        f"form-action {forms}; frame-ancestors 'none'",
+        "Content-Security-Policy": content_policy(sources, forms),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cache-Control": "no-cache",

@@ -9,6 +9,7 @@ What a reader chose by `?lang=`, `?theme=` or `?site=` is kept in a cookie each;
 from __future__ import annotations
 
 import hmac
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,7 +27,8 @@ from ingest.store.database import Connection, Database
 from ingest.store.fleet import SiteFace, site_faces
 from metering.identity import SiteId
 
-SESSION = "metertree-session"
+SESSION, VISIT = "metertree-session", "metertree-visit"
+"""Cookies: of who is signed in, and of whoever is about to."""
 LANGUAGE, THEME, SITE = "metertree-language", "metertree-theme", "metertree-site"
 CHOSEN_S = 365 * 86400
 """How long a browser keeps what its reader chose."""
@@ -85,6 +87,7 @@ class Visit:
         theme = query.get("theme") or cookies.get(THEME, "")
         self.theme: str = theme if theme in THEMES else ""
         self.section = ""
+        self._visit = ""
 
     # Who
 
@@ -112,8 +115,8 @@ class Visit:
 
     @property
     def form_token(self) -> str:
-        """What every form of this session carries; empty where nobody is signed in."""
-        secret = self.request.cookies.get(SESSION, "")
+        """What every form of this session carries; of a visit where nobody is signed in; else empty."""
+        secret = self.request.cookies.get(SESSION) or self._visit or self.request.cookies.get(VISIT, "")
         return form_token(secret) if secret else ""
 
     @property
@@ -230,6 +233,12 @@ class Visit:
         self._keep_choices(answer)
         return answer
 
+    def open_forms(self) -> Visit:
+        """Let the page that follows have forms although nobody is signed in."""
+        if not self.form_token:
+            self._visit = secrets.token_urlsafe(24)
+        return self
+
     def missing(self, problem: str = "") -> HTMLResponse:
         """Say that there is no such page."""
         return self.page("missing.html", HTTPStatus.NOT_FOUND, problem=problem)
@@ -250,6 +259,8 @@ class Visit:
             THEME: self.theme if "theme" in query else None,
             SITE: str(self.site or "") if "site" in query else None,
         }
+        if self._visit:
+            set_cookie(self.request, answer, VISIT, self._visit, None)
         for name, text in chosen.items():
             if text is not None:
                 set_cookie(self.request, answer, name, text, CHOSEN_S)
