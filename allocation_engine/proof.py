@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from itertools import pairwise
 
 from allocation_engine.costs import amount_step, steps_nano
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
@@ -24,7 +25,7 @@ from device_profiles.decode import register_readings
 from device_profiles.profile import Profile
 from metering.envelope import Sealed
 from metering.errors import BooksError, MeteringError
-from metering.identity import NodeId
+from metering.identity import MeterId, NodeId
 from metering.interval import SLOT, Interval
 from metering.obis import Obis
 
@@ -45,16 +46,19 @@ def decode_readings(
 ) -> None:
     """Compare every stated register with the one its envelope holds; raises Broken for the first that differs."""
     for point in content.points:
-        moduli = {one.meter: one for one in point.installations}
+        hung: dict[MeterId, list[Installation]] = {}
+        for one in point.installations:
+            hung.setdefault(one.meter, []).append(one)
         for stated in point.readings:
             link = f"reading {stated.meter} {stated.mark.isoformat()}"
-            if stated.envelope is None or stated.meter not in moduli:
+            if stated.envelope is None or stated.meter not in hung:
                 raise Broken(link, f"{stated.meter} is not stated to hang at {point.node}")
             signed = _signed(stated, point.obis, opened[stated.envelope], profiles, link)
             if signed.register_wh != stated.register_wh:
                 problem = f"the envelope holds {signed.register_wh} Wh, the statement says {stated.register_wh} Wh"
                 raise Broken(link, problem)
-            _require_modulus(moduli[stated.meter], point.obis, opened[stated.envelope], profiles, link)
+            for installation in hung[stated.meter]:
+                _require_modulus(installation, point.obis, opened[stated.envelope], profiles, link)
 
 
 def prove_line(content: StatementContent, line: Line) -> str:
@@ -181,6 +185,9 @@ def _slots(
     if (node, obis) not in points:
         raise Broken("line", f"the statement holds no readings of {obis} at {node}")
     point = points[node, obis]
+    for before, after in pairwise(point.installations):
+        if before.end is None or after.start is None or before.end > after.start:
+            raise Broken("line", f"two meters are said to hang at {node} at one time")
     first, end = (content.period.start + slot * SLOT for slot in span)
     settled = settle_point(point.readings, Interval(first, end), point.installations)
     if max(settled.quality) >= SlotQuality.MISSING:

@@ -17,6 +17,7 @@ from allocation_engine.costs import CostStep
 from allocation_engine.evidence import EnvelopeRef, Installation, PointEvidence, PointReading
 from allocation_engine.key_steps import KeyStep
 from allocation_engine.loss_trace import LossTrace
+from allocation_engine.money import minor_digits
 from allocation_engine.pools import PoolClass
 from allocation_engine.run import ChargeTrace, DayShare, Line, LineKind, MeteredTrace, ShareTrace, Trace
 from allocation_engine.service_costs import ServiceCost
@@ -174,11 +175,13 @@ _PLAIN_FIELDS = (*_ALIKE_FIELDS, *_OWN_FIELDS)
 
 def _parts_from_wire(content: Mapping[str, Any]) -> dict[str, Any]:
     evidence = tuple(EnvelopeRef(GatewayId(one[0]), *one[1:]) for one in content["evidence"])
+    minor_digits(content["currency"])
+    bands = tuple(_band_from_wire(one) for one in content["bands"])
     return {
         "booked_at": _instant(content["booked_at"]),
         "period": Interval(*(_instant(one) for one in content["period"])),
-        "bands": tuple(_band_from_wire(one) for one in content["bands"]),
-        "band_runs": tuple((slot, band) for slot, band in content["band_runs"]),
+        "bands": bands,
+        "band_runs": tuple((slot, range(len(bands)).index(band)) for slot, band in content["band_runs"]),
         "pools": tuple(_pool_from_wire(one) for one in content["pools"]),
         "lines": tuple(_line_from_wire(one) for one in content["lines"]),
         "points": tuple(_point_from_wire(one, evidence) for one in content["points"]),
@@ -196,6 +199,8 @@ def _band_to_wire(band: Band) -> list[Any]:
 
 def _band_from_wire(content: Any) -> Band:
     version, name, rate_micro, tariff, per, (numerator, denominator) = content
+    if min(numerator, denominator) < 1:
+        raise ValueError(f"band {name}: {numerator}/{denominator} is no number of base units")
     return Band(version, name, rate_micro, tariff, per, (numerator, denominator))
 
 

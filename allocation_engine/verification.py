@@ -47,6 +47,9 @@ from metering.envelope import (
 )
 from metering.errors import MeteringError
 
+_UNFIT = (MeteringError, ArithmeticError, LookupError, TypeError, ValueError)
+"""What recomputing a line may meet in a statement that its own centre signed: it does not hold, whatever it is."""
+
 VerifierFor = Callable[[Algorithm, bytes], Verifier]
 """Gives the verifier of a raw public key; raises a MeteringError if the octets are no key."""
 
@@ -178,8 +181,8 @@ def _check_evidence(
     for line in content.lines:
         try:
             yield Check(f"line {line.id}", True, prove_line(content, line))
-        except Broken as error:
-            yield Check(f"line {line.id}", False, str(error))
+        except _UNFIT as error:
+            yield Check(f"line {line.id}", False, str(error) or "it cannot be recomputed")
 
 
 def _open_envelopes(

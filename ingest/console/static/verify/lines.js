@@ -87,10 +87,7 @@ export class Recomputed {
   /** The parts of a span of slots that one band of a tariff prices: [band, first slot, end slot]. */
   priced(tariff, { first, end }) {
     const { bands, band_runs: runs, period } = this.statement;
-    const own = runs.filter(({ band }) => {
-      if (bands[Number(band)] === undefined) throw new Malformed("a run of slots names no band");
-      return bands[Number(band)].tariff === tariff;
-    });
+    const own = runs.filter(({ band }) => bands[Number(band)].tariff === tariff);
     const slots = (period.end - period.start) / SLOT_S;
     if (first < 0n || first >= end || end > slots) throw new Malformed("a span that is not in the period");
     const parts = own.map(({ slot, band }, at) => {

@@ -56,6 +56,9 @@ export const mapOf = (shape) => (item, name) => {
   return [...item].map(([key, one]) => [text(key, name), shape(one, `${name}, ${key}`)]);
 };
 
+/** A number of base units: a fraction above 0. */
+export const units = (item, name) => row({ over: whole(1n), under: whole(1n) })(item, name);
+
 /** A fraction as numerator and denominator above 0. */
 export const fraction = (item, name) => {
   const { over, under } = row({ over: whole(), under: whole(1n) })(item, name);

@@ -5,7 +5,7 @@ import { minorDigits } from "./numbers.js";
 import { Malformed, fromBase64, textOf } from "./octets.js";
 import { obisOf } from "./profiles.js";
 import { EDDSA, ES256 } from "./seals.js";
-import { arrayOf, day, fraction, mapOf, octetsOf, oneOf, record, row, some, text, truth, whole } from "./shapes.js";
+import { arrayOf, day, fraction, mapOf, octetsOf, oneOf, record, row, some, text, truth, units, whole } from "./shapes.js";
 
 export const FORMAT = "metertree-statement/1";
 export const STATEMENT_OCTETS_MAX = 32 * 1024 * 1024;
@@ -62,7 +62,7 @@ const CONTENT = record({
   format: text, number: text, version: whole(), booked_at: instant, site: text, label: text, zone: text, party: text, currency,
   total_minor: whole(), engine_version: text, run_id: octetsOf(), inputs_hash: octetsOf(), rules_hash: octetsOf(), site_hash: octetsOf(),
   commitment: octetsOf(), period: row({ start: instant, end: instant }),
-  bands: arrayOf(row({ version: text, name: text, rate: whole(), tariff: text, per: text, units: fraction })),
+  bands: arrayOf(row({ version: text, name: text, rate: whole(), tariff: text, per: text, units })),
   band_runs: arrayOf(row({ slot: whole(), band: whole(0n) })),
   pools: (item) => item, lines: arrayOf(LINE), points: arrayOf(POINT),
   evidence: arrayOf(row({ gateway: text, epoch: whole(), seq: whole(), digest: octetsOf() })),
@@ -145,6 +145,8 @@ export function readStatement(payload) {
     }),
   }));
   if (!Array.isArray(content.pools)) throw new Malformed("pools are missing");
+  if (content.period.start >= content.period.end) throw new Malformed("a period that ends before it begins");
+  if (content.band_runs.some(({ band }) => band >= BigInt(content.bands.length))) throw new Malformed("a run of slots names no band");
   return {
     ...content,
     points,

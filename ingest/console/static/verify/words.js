@@ -59,6 +59,7 @@ const REASONS = {
   "a line without a trace": "账单行没有计算过程",
   "a line is opened with no pieces, or not with as many depths": "证明中账单行的分片有误",
   "pools are missing": "缺少费用池",
+  "a period that ends before it begins": "账期的结束早于开始",
   "a run of slots names no band": "时段没有对应的价格",
   "a span that is not in the period": "时间段不在账期内",
   "no price, or two, for a part of the time": "部分时间没有价格，或有两个价格",
