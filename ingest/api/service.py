@@ -14,7 +14,9 @@ from ingest.alerts import Alerting
 from ingest.api import problems
 from ingest.api.admission import Admission, visitor
 from ingest.api.alerts import AlertRoutes
+from ingest.api.allocations import AllocationRoutes
 from ingest.api.certificates import CertificateRoutes
+from ingest.api.charges import ChargeRoutes
 from ingest.api.desk import DeskRoutes
 from ingest.api.door import Door, House, Routes
 from ingest.api.envelopes import EnvelopeRoutes
@@ -34,6 +36,7 @@ from ingest.api.statements import StatementRoutes
 from ingest.caller import STRANGER, acting
 from ingest.certificates_desk import Centre, CertificateDesk
 from ingest.closing import Closing
+from ingest.console.composer_page import ComposerPages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.pages import Console
 from ingest.console.series_page import SeriesPages
@@ -46,6 +49,7 @@ from ingest.preview_desk import PreviewDesk
 from ingest.quarantine_desk import QuarantineDesk
 from ingest.readiness import Check
 from ingest.reading_desk import ReadingDesk
+from ingest.rulebook.desk import RuleDesk
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from metering.clock import Clock
@@ -117,8 +121,11 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))
-    app.include_router(PreviewRoutes(PreviewDesk(parts.database, parts.closing.desk.catalogue)).router(admin))
+    previews = PreviewDesk(parts.database, parts.closing.desk.catalogue)
+    app.include_router(PreviewRoutes(previews).router(admin))
     app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
+    app.include_router(AllocationRoutes(parts.database).router())
+    app.include_router(ChargeRoutes(parts.database, parts.clock).router(admin))
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     fleet = FleetDesk(parts.database, parts.clock, parts.alerting.thresholds, parts.alerting.certificates)
     app.include_router(GatewayRoutes(fleet).router())
@@ -133,6 +140,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
+    rulebook = RuleDesk(parts.database, parts.closing.desk, previews, parts.clock)
+    app.include_router(ComposerPages(rulebook, parts.clock).router())
     routes.learn(app)
     return app
 

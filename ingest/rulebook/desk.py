@@ -72,11 +72,16 @@ class VersionMoved(BooksError):
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a draft is written on: the version in force, as documents and as rules."""
+    """What is written on: the version in force, as documents and as rules, with what a draft says already.
+
+    draft   that is being written on; None for a new one
+    rules   those of the books; those in force where the draft's cannot be read yet
+    """
 
     version: SiteVersion
     books: Books
     rules: Rules
+    draft: StoredDraft | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +133,31 @@ class RuleDesk:
         self._known: OrderedDict[bytes, Rules] = OrderedDict()
         self._lock = Lock()
 
-    def ground(self, site: SiteId) -> Ground:
-        """Give what is in force at a site; raises SiteUnknown."""
+    def ground(self, site: SiteId, draft: int | None = None) -> Ground:
+        """Give what is in force at a site, with what a draft says; raises SiteUnknown, DraftUnknown, DocumentError."""
         with self.database.transaction() as connection:
-            return self._ground(connection, site)
+            ground = self._ground(connection, site)
+            stored = None if draft is None else require_draft(connection, site, draft)
+        if stored is None:
+            return ground
+        books = ground.books
+        for one in stored.changes:
+            books = put_part(books, one.part, one.after)
+        try:
+            return Ground(ground.version, books, self._rules(books, ground), stored)
+        except DocumentError:
+            return Ground(ground.version, books, ground.rules, stored)
 
-    def verdict(self, ground: Ground, pool: Mapping[str, Any]) -> tuple[Verdict, tuple[Fault, ...]]:
+    def verdict(
+        self, ground: Ground, pool: Mapping[str, Any], *, is_whole: bool = True
+    ) -> tuple[Verdict, tuple[Fault, ...]]:
         """Say what the formula of a pool that is being written means, and what else the reader of rules refuses.
 
+        is_whole   nothing of the pool is missing but perhaps a sound formula; else only the formula is looked at
         Raises BlocksInvalid where blocks are no formula.
         """
         verdict = check_rule(pool, ground.rules, site_names(ground.version.site))
-        if verdict.formula is None:
+        if verdict.formula is None or not is_whole:
             return verdict, ()
         try:
             self._rules(put_part(ground.books, f"pool/{pool['id']}", dict(pool)), ground)
@@ -148,11 +166,17 @@ class RuleDesk:
         return verdict, ()
 
     def preview(self, ground: Ground, pool: Mapping[str, Any]) -> tuple[RunHead, Preview] | None:
-        """Say what a pool that is being written would charge whom in the newest closed period; None: there is none."""
-        head = self.newest_run(ground.version.site.id)
+        """Say what a pool that is being written would charge whom in the newest closed period; None: there is none.
+
+        It is tried as if it held in all of that period.
+        """
+        site = ground.version.site
+        head = self.newest_run(site.id)
         if head is None:
             return None
-        rules = put_part(ground.books, f"pool/{pool['id']}", dict(pool)).rules
+        first = site.calendar.days(site.calendar.period(head.period))[0].isoformat()
+        tried = {key: one for key, one in pool.items() if key != "to"} | {"from": min(first, pool["from"])}
+        rules = put_part(ground.books, f"pool/{pool['id']}", tried).rules
         return head, self._previews.preview(head.run, rules)
 
     def newest_run(self, site: SiteId) -> RunHead | None:
