@@ -32,6 +32,8 @@ class Node:
     keys: dict[str, Node] = field(default_factory=dict)
     leaf: Classes | None = None
     deep: Classes | None = None
+    _below: dict[str, Node] = field(default_factory=dict)
+    """Nodes that stand for what only `deep` names: made once, for documents have many keys."""
 
     def plant(self, path: str, classes: Classes) -> None:
         """Enter the rule of one path."""
@@ -54,11 +56,12 @@ class Node:
         found = self.keys.get(key)
         if found is None and key != EACH:
             found = self.keys.get(ANY)
-        if found is None:
-            return None if self.deep is None else Node(deep=self.deep)
-        if self.deep is not None and found.deep is None:
-            return Node(found.keys, found.leaf, self.deep)
-        return found
+        if self.deep is None or (found is not None and found.deep is not None):
+            return found
+        name = ALL if found is None else key
+        if name not in self._below:
+            self._below[name] = Node(deep=self.deep) if found is None else Node(found.keys, found.leaf, self.deep)
+        return self._below[name]
 
 
 def field_tree(rules: Mapping[str, Classes]) -> Node:
@@ -90,54 +93,60 @@ def classes_at(root: Node, path: str) -> Classes | None:
     return min(below, key=len) if below else None
 
 
-@dataclass(frozen=True, slots=True)
 class Eyes:
     """What somebody sees: classes, and sites (None: all)."""
 
-    classes: Classes
-    sites: frozenset[str] | None
+    def __init__(self, classes: Classes, sites: frozenset[str] | None) -> None:
+        self._classes = classes
+        self._sites = sites
+        self._shown: dict[int, bool] = {}
 
-    def look(self, document: Any, root: Node) -> Any:
+    def look(self, document: Any, node: Node) -> Any:
         """Give what of a document may be seen; HIDDEN where nothing may."""
-        return self._seen(document, root)
-
-    def _seen(self, document: Any, node: Node) -> Any:
         if isinstance(document, dict):
             return self._table(document, node)
         if isinstance(document, list):
             element = node.of(EACH)
-            if element is None:
-                return [] if not document and self._any(node) else HIDDEN
-            shown = (self._seen(one, element) for one in document)
-            return [one for one in shown if one is not HIDDEN] if self._any(node) else HIDDEN
+            if element is None or not document:
+                return [] if not document and self._shows_any(node) else HIDDEN
+            if not self._shows_any(element):
+                return HIDDEN
+            seen = (self.look(one, element) for one in document)
+            return [one for one in seen if one is not HIDDEN]
         classes = node.leaf if node.leaf is not None else node.deep
         if classes is None:
             # Null in place of a table or list tells no more than the table or list would.
-            return None if document is None and self._any(node) else HIDDEN
-        if not self._sees(classes):
+            return None if document is None and self._shows_any(node) else HIDDEN
+        if not self._sees(classes) or (SITE in classes and not self._reaches(document)):
             return HIDDEN
-        return HIDDEN if SITE in classes and self.sites is not None and document not in self.sites else document
+        return document
 
     def _table(self, document: dict[str, Any], node: Node) -> Any:
-        if not self._any(node):
+        if not self._shows_any(node):
             return HIDDEN
         shown = {}
         for key, content in document.items():
             below = node.of(key)
             if below is None:
                 continue
-            seen = self._seen(content, below)
+            if below.leaf is not None and SITE in below.leaf and not self._reaches(content):
+                return HIDDEN
+            seen = self.look(content, below)
             if seen is not HIDDEN:
                 shown[key] = seen
-            elif below.leaf is not None and SITE in below.leaf and content is not None and self.sites is not None:
-                return HIDDEN
         return shown
 
-    def _sees(self, classes: Classes) -> bool:
-        return classes - {SITE} <= self.classes
+    def _reaches(self, site: Any) -> bool:
+        return self._sites is None or site in self._sites
 
-    def _any(self, node: Node) -> bool:
-        return any(self._sees(one) for one in node.rules())
+    def _sees(self, classes: Classes) -> bool:
+        return classes <= self._classes
+
+    def _shows_any(self, node: Node) -> bool:
+        known = self._shown.get(id(node))
+        if known is None:
+            known = self._shown[id(node)] = any(self._sees(one) for one in node.rules())
+        return known
 
 
 def without_rule(document: Any, root: Node, place: str = "") -> Iterator[str]:

@@ -71,7 +71,7 @@ class Policy:
 
     @cached_property
     def _needed(self) -> dict[str, Classes]:
-        return {name: frozenset().union(*tree.rules()) - {SITE} for name, tree in self._trees.items()}
+        return {name: frozenset().union(*tree.rules()) for name, tree in self._trees.items()}
 
     def permissions_of(self, principal: Principal) -> frozenset[str]:
         """Give all that somebody may, at his sites."""
@@ -94,7 +94,7 @@ class Policy:
         """Say whether somebody sees a field; of a list or table, whether he sees anything in it."""
         tree = self._trees.get(resource)
         classes = None if tree is None else classes_at(tree, path)
-        return classes is not None and classes - {SITE} <= self.classes_of(principal)
+        return classes is not None and classes <= self.classes_of(principal)
 
     def sees_whole(self, principal: Principal, resource: str) -> bool:
         """Say whether nothing of a resource is hidden from somebody, whichever of its fields there are."""
