@@ -174,7 +174,7 @@ def _key(given: list[str]) -> str:
 
 
 async def _read(receive: Receive) -> bytes:
-    octets = b""
+    octets = bytearray()
     while True:
         message = await receive()
         octets += message.get("body", b"")
@@ -185,7 +185,7 @@ async def _read(receive: Receive) -> bytes:
                 "send less at once, or without the header",
             )
         if message["type"] == "http.disconnect" or not message.get("more_body"):
-            return octets
+            return bytes(octets)
 
 
 def _replayed(body: bytes) -> Receive:

@@ -20,6 +20,7 @@ from ingest.api.charges import ChargeRoutes
 from ingest.api.desk import DeskRoutes
 from ingest.api.door import Door, House, Routes
 from ingest.api.envelopes import EnvelopeRoutes
+from ingest.api.events import EventRoutes
 from ingest.api.gateways import GatewayRoutes
 from ingest.api.health import health_router
 from ingest.api.idempotency import Idempotency
@@ -33,6 +34,7 @@ from ingest.api.revocations import RevocationRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
+from ingest.api.webhooks import WebhookRoutes
 from ingest.caller import STRANGER, acting
 from ingest.certificates_desk import Centre, CertificateDesk
 from ingest.closing import Closing
@@ -52,6 +54,9 @@ from ingest.reading_desk import ReadingDesk
 from ingest.rulebook.desk import RuleDesk
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
+from ingest.webhooks.desk import EndpointDesk
+from ingest.webhooks.guard import Guard
+from ingest.webhooks.signing import SecretBox
 from metering.clock import Clock
 from provisioning.authority_folder import CentreAuthority
 from provisioning.photo_reading.reader import installed_reader
@@ -67,6 +72,7 @@ class WebParts:
     alerting   what gateways are judged by on pages; the alerts themselves come from the jobs
     authority  what gateways get certificates from; None: they get none
     terms      what vouchers say of this centre
+    guard         where webhooks may go
     open_reads    who calls from this machine and shows nothing may read; for listeners on a loopback address only
     check_fields  an answer with a field that the policy does not name is an error; of the programs, a line in the log
     """
@@ -82,6 +88,7 @@ class WebParts:
     alerting: Alerting = field(default_factory=Alerting)
     authority: CentreAuthority | None = None
     terms: Terms = field(default_factory=Terms)
+    guard: Guard = field(default_factory=Guard)
     open_reads: bool = True
     check_fields: bool = True
 
@@ -98,6 +105,11 @@ class WebParts:
             replace(self.terms, roots=self.terms.roots or roots),
             self.certificates.issue,
         )
+
+    @property
+    def endpoints(self) -> EndpointDesk:
+        """Where endpoints of webhooks are kept; their secrets are sealed under a key made of the salt key."""
+        return EndpointDesk(self.database, SecretBox(self.closing.salt_key), self.guard, self.clock)
 
     @property
     def certificates(self) -> CertificateDesk:
@@ -126,6 +138,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(AllocationRoutes(parts.database).router())
     app.include_router(ChargeRoutes(parts.database, parts.clock).router(admin))
+    app.include_router(EventRoutes(parts.database).router())
+    app.include_router(WebhookRoutes(parts.endpoints).router(admin))
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
     fleet = FleetDesk(parts.database, parts.clock, parts.alerting.thresholds, parts.alerting.certificates)
     app.include_router(GatewayRoutes(fleet).router())

@@ -80,13 +80,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines are asked for. sites: those the caller may see, None for all; corrections: None for both kinds."""
+    """Which lines are asked for. sites: those the caller may see, None for all; corrections: None for both kinds.
+
+    until   the last position to look at; None: all there are
+    """
 
     sites: tuple[str, ...] | None = None
     site: str | None = None
     period: str | None = None
     party: str | None = None
     corrections: bool | None = None
+    until: int | None = None
 
 
 Row = tuple[int, str, str, str | None, str | None, int, list[int] | None]
@@ -129,6 +133,12 @@ def read_feed(connection: Connection, since: Cursor, wanted: Wanted, most: int) 
     return Page(tuple(parts), at, more=False)
 
 
+def newest_cursor(connection: Connection) -> Cursor:
+    """Name the place behind everything that is published by now."""
+    row = connection.execute(load_queries("feed")["newest_entry"]).fetchone()
+    return START if row is None else Cursor(row[0], row[2], row[1])
+
+
 def _require(connection: Connection, cursor: Cursor) -> None:
     if cursor.position:
         found = connection.execute(load_queries("feed")["feed_entry"], {"position": cursor.position}).fetchone()
@@ -142,6 +152,7 @@ def _entries(connection: Connection, position: int, wanted: Wanted) -> Iterator[
         "site": wanted.site,
         "period": wanted.period,
         "corrections": wanted.corrections,
+        "until": wanted.until,
         "most": ENTRIES_AT_ONCE,
     }
     while True:

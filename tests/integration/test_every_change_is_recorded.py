@@ -51,6 +51,14 @@ ROUTES: dict[str, Verb | str] = {
     "POST /v1/readings/{number}/refuse": Verb.READING_DECIDED,
     "POST /v1/readings/{number}/withdraw": Verb.READING_DECIDED,
     "PUT /v1/photos/{sha256}": Verb.PHOTO_PUT,
+    "POST /v1/webhook-endpoints": Verb.ENDPOINT_ADDED,
+    "PUT /v1/webhook-endpoints/{endpoint}": Verb.ENDPOINT_CHANGED,
+    "DELETE /v1/webhook-endpoints/{endpoint}": Verb.ENDPOINT_CHANGED,
+    "POST /v1/webhook-endpoints/{endpoint}/turn": Verb.ENDPOINT_CHANGED,
+    "POST /v1/webhook-endpoints/{endpoint}/rotate": Verb.SECRET_ROTATED,
+    "POST /v1/webhook-endpoints/{endpoint}/replay": Verb.DELIVERIES_REPLAYED,
+    "POST /v1/webhook-endpoints/{endpoint}/test": "tells one endpoint that it is tested; changes nothing of the books",
+    "POST /v1/charges/{charge}/acknowledgements": Verb.CHARGE_ACKNOWLEDGED,
 }
 COMMANDS: dict[str, Verb | str] = {
     "alerts": Verb.ALERT_ACKNOWLEDGED,

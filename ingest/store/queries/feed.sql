@@ -37,6 +37,9 @@ FROM (
 -- name: feed_entry
 SELECT encode(substr(digest, 1, 8), 'hex'), lines FROM feed_entries WHERE position = %(position)s;
 
+-- name: newest_entry
+SELECT position, encode(substr(digest, 1, 8), 'hex'), lines FROM feed_entries ORDER BY position DESC LIMIT 1;
+
 -- name: feed_entries
 -- sites: those the caller may see; NULL: all.
 SELECT position, encode(substr(digest, 1, 8), 'hex'), publication, run, corrects, site, period, starts_at, ends_at,
@@ -46,6 +49,7 @@ WHERE position >= %(position)s
     AND (%(sites)s::text[] IS NULL OR site = ANY (%(sites)s)) AND (%(site)s::text IS NULL OR site = %(site)s)
     AND (%(period)s::text IS NULL OR period = %(period)s)
     AND (%(corrections)s::boolean IS NULL OR (corrects IS NOT NULL) = %(corrections)s)
+    AND (%(until)s::bigint IS NULL OR position <= %(until)s)
 ORDER BY position LIMIT %(most)s;
 
 -- name: feed_run_lines
