@@ -90,7 +90,7 @@ WHERE endpoint = %(endpoint)s AND event = %(event)s AND attempt = %(attempt)s AN
 RETURNING event;
 
 -- name: deliveries
-SELECT endpoint, event, kind, subject, number, webhook_deliveries.state, made_at, attempt, next_at,
+SELECT webhook_deliveries.endpoint, event, kind, subject, number, webhook_deliveries.state, made_at, attempt, next_at,
     webhook_deliveries.delivered_at, tries
 FROM webhook_deliveries JOIN events USING (event)
 WHERE webhook_deliveries.endpoint = %(endpoint)s
