@@ -41,7 +41,7 @@ def security(sources: str = OWN, forms: str = NOWHERE) -> dict[str, str]:
     return {
         "Content-Security-Policy": content_policy(sources, forms),
         "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
+        "Referrer-Policy": "same-origin",
         "Cache-Control": "no-cache",
     }
 

@@ -1,9 +1,10 @@
 """Keeps pages of others from acting in the name of who is signed in: every form shows that a page of ours made it.
 
-A browser sends its cookies with whatever page makes it call, so a cookie alone proves nobody's will. A call that changes
-something and stands on the session's cookie has to come from this origin, as the browser says, and carry the form token:
-in the header `Metertree-Form`, or as the first field of the form. Calls with a token in `Authorization` need none, since
-no browser adds that by itself. The body is looked at only as far as the token can stand, and handed on whole.
+A browser sends its cookies with whatever page makes it call, so a cookie alone proves nobody's will. A call that
+changes something and stands on the session's cookie has to come from this origin, as the browser says, and carry the
+form token: in the header `Metertree-Form`, or as the first field of the form. Calls with a token in `Authorization`
+need none, since no browser adds that by itself. The body is looked at only as far as the token can stand, and handed on
+whole.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ class FormGuard:
 
 def is_from_here(request: Request) -> bool:
     """Say whether the browser says that a page of this origin made the call; one that says nothing is let pass."""
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    if site is not None and site not in ("same-origin", "none"):
-        return False
+    site = request.headers.get("Sec-Fetch-Site")
+    if site is not None:
+        return site == "same-origin"
+    origin = request.headers.get("Origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("Host")
 
 

@@ -39,6 +39,7 @@ TABLES = (
     *("hand_readings", "photos"),
     *("bindings", "installation_events", "grants"),
     *("access_tokens", "client_keys", "clients"),
+    *("sign_in_failures", "sessions", "sign_in_links", "sign_ins"),
     *("revocations", "claim_misuses", "operators", "audit_checkpoints", "audit_log"),
     "rule_drafts",
     *("statements", "run_lines", "allocation_runs", "site_versions", "gateway_keys", "gateways", "install_orders"),
