@@ -26,6 +26,7 @@ from ingest.statement_states import (
     WHOLE,
     DisputeState,
     StatementState,
+    StatementUnknown,
     billable,
     require_step,
 )
@@ -39,7 +40,6 @@ from ingest.store.runs import RunHead, find_run
 from ingest.store.statement_links import HeldLink, find_link, hold_links, put_link
 from ingest.store.statement_states import (
     LoggedState,
-    StatementUnknown,
     hold_statement,
     newer_statement,
     states_of,
@@ -283,21 +283,16 @@ class StatementDesk:
         return known
 
     def _charge(self, connection: Connection, view: StatementView, lines: Sequence[str]) -> Charge:
-        """Store what these lines make billable, less what was charged of them by earlier statements of the period."""
-        run, number, content = view.run, view.stored.number, view.content
-        before = charged_before(connection, run.site, run.period, view.stored.party, number)
-        stated = {one.id: one.amount_minor for one in content.lines}
-        # What an earlier statement charged and this one does not know of is given back, with the first charge.
-        gone = () if view.charges else tuple(line for line in before if line not in stated)
-        told = [ChargeLine(line, stated.get(line, 0), before.get(line, 0)) for line in (*lines, *gone)]
+        """Store what these lines make billable."""
+        told = charge_lines(connection, view, lines)
         charge = Charge(
-            charge=f"{number}-c{len(view.charges) + 1}",
-            statement=number,
-            site=run.site,
-            period=run.period,
+            charge=f"{view.stored.number}-c{len(view.charges) + 1}",
+            statement=view.stored.number,
+            site=view.run.site,
+            period=view.run.period,
             party=view.stored.party,
             amount_minor=sum(one.amount_minor for one in told),
-            currency=content.currency,
+            currency=view.content.currency,
             created_at=self.clock.now(),
         )
         add_charge(connection, charge, told)
@@ -365,6 +360,15 @@ def view_of(connection: Connection, number: str, *, link_expires_at: datetime | 
         newer=newer_statement(connection, number) if state is StatementState.SUPERSEDED else None,
         link_expires_at=link_expires_at,
     )
+
+
+def charge_lines(connection: Connection, view: StatementView, lines: Sequence[str]) -> tuple[ChargeLine, ...]:
+    """Give what these lines make billable, less what was charged of them by earlier statements of the period."""
+    before = charged_before(connection, view.run.site, view.run.period, view.stored.party, view.stored.number)
+    stated = {one.id: one.amount_minor for one in view.content.lines}
+    # What an earlier statement charged and this one does not know of is given back, with the first charge.
+    gone = () if view.charges else tuple(line for line in before if line not in stated)
+    return tuple(ChargeLine(line, stated.get(line, 0), before.get(line, 0)) for line in (*lines, *gone))
 
 
 def tenant(view: StatementView, where: str, device: str) -> Caller:

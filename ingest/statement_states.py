@@ -48,6 +48,12 @@ NEXT: Mapping[StatementState, frozenset[StatementState]] = {
 """The same is a constraint of the table."""
 
 
+class StatementUnknown(BooksError):
+    """There is no statement with this number."""
+
+    reason = "statement-unknown"
+
+
 class StatementStepRefused(BooksError):
     """A statement cannot go from where it stands to where it was asked to go."""
 

@@ -5,15 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from ingest.statement_states import StatementState, require_step
+from ingest.statement_states import StatementState, StatementUnknown, require_step
 from ingest.store.database import Connection, load_queries
-from metering.errors import BooksError
-
-
-class StatementUnknown(BooksError):
-    """There is no statement with this number."""
-
-    reason = "statement-unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,11 @@ from ingest.statement_states import (
     DisputeState,
     NotIssued,
     StatementState,
+    StatementUnknown,
     Superseded,
 )
 from ingest.store.audit import entries
 from ingest.store.disputes import count_disputes, list_disputes
-from ingest.store.statement_states import StatementUnknown
 from tests.doubles.issued_park import BY, NOW, PHONE, TENANT, IssuedPark, closed_park, issued_park, published_park
 
 __all__ = ["closed_park", "issued_park", "published_park"]
