@@ -63,6 +63,8 @@ def decode_readings(
 
 def prove_line(content: StatementContent, line: Line) -> str:
     """Recompute one line; gives the result in words, raises Broken if it is not the stated one."""
+    if line.party != content.party:
+        raise Broken("line", f"it is a line of {line.party}, the statement is that of {content.party}")
     if isinstance(line.trace, MeteredTrace):
         return _prove_metered(content, line, line.trace)
     if isinstance(line.trace, ChargeTrace):

@@ -68,7 +68,9 @@ PROFILE = profile_from_canonical(
                     "reply_ms_max": 500,
                 }
             },
-            "groups": [{"name": "billing", "channels": [_channel(at, *one) for at, one in enumerate(_CHANNELS.items())]}],
+            "groups": [
+                {"name": "billing", "channels": [_channel(at, *one) for at, one in enumerate(_CHANNELS.items())]}
+            ],
         }
     )
 )

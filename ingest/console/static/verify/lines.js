@@ -36,6 +36,7 @@ export class Recomputed {
 
   /** What a line comes to: {amount, told}. Throws LineWrong. */
   line(line) {
+    if (line.party !== this.statement.party) throw new LineWrong(`it is a line of ${line.party}`, `这是 ${line.party} 的账单行`);
     try {
       const how = { metered: this.metered, charge: this.charge, loss: this.loss, share: this.share }[line.trace.how];
       return how.call(this, line, line.trace);

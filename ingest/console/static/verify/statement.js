@@ -69,7 +69,7 @@ const CONTENT = record({
   keys: arrayOf(row({ gateway: text, epoch: whole(), keyId: octetsOf(), algorithm: oneOf(EDDSA, ES256), publicKey: octetsOf() })),
   warnings: arrayOf(text),
   taxes: arrayOf(row({ tax: text, names: mapOf(text), party: text, percent: fraction, gross: whole(), contained: whole() })),
-  checks: arrayOf(row({ cap: text, kind: text, party: some(text), energy: whole(), charged: whole(), limit: whole(), basis: text })),
+  checks: arrayOf(row({ cap: text, kind: oneOf("price", "sum"), party: some(text), energy: whole(), charged: whole(), limit: whole(), basis: text })),
 });
 const PUBLICATION = record({
   format: text, run: octetsOf(32), commitment: octetsOf(32), site: text, label: text, published_at: whole(), checked_by: text,
@@ -116,6 +116,7 @@ function lineOf(stated) {
     id: `${stated.pool}/${stated.unit || "residual"}/${stated.party}`,
     ownId: `${stated.unit || "residual"}/${stated.party}`,
     pool: stated.pool,
+    party: stated.party,
     kind: stated.kind,
     energy: stated.band_energy_wh,
     amount: stated.amount_minor,
