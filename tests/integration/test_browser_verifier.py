@@ -356,7 +356,8 @@ def test_whatever_is_changed_on_the_way_breaks_where_it_must_and_as_python_says(
     assert len(files) >= 45
     for name, found in zip(files, verifier.check(*(file for file, _ in files.values())), strict=True):
         file, link = files[name]
-        assert found.broken and found.broken[0].startswith(link), (name, found.broken)
+        assert found.broken, name
+        assert found.broken[0].startswith(link), (name, found.broken)
         if (
             name != "another profile"
         ):  # Python reads all of it and finds it unfit; the browser, that it is not the signed one.
