@@ -117,9 +117,8 @@ class AllocationRoutes:
         try:
             require_form(form)
         except FormMissing as error:
-            raise Problem(
-                HTTPStatus.NOT_IMPLEMENTED, str(error), "ask for csv, or have the extra bulk installed"
-            ) from error
+            mend = "ask for csv, or have the extra bulk installed"
+            raise Problem(HTTPStatus.NOT_IMPLEMENTED, str(error), mend, reason="form-missing") from error
         chosen = self._columns(who, FOCUS if columns is Words.FOCUS else NATIVE)
         request.state.masked = True
         begin = Cursor.parse(since)

@@ -80,7 +80,9 @@ class Idempotency:
             await problem_response(problem, scope["path"])(scope, receive, send)
             return
         except (DatabaseUnreachable, psycopg.OperationalError):
-            away = Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer", "try again")
+            away = Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer", "try again", reason="database-away"
+            )
             await problem_response(away, scope["path"])(scope, receive, send)
             return
         if isinstance(found, Held):

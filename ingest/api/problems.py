@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from allocation_engine.run_state import RunUnknown
+from ingest.api.problem_types import problem_type
 from ingest.log_lines import ids_put
 from ingest.store.database import DatabaseUnreachable
 from metering.errors import BooksError, DocumentError, MeteringError, SenderError
@@ -52,7 +53,7 @@ def not_found(what: str, mend: str) -> Problem:
 def problem_response(problem: Problem, instance: str, **members: Any) -> JSONResponse:
     """Render a problem for the request path `instance`; `members` are added to the document."""
     content: dict[str, Any] = {
-        "type": "about:blank",
+        "type": problem_type(problem.status, members.get("reason", problem.reason)),
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
@@ -92,7 +93,7 @@ def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
     faults = [
         {"place": ".".join(str(part) for part in fault["loc"]), "problem": fault["msg"]} for fault in error.errors()
     ]
-    problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request does not have the form it must have")
+    problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "the request does not have the form it must have", reason="form")
     return problem_response(problem, request.url.path, faults=faults)
 
 
@@ -105,7 +106,11 @@ def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
 def _on_database_away(request: Request, error: Exception) -> JSONResponse:
     _log.warning("api.database_away path=%s: %s", request.url.path, error)
     problem = Problem(
-        HTTPStatus.SERVICE_UNAVAILABLE, "the database does not answer", "try again", headers={"Retry-After": "5"}
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "the database does not answer",
+        "try again",
+        reason="database-away",
+        headers={"Retry-After": "5"},
     )
     return problem_response(problem, request.url.path)
 

@@ -20,12 +20,23 @@ from ingest.provisional import document, provisional_of, touched_lines
 from ingest.settlement_words import changes_table
 from ingest.store.database import Connection, Database
 from ingest.store.run_changes import CHANGES_MAX, changes_since, list_changed_runs, list_changes
-from ingest.store.runs import LIST_MAX, RunHead, StoredRun, find_run, list_lines, list_runs, party_totals
+from ingest.store.runs import (
+    LIST_MAX,
+    RunHead,
+    StoredRun,
+    find_run,
+    lines_behind,
+    list_lines,
+    list_runs,
+    party_totals,
+    runs_behind,
+)
 from ingest.store.statements import numbers_of_run
 from metering.errors import MeteringError
 from metering.identity import SiteId
 
 PATH = "/v1/allocation-runs"
+LINES_PAGE, LINES_MAX = 10_000, 2**31 - 1
 _APPROVE = "have somebody else than the engineer approve them: metertree-provision bindings, approve"
 _FIND = f"GET {PATH} lists the runs"
 
@@ -95,13 +106,21 @@ class RunRoutes:
         period: str | None = None,
         limit: int = Query(20, ge=1, le=LIST_MAX),
         changed: bool = False,
+        after: str | None = Query(None, max_length=64, description="`next` of the page before"),
     ) -> dict[str, Any]:
-        """List runs, newest first; with `changed` those of which days have changed since they were computed."""
+        """List runs, newest first; with `changed` those of which days have changed since they were computed.
+
+        `next` is there while there may be more.
+        """
         with self._database.transaction() as connection:
             if changed:
                 runs = list_changed_runs(connection, site=site, most=limit)
                 return {"runs": [changed_run(one) for one in runs if period in (None, one.period)]}
-            return {"runs": [_head(head) for head in list_runs(connection, site=site, period=period, most=limit)]}
+            if after is None:
+                heads = list_runs(connection, site=site, period=period, most=limit)
+            else:
+                heads = runs_behind(connection, after, site=site, period=period, most=limit)
+        return {"runs": [*map(_head, heads)], **({"next": heads[-1].run} if len(heads) == limit else {})}
 
     def read(self, run: str) -> dict[str, Any]:
         """Give the whole run: rules it was made by, balance, pools, lines with their traces, statements."""
@@ -111,11 +130,26 @@ class RunRoutes:
             waiting = _provisional(connection, stored)
             return {**_summary(connection, stored), **changed, **waiting, "document": stored.document}
 
-    def lines(self, run: str, party: str | None = None, pool: str | None = None) -> dict[str, Any]:
-        """Give the lines, of one party or pool if asked; energies in the order of `bands`."""
+    def lines(
+        self,
+        run: str,
+        party: str | None = None,
+        pool: str | None = None,
+        after: int | None = Query(
+            None, ge=-1, le=LINES_MAX, description="`next` of the page before; -1 at first"
+        ),
+        limit: int = Query(LINES_PAGE, ge=1, le=LINES_PAGE),
+    ) -> dict[str, Any]:
+        """Give the lines, of one party or pool if asked; energies in the order of `bands`.
+
+        All of them, unless `after` asks for pages; then `next` is there while there may be more.
+        """
         with self._database.transaction() as connection:
             stored = _require(connection, run, lines=False)
-            lines = list_lines(connection, run, party=party, pool=pool)
+            if after is None:
+                lines = list_lines(connection, run, party=party, pool=pool)
+            else:
+                lines = lines_behind(connection, run, after, party=party, pool=pool, most=limit)
             found = provisional_of(connection, stored.head)
         documents = [one.to_document() for one in lines]
         touched = dict(touched_lines(documents, stored.document["pools"], found))
@@ -136,6 +170,7 @@ class RunRoutes:
                 }
                 for place, line in enumerate(lines)
             ],
+            **({"next": lines[-1].line} if after is not None and len(lines) == limit else {}),
         }
 
     def balance(self, run: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from ingest.api import problems
 from ingest.api.admission import Admission, visitor
 from ingest.api.alerts import AlertRoutes
 from ingest.api.allocations import AllocationRoutes
+from ingest.api.billing_lists import BillingLists
 from ingest.api.certificates import CertificateRoutes
 from ingest.api.charges import ChargeRoutes
 from ingest.api.desk import DeskRoutes
@@ -26,8 +27,10 @@ from ingest.api.health import health_router
 from ingest.api.idempotency import Idempotency
 from ingest.api.installation import InstallationRoutes
 from ingest.api.metrics import Metrics
+from ingest.api.oauth import OAuthRoutes
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
+from ingest.api.problem_routes import problem_routes
 from ingest.api.readings import ReadingRoutes
 from ingest.api.representation import Representation
 from ingest.api.revocations import RevocationRoutes
@@ -38,10 +41,13 @@ from ingest.api.webhooks import WebhookRoutes
 from ingest.caller import STRANGER, acting
 from ingest.certificates_desk import Centre, CertificateDesk
 from ingest.closing import Closing
+from ingest.console.about_runs import run_pages
 from ingest.console.composer_page import ComposerPages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.pages import Console
 from ingest.console.series_page import SeriesPages
+from ingest.console.site_pages import SitePages
+from ingest.console.tenant_pages import TenantPages
 from ingest.console.visit import ConsoleParts
 from ingest.envelope_door import EnvelopeDoor
 from ingest.fleet_desk import FleetDesk
@@ -52,6 +58,7 @@ from ingest.quarantine_desk import QuarantineDesk
 from ingest.readiness import Check
 from ingest.reading_desk import ReadingDesk
 from ingest.rulebook.desk import RuleDesk
+from ingest.statement_desk import StatementDesk
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from ingest.webhooks.desk import EndpointDesk
@@ -74,6 +81,7 @@ class WebParts:
     terms      what vouchers say of this centre
     guard         where webhooks may go
     open_reads    who calls from this machine and shows nothing may read; for listeners on a loopback address only
+    map_tiles     address of a tile server for maps, with {z}, {x} and {y}; empty: none is asked
     check_fields  an answer with a field that the policy does not name is an error; of the programs, a line in the log
     """
 
@@ -90,6 +98,7 @@ class WebParts:
     terms: Terms = field(default_factory=Terms)
     guard: Guard = field(default_factory=Guard)
     open_reads: bool = True
+    map_tiles: str = ""
     check_fields: bool = True
 
     @property
@@ -123,7 +132,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app = FastAPI(title="Metertree", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
     problems.install(app)
     # Further ways to know who asks (sessions) are added here, each a Resolver.
-    admin = Admission(parts.admin_token, parts.database, open_reads=parts.open_reads, resolvers=())
+    admin = Admission(parts.admin_token, parts.database, clock=parts.clock, open_reads=parts.open_reads, resolvers=())
     routes = Routes(shipped_policy())
     # What stands outermost is added last.
     app.add_middleware(Idempotency, database=parts.database)
@@ -131,6 +140,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.add_middleware(Representation)
     app.middleware("http")(_counting(parts.metrics))
     app.include_router(health_router(parts.checks, parts.metrics))
+    app.include_router(OAuthRoutes(parts.database, parts.clock).router())
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))
     previews = PreviewDesk(parts.database, parts.closing.desk.catalogue)
@@ -138,6 +148,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(StatementRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(AllocationRoutes(parts.database).router())
     app.include_router(ChargeRoutes(parts.database, parts.clock).router(admin))
+    app.include_router(BillingLists(parts.database).router())
+    app.include_router(problem_routes())
     app.include_router(EventRoutes(parts.database).router())
     app.include_router(WebhookRoutes(parts.endpoints).router(admin))
     app.include_router(PostingRoutes(parts.database, parts.closing.signer).router())
@@ -150,12 +162,17 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(_reading_routes(parts).router(admin))
     app.state.console = ConsoleParts(parts.database, may_open=routes.lets_open)
+    app.include_router(run_pages(parts.database, parts.closing, parts.clock, previews))
     app.include_router(Console(parts.database).router())
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
+    app.include_router(SitePages(parts.database, parts.map_tiles).router())
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
     rulebook = RuleDesk(parts.database, parts.closing.desk, previews, parts.clock)
     app.include_router(ComposerPages(rulebook, parts.clock).router())
+    statements = StatementDesk(parts.database, parts.clock, parts.closing.salt_key)
+    catalogue = parts.closing.settlement.catalogue
+    app.include_router(TenantPages(statements, catalogue, (parts.centre_key,), parts.clock).router())
     routes.learn(app)
     return app
 

@@ -147,6 +147,22 @@ def list_runs(connection: Connection, *, site: str | None, period: str | None, m
     return tuple(_head(row) for row in connection.execute(load_queries("runs")["run_heads"], wanted))
 
 
+def runs_behind(
+    connection: Connection, after: str, *, site: str | None, period: str | None, most: int
+) -> tuple[RunHead, ...]:
+    """List runs behind one of them, as `list_runs` does; none where there is no such run."""
+    wanted = {"site": site, "period": period, "after": after, "most": min(most, LIST_MAX)}
+    return tuple(_head(row) for row in connection.execute(load_queries("billing")["run_heads_page"], wanted))
+
+
+def lines_behind(
+    connection: Connection, run: str, after: int, *, party: str | None, pool: str | None, most: int
+) -> tuple[StoredLine, ...]:
+    """List the lines of a run behind one of them."""
+    wanted = {"run": run, "party": party, "pool": pool, "after": after, "most": most}
+    return tuple(StoredLine(*row) for row in connection.execute(load_queries("billing")["lines_page"], wanted))
+
+
 def count_runs(connection: Connection, site: SiteId, period: str) -> int:
     """Count the runs of a site's period that have statements: all but drafts."""
     row = connection.execute(load_queries("runs")["count_runs"], {"site": site, "period": period}).fetchone()

@@ -20,6 +20,7 @@ from ingest.api import installation as installation_routes
 from ingest.api.admission import Admission
 from ingest.api.door import Door
 from ingest.api.metrics import Metrics
+from ingest.api.problem_types import problem_type
 from ingest.api.problems import Problem, install, not_found, problem_response
 from ingest.intake import IntakeCounters
 from ingest.store.database import DatabaseUnreachable
@@ -42,7 +43,7 @@ def require_problem(answer: Response, status: int) -> dict[str, Any]:
     assert (answer.status_code, answer.headers["Content-Type"]) == (status, PROBLEM)
     document: dict[str, Any] = answer.json()
     assert document["status"] == status
-    assert document["type"] == "about:blank"
+    assert document["type"] == problem_type(status, document.get("reason"))
     assert document["instance"] == answer.url.path
     return document
 
@@ -249,7 +250,7 @@ def test_every_route_that_writes_asks_for_the_token_or_for_a_signature(centre: M
     signed = {path for method, path in writing if rows[f"{method.upper()} {path}"].permission is None}
     assert signed == {
         *("/v1/enrolments", "/v1/envelopes", "/v1/installation-events", "/v1/installation-packages"),
-        *("/v1/certificates/renewals", "/v1/key-handovers"),
+        *("/v1/certificates/renewals", "/v1/key-handovers", "/v1/oauth/token"),
     }
     for method, path in writing:
         if path not in signed:
