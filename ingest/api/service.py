@@ -37,6 +37,7 @@ from ingest.api.revocations import RevocationRoutes
 from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
+from ingest.api.verify_page import verify_page_router
 from ingest.api.webhooks import WebhookRoutes
 from ingest.caller import STRANGER, acting
 from ingest.certificates_desk import Centre, CertificateDesk
@@ -140,6 +141,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.add_middleware(Representation)
     app.middleware("http")(_counting(parts.metrics))
     app.include_router(health_router(parts.checks, parts.metrics))
+    app.include_router(verify_page_router((parts.centre_key,)))
     app.include_router(OAuthRoutes(parts.database, parts.clock).router())
     app.include_router(RunRoutes(parts.database, parts.closing, parts.metrics).router(admin))
     app.include_router(DeskRoutes(parts.closing.desk).router(admin))
