@@ -38,6 +38,7 @@ from ingest.store.migrate import is_migrated
 from ingest.store.notices import Announcer, Listener
 from ingest.store.turns import Leadership
 from ingest.tracing import span, traced
+from ingest.webhooks.work import deliver
 from ingest.worker_keeper import WorkerKeeper
 from metering.clock import Clock, SystemClock
 from metering.errors import MeteringError
@@ -236,8 +237,12 @@ def _do_jobs(program: Program, stack: ExitStack, database: Database, config: Job
     """Do each job in a thread of its own, so that a long one holds up no other."""
     leadership = Leadership(config.dsn)
     stack.callback(leadership.give_up)
-    signer = None if config.centre_key is None else FileSigner.read(config.centre_key)
-    for job in shipped_jobs(config.storage, config.nightly_at, config.alerting, signer):
+    signer = webhooks = None
+    if config.centre_key is not None:
+        signer = FileSigner.read(config.centre_key)
+        salt_key, sending = config.centre_key.with_name(SALT_KEY), config.sending
+        webhooks = lambda database, _now: deliver(database, salt_key, sending, clock)  # noqa: E731
+    for job in shipped_jobs(config.storage, config.nightly_at, config.alerting, signer, webhooks):
         program.start(f"job-{job.name}", JobLoop(job, database, leadership, program.metrics, clock).run)
 
 
@@ -269,7 +274,9 @@ def _answer(
         on_commit=on_commit,
         alerting=config.alerting,
         authority=None if config.alerting.authority is None else CentreAuthority.read(config.alerting.authority),
+        guard=config.guard,
         open_reads=config.open_reads,
+        map_tiles=config.map_tiles,
         check_fields=False,
     )
     listener = _listen(config.host, config.port)

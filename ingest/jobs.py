@@ -13,6 +13,7 @@ from ingest.store.database import Database
 from ingest.store.job_log import JobRun
 from ingest.store.layout import Storage
 from ingest.store.retention import maintain
+from ingest.webhooks.work import forget
 from metering.envelope import Signer
 
 RETRY = timedelta(minutes=15)
@@ -24,6 +25,8 @@ CHECKPOINT_EVERY = timedelta(hours=1)
 """How often the centre signs for the audit log."""
 REFRESH_EVERY = timedelta(minutes=5)
 """How old what is kept ready for charts may be."""
+DELIVER_EVERY = timedelta(seconds=1)
+"""How often it is looked for events to deliver, at most."""
 
 Work = Callable[[Database, datetime], Iterable[str]]
 """Does a job as of an instant, telling each change in words; safe to be broken off, and to be done twice at once."""
@@ -70,9 +73,16 @@ class Job:
 
 
 def shipped_jobs(
-    storage: Storage, nightly_at: time, alerting: Alerting, signer: Signer | None = None
+    storage: Storage,
+    nightly_at: time,
+    alerting: Alerting,
+    signer: Signer | None = None,
+    webhooks: Work | None = None,
 ) -> tuple[Job, ...]:
-    """List the jobs of this program; without the centre's key, `signer`, nobody signs for the audit log."""
+    """List the jobs of this program; without the centre's key, `signer`, nobody signs for the audit log.
+
+    webhooks   delivers events; None: another program does
+    """
 
     def look(database: Database, now: datetime) -> Iterator[str]:
         with database.transaction() as connection:
@@ -88,5 +98,7 @@ def shipped_jobs(
         Job("maintain", Nightly(nightly_at), lambda database, now: maintain(database, storage, now)),
         Job("alerts", Every(LOOK_EVERY), look),
         Job("aggregates", Every(REFRESH_EVERY), lambda database, _now: refresh_aggregates(database)),
+        Job("events", Nightly(nightly_at), forget),
         *([] if signer is None else [Job("audit", Every(CHECKPOINT_EVERY), sign)]),
+        *([] if webhooks is None else [Job("webhooks", Every(DELIVER_EVERY), webhooks)]),
     )

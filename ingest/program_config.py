@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ingest.alert_config import (
     ALERT_SETTINGS,
@@ -45,10 +46,13 @@ from ingest.config import (
     read_serve_config,
     read_storage,
 )
+from ingest.webhooks.config import GUARD_SETTINGS, SENDING_SETTINGS, read_guard, read_sending
 
 if TYPE_CHECKING:
     from ingest.alerts import Alerting
     from ingest.store.layout import Storage
+    from ingest.webhooks.config import Sending
+    from ingest.webhooks.guard import Guard
 
 WORKERS_MAX = 64
 """As many as there are partitions."""
@@ -68,21 +72,24 @@ JOBS = Setting("jobs", "do the jobs of now and then here too: on, or off where m
 OPEN_READS = Setting(
     "open-reads", "who calls from this machine without a token may read: on or off; for a loopback --host only", "off"
 )
+MAP_TILES = Setting(
+    "map-tiles", "https address of a tile server to lay below maps, with {z}, {x} and {y}; without it none is asked", ""
+)
 NIGHTLY_AT = Setting("nightly-at", "when the nightly jobs begin, HH:MM in UTC", "18:00")
 
 INTAKE_PROGRAM = (*INTAKE_SETTINGS, PROBE_HOST, INTAKE_PROBE_PORT, OTLP_ENDPOINT)
 SETTLE_PROGRAM = (DSN, PROFILES, SETTLE_EVERY_S, PROBE_HOST, SETTLE_PROBE_PORT, OTLP_ENDPOINT)
 API_PROGRAM = (
-    *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, OPEN_READS, PROFILES),
-    *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, AUTHORITY_FOLDER, OTLP_ENDPOINT),
+    *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, OPEN_READS, MAP_TILES, PROFILES),
+    *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, AUTHORITY_FOLDER, *GUARD_SETTINGS, OTLP_ENDPOINT),
 )
 JOBS_PROGRAM = (
-    *(DSN, CENTRE_KEY, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS),
+    *(DSN, CENTRE_KEY, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, *SENDING_SETTINGS),
     *(PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT),
 )
 SERVE_PROGRAM = (
-    *(*SERVE_SETTINGS, OPEN_READS, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
-    *(JOBS, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, OTLP_ENDPOINT),
+    *(*SERVE_SETTINGS, OPEN_READS, MAP_TILES, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
+    *(JOBS, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, *SENDING_SETTINGS, OTLP_ENDPOINT),
 )
 
 
@@ -121,7 +128,9 @@ class SettleConfig:
 class ApiConfig:
     """Everything `metertree api` needs to know. `alerting`: what gateways are judged by on pages.
 
+    guard        where webhooks may go
     open_reads   who calls from this machine and shows nothing may read
+    map_tiles    address of a tile server; empty: none
     """
 
     dsn: str = field(repr=False)
@@ -132,14 +141,17 @@ class ApiConfig:
     profiles: Path | None
     alerting: Alerting
     watch: WatchConfig
+    guard: Guard
     open_reads: bool = False
+    map_tiles: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class JobsConfig:
     """Everything `metertree jobs` needs to know. `nightly_at` is a time of day, UTC.
 
-    centre_key   signs for the audit log every hour; None: nobody does
+    centre_key   signs for the audit log every hour, and its salt key opens secrets of webhooks; None: nobody does
+    sending      what webhooks are sent by
     """
 
     dsn: str = field(repr=False)
@@ -147,6 +159,7 @@ class JobsConfig:
     nightly_at: time
     alerting: Alerting
     watch: WatchConfig
+    sending: Sending
     centre_key: Path | None = None
 
 
@@ -159,7 +172,9 @@ class AllInOneConfig:
     jobs            None: another program does them
     alerting        what gateways are judged by on pages
     watch           its port is the small port of the first intake worker
+    guard           where webhooks may go
     open_reads      who calls from this machine and shows nothing may read
+    map_tiles       address of a tile server; empty: none
     """
 
     core: ServeConfig
@@ -168,14 +183,16 @@ class AllInOneConfig:
     jobs: JobsConfig | None
     alerting: Alerting
     watch: WatchConfig
+    guard: Guard
     open_reads: bool = False
+    map_tiles: str = ""
 
     @property
     def web(self) -> ApiConfig:
         """The part that answers calls."""
         core = self.core
         places = (core.dsn, core.centre_key, core.admin_token, core.host, core.port, core.profiles)
-        return ApiConfig(*places, self.alerting, self.watch, self.open_reads)
+        return ApiConfig(*places, self.alerting, self.watch, self.guard, self.open_reads, self.map_tiles)
 
 
 def given_flags(args: argparse.Namespace, settings: Sequence[Setting]) -> tuple[str, ...]:
@@ -221,7 +238,9 @@ def read_api_config(settings: Settings) -> ApiConfig:
         profiles=_folder(settings),
         alerting=_judged_by(settings),
         watch=WatchConfig(otlp_endpoint=settings.text(OTLP_ENDPOINT)),
+        guard=read_guard(settings),
         open_reads=_open_reads(settings),
+        map_tiles=_map_tiles(settings),
     )
 
 
@@ -233,6 +252,7 @@ def read_jobs_config(settings: Settings) -> JobsConfig:
         nightly_at=_time_of_day(settings, NIGHTLY_AT),
         alerting=read_alerting(settings),
         watch=_watch(settings, JOBS_PROBE_PORT),
+        sending=read_sending(settings),
         centre_key=None if (key := settings.optional(CENTRE_KEY)) is None else Path(key),
     )
 
@@ -252,7 +272,9 @@ def read_all_in_one_config(args: argparse.Namespace, settings: Settings) -> AllI
         jobs=read_jobs_config(settings) if _is_on(settings, JOBS) else None,
         alerting=_judged_by(settings),
         watch=_watch(settings, INTAKE_PROBE_PORT),
+        guard=read_guard(settings),
         open_reads=_open_reads(settings),
+        map_tiles=_map_tiles(settings),
     )
 
 
@@ -295,6 +317,21 @@ def _open_reads(settings: Settings) -> bool:
         mend = "listen on 127.0.0.1, or leave it off and give people and programs tokens"
         raise SettingInvalid(f"{OPEN_READS.flag}: everybody who reaches {host} could read; {mend}")
     return is_open
+
+
+def _map_tiles(settings: Settings) -> str:
+    address = settings.text(MAP_TILES)
+    if not address:
+        return ""
+    try:
+        parts = urlsplit(address.format(z=1, x=2, y=3))
+        names_all = all("{" + name + "}" in address for name in "zxy")
+    except (ValueError, KeyError, IndexError):
+        names_all = False
+    if not names_all or parts.scheme != "https" or not re.fullmatch(r"[A-Za-z0-9.:-]+", parts.netloc):
+        mend = "give an address such as https://tiles.example.com/{z}/{x}/{y}.png"
+        raise SettingInvalid(f"{MAP_TILES.flag}: {address!r} is no address of tiles; {mend}")
+    return address
 
 
 def _time_of_day(settings: Settings, setting: Setting) -> time:

@@ -72,4 +72,5 @@ def test_exactly_one_night_lies_between_a_success_and_the_next_time_it_is_due(
 
 def test_shipped_jobs_have_names_of_their_own_and_maintenance_is_nightly() -> None:
     jobs = {job.name: job.schedule for job in shipped_jobs(Storage(), time(18), Alerting())}
-    assert jobs == {"maintain": NIGHTLY, "alerts": Every(MINUTE), "aggregates": Every(5 * MINUTE)}
+    nightly = {"maintain": NIGHTLY, "events": NIGHTLY}
+    assert jobs == {**nightly, "alerts": Every(MINUTE), "aggregates": Every(5 * MINUTE)}
