@@ -25,8 +25,11 @@ from ingest.access.principal import (
 from ingest.api.problems import Problem
 from ingest.caller import ADMIN, STRANGER, Caller
 from ingest.config import is_loopback
+from ingest.store import clients
+from ingest.store.clients import KnownClient
 from ingest.store.database import Database
 from ingest.store.operators import TOKEN_PREFIX, posted_operator
+from metering.clock import Clock, SystemClock
 
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="metertree"'}
 DEVICE = "Metertree-Device"
@@ -55,11 +58,13 @@ class Admission:
         token: str,
         database: Database | None = None,
         *,
+        clock: Clock | None = None,
         open_reads: bool = False,
         resolvers: Sequence[Resolver] = (),
     ) -> None:
         self._digest = hashlib.sha256(token.encode()).digest()
         self._database = database
+        self._clock = clock or SystemClock()
         self._open_reads = open_reads
         self._resolvers = tuple(resolvers)
 
@@ -88,7 +93,7 @@ class Admission:
         digest = hashlib.sha256(given.encode()).digest()
         if hmac.compare_digest(digest, self._digest):
             return admin_principal(visitor(request, ADMIN))
-        found = self._operator(request, given, digest)
+        found = self._operator(request, given, digest) or self._client(request, given)
         if found is None:
             raise Problem(
                 HTTPStatus.UNAUTHORIZED,
@@ -109,6 +114,22 @@ class Admission:
         name, post = found
         caller = visitor(request, name, in_person=True)
         return Principal(name, frozenset(post.roles), site_scope(post.sites), Kind.OPERATOR, caller)
+
+    def _client(self, request: Request, given: str) -> Principal | None:
+        finders = {clients.KEY_PREFIX: clients.client_of_key, clients.TOKEN_PREFIX: clients.client_of_token}
+        finder = finders.get(given[: len(clients.KEY_PREFIX)])
+        if self._database is None or finder is None:
+            return None
+        with self._database.transaction() as connection:
+            found = finder(connection, given, self._clock.now())
+        return None if found is None else client_principal(request, found)
+
+
+def client_principal(request: Request, found: KnownClient) -> Principal:
+    """Give a client as the policy knows it; its name is no operator's."""
+    name = f"client/{found.name}"
+    caller = visitor(request, name)
+    return Principal(name, found.roles, site_scope(found.sites), Kind.CLIENT, caller, scopes=found.scopes)
 
 
 def nobody(method: str) -> Problem:

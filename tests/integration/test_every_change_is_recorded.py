@@ -24,6 +24,7 @@ from tests.doubles.revoked_session import BY
 
 NOTHING = "stores nothing"
 ROUTES: dict[str, Verb | str] = {
+    "POST /v1/oauth/token": "a token of 15 minutes; that its key was made stands in the log",
     "POST /v1/allocation-runs": Verb.RUN_COMPUTED,
     "POST /v1/allocation-runs/{run}/check": Verb.RUN_CHECKED,
     "POST /v1/allocation-runs/{run}/approve": Verb.RUN_APPROVED,
@@ -75,6 +76,7 @@ COMMANDS: dict[str, Verb | str] = {
     "jobs": "a program: what it does follows from the books and the clock alone",
     "maintain": "what it drops follows from the books and the clock alone",
     "migrate": "schema_migrations is its log",
+    "client": Verb.CLIENT_ADDED,
     "operator": Verb.OPERATOR_ADDED,
     "quarantine": Verb.QUARANTINE_REPLAYED,
     "reading": Verb.READING_ADDED,
