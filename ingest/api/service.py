@@ -23,6 +23,7 @@ from ingest.api.door import Door, House, Routes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.events import EventRoutes
 from ingest.api.gateways import GatewayRoutes
+from ingest.api.headers import SecurityHeaders
 from ingest.api.health import health_router
 from ingest.api.idempotency import Idempotency
 from ingest.api.installation import InstallationRoutes
@@ -43,10 +44,13 @@ from ingest.caller import STRANGER, acting
 from ingest.certificates_desk import Centre, CertificateDesk
 from ingest.closing import Closing
 from ingest.console.about_runs import run_pages
+from ingest.console.account_pages import AccountPages
 from ingest.console.composer_page import ComposerPages
 from ingest.console.fleet_pages import FleetPages
+from ingest.console.guard import FormGuard
 from ingest.console.pages import Console
 from ingest.console.series_page import SeriesPages
+from ingest.console.sign_in_pages import OPEN_FORMS, SessionResolver, SignInPages, refusal
 from ingest.console.site_pages import SitePages
 from ingest.console.tenant_pages import TenantPages
 from ingest.console.visit import ConsoleParts
@@ -59,6 +63,7 @@ from ingest.quarantine_desk import QuarantineDesk
 from ingest.readiness import Check
 from ingest.reading_desk import ReadingDesk
 from ingest.rulebook.desk import RuleDesk
+from ingest.sign_in_desk import SignInDesk
 from ingest.statement_desk import StatementDesk
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
@@ -132,14 +137,18 @@ def create_app(parts: WebParts) -> FastAPI:
     """Build the web application. It has no interactive pages: those would load scripts from elsewhere."""
     app = FastAPI(title="Metertree", version="1", openapi_url="/v1/openapi.json", docs_url=None, redoc_url=None)
     problems.install(app)
-    # Further ways to know who asks (sessions) are added here, each a Resolver.
-    admin = Admission(parts.admin_token, parts.database, clock=parts.clock, open_reads=parts.open_reads, resolvers=())
+    sign_ins = SignInDesk(parts.database, parts.clock)
+    # Further ways to know who asks are added here, each a Resolver.
+    ways = (SessionResolver(sign_ins),)
+    admin = Admission(parts.admin_token, parts.database, clock=parts.clock, open_reads=parts.open_reads, resolvers=ways)
     routes = Routes(shipped_policy())
     # What stands outermost is added last.
     app.add_middleware(Idempotency, database=parts.database)
+    app.add_middleware(FormGuard, open_forms=OPEN_FORMS, refusal=refusal)
     app.add_middleware(Door, house=House(routes.policy, routes, admin, parts.database, parts.check_fields))
     app.add_middleware(Representation)
     app.middleware("http")(_counting(parts.metrics))
+    app.add_middleware(SecurityHeaders)
     app.include_router(health_router(parts.checks, parts.metrics))
     app.include_router(verify_page_router((parts.centre_key,)))
     app.include_router(OAuthRoutes(parts.database, parts.clock).router())
@@ -165,6 +174,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(_reading_routes(parts).router(admin))
     app.state.console = ConsoleParts(parts.database, may_open=routes.lets_open)
     app.include_router(run_pages(parts.database, parts.closing, parts.clock, previews))
+    app.include_router(SignInPages(sign_ins).router())
+    app.include_router(AccountPages(sign_ins).router())
     app.include_router(Console(parts.database).router())
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from metering.identity import NodeId
-from provisioning.place import E7
+from provisioning.map_geometry import Plane, round_length_m
 from provisioning.report import svg
 from provisioning.report.blocks import Drawing
 from provisioning.report.facts import BoundMeter, Installation
@@ -19,7 +19,6 @@ ROWS_OF_THE_FIRST, ROWS_OF_A_DRAWING = 26, 40
 """As many as stand on the first page below the summary, and on a further one: a large tree has several drawings."""
 _INDENT = 24
 _METER_X = 400
-_METRES_OF_A_DEGREE = 111_320
 _MAP_HEIGHT = 300
 _MARGIN = 46
 _NEAR = 15
@@ -115,51 +114,23 @@ def site_map(installation: Installation, language: str) -> Drawing | None:
     if not meters:
         return None
     nodes = [node for node in installation.site.nodes if node.outline]
-    plane = _Plane(
-        [*((lat, lon) for _, lat, lon in meters), *(point for node in nodes for point in node.outline or ())]
-    )
+    points = [*((lat, lon) for _, lat, lon in meters), *(point for node in nodes for point in node.outline or ())]
+    plane = Plane(points, WIDTH, _MAP_HEIGHT, _MARGIN)
     parts = [svg.box(0.5, 0.5, WIDTH - 1, _MAP_HEIGHT - 1, fill="#f7f9fa", radius=6)]
     for node in nodes:
-        corners = [plane.at(*point) for point in node.outline or ()]
+        corners = [plane.at(point) for point in node.outline or ()]
         parts.append(svg.path(corners, stroke=svg.FAINT, fill="#e8edf0", closed=True))
     for node in nodes:
-        corners = [plane.at(*point) for point in node.outline or ()]
+        corners = [plane.at(point) for point in node.outline or ()]
         x, top = sum(x for x, _ in corners) / len(corners), min(y for _, y in corners)
         parts.append(svg.text(x, max(top - 5, 14), node.names.of(language), size=12, fill=svg.FAINT, anchor="middle"))
-    parts += _markers({number: plane.at(lat, lon) for number, lat, lon in meters})
+    parts += _markers({number: plane.at((lat, lon)) for number, lat, lon in meters})
     parts += _scale_bar(plane.metre)
     parts += [svg.path([(WIDTH - 26, 44), (WIDTH - 26, 18)], stroke=svg.INK)]
     parts += [svg.path([(WIDTH - 31, 26), (WIDTH - 26, 16), (WIDTH - 21, 26)], stroke=svg.INK)]
     parts += [svg.text(WIDTH - 26, 58, "北" if language == "zh" else "N", size=11, anchor="middle")]
     picture = svg.drawing(WIDTH, _MAP_HEIGHT, parts, word("map", language))
     return Drawing(picture, word("map-caption", language), WIDTH, _MAP_HEIGHT)
-
-
-class _Plane:
-    """Degrees laid flat: good to a millimetre within a site, and a sketch needs no more."""
-
-    def __init__(self, points: Sequence[tuple[int, int]]) -> None:
-        south, north = min(lat for lat, _ in points), max(lat for lat, _ in points)
-        west, east = min(lon for _, lon in points), max(lon for _, lon in points)
-        self._middle = ((south + north) / 2, (west + east) / 2)
-        self._shrink = math.cos(math.radians(self._middle[0] / E7))
-        wide = max((east - west) * self._shrink, 1.0)
-        high = max(float(north - south), 1.0)
-        # One place alone is shown with 30 m around it.
-        smallest = 30 / _METRES_OF_A_DEGREE * E7
-        self._scale = min(
-            (WIDTH - 2 * _MARGIN) / max(wide, smallest), (_MAP_HEIGHT - 2 * _MARGIN) / max(high, smallest)
-        )
-
-    def at(self, lat: int, lon: int) -> tuple[float, float]:
-        """Give the place on the drawing [px]."""
-        x = WIDTH / 2 + (lon - self._middle[1]) * self._shrink * self._scale
-        return x, _MAP_HEIGHT / 2 - (lat - self._middle[0]) * self._scale
-
-    @property
-    def metre(self) -> float:
-        """How long a metre is on the drawing [px]."""
-        return self._scale * E7 / _METRES_OF_A_DEGREE
 
 
 def _markers(places: Mapping[int, tuple[float, float]]) -> Iterator[str]:
@@ -192,8 +163,6 @@ def ranges(numbers: Sequence[int]) -> str:
 
 def _scale_bar(metre: float) -> Iterator[str]:
     """Draw a bar of 1, 2 or 5 times a power of ten metres, the longest below a fifth of the width."""
-    lengths = [step * 10**power for power in range(6) for step in (1, 2, 5)]
-    fitting = [length for length in lengths if length * metre <= WIDTH / 5] or [1]
-    length, y = fitting[-1], _MAP_HEIGHT - 16
+    length, y = round_length_m(WIDTH / 5 / metre), _MAP_HEIGHT - 16
     yield svg.path([(16, y - 5), (16, y), (16 + length * metre, y), (16 + length * metre, y - 5)], stroke=svg.INK)
     yield svg.text(24 + length * metre, y + 1, f"{length} m", size=11)

@@ -39,7 +39,8 @@ SALT = bytes(32)
 class MemoryCentre:
     """A central service with the park's books, and switches for what it depends on."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: Any) -> None:
+        """`settings` are further parts of the web application, by their names."""
         site, rules, play, catalogue = _park()
         self.database = MemoryDatabase()
         self.books = ParkBooks(self.database, site, rules, play, catalogue)
@@ -57,6 +58,7 @@ class MemoryCentre:
             admin_token=TOKEN,
             checks={"database": self.database.answers, "broker": lambda: self.broker_answers},
             metrics=self.metrics,
+            **settings,
         )
         self.app = create_app(parts)
 

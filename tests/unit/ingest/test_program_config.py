@@ -165,3 +165,12 @@ def test_a_database_must_be_named(command: str, read: object) -> None:
 def test_only_what_was_said_by_flag_is_given_on() -> None:
     first, second = Setting("first", "a", "1"), Setting("second-one", "b")
     assert given_flags(argparse.Namespace(first=None, second_one="x y"), (first, second)) == ("--second-one=x y",)
+
+
+def test_a_tile_server_is_an_https_address_with_its_three_places(token: str) -> None:
+    address = "https://tiles.example/{z}/{x}/{y}.png"
+    assert read_api_config(settings("api", DSN, KEY, token, f"--map-tiles={address}")).map_tiles == address
+    assert read_api_config(settings("api", DSN, KEY, token)).map_tiles == ""
+    for bad in ("http://tiles.example/{z}/{x}/{y}", "https://t.example/{z}/{x}", "https://t;x/{z}/{x}/{y}", "{z}{x}{y"):
+        with pytest.raises(SettingInvalid, match="--map-tiles"):
+            read_api_config(settings("api", DSN, KEY, token, f"--map-tiles={bad}"))
