@@ -36,7 +36,7 @@ from ingest.store.database import Connection, Database
 from ingest.store.disputes import Dispute, add_dispute, answer_dispute, disputes_of, require_dispute
 from ingest.store.events import tell_all
 from ingest.store.photos import put_photo
-from ingest.store.runs import RunHead, find_run
+from ingest.store.runs import RunHead, find_head
 from ingest.store.statement_links import HeldLink, find_link, hold_links, put_link
 from ingest.store.statement_states import (
     LoggedState,
@@ -342,7 +342,7 @@ def view_of(connection: Connection, number: str, *, link_expires_at: datetime | 
     stored = find_statement(connection, number)
     if stored is None:
         raise StatementUnknown(f"there is no statement {number}; each run names its statements")
-    run = find_run(connection, stored.run, lines=False)
+    run = find_head(connection, stored.run)
     assert run is not None, "a statement refers to its run"
     signed = parse_sign1(stored.octets, STATEMENT_OCTETS_MAX)
     content = StatementContent.from_wire(decode_canonical(signed.payload, STATEMENT_OCTETS_MAX))
@@ -350,7 +350,7 @@ def view_of(connection: Connection, number: str, *, link_expires_at: datetime | 
     state = steps[-1].state if steps else None
     return StatementView(
         stored=stored,
-        run=run.head,
+        run=run,
         content=content,
         state=state,
         steps=steps,

@@ -318,13 +318,20 @@ def _scope(args: argparse.Namespace) -> Scope:
     return Scope(pools, frozenset(map(NodeId, args.below)))
 
 
-def _find(connection: Connection, beginning: str) -> StoredRun:
-    from ingest.store.runs import LIST_MAX, find_run, list_runs
+def find_run_id(connection: Connection, beginning: str) -> str:
+    """Give the id of the one run that begins so; raises RunUnknown."""
+    from ingest.store.runs import LIST_MAX, list_runs
 
     heads = list_runs(connection, site=None, period=None, most=LIST_MAX)
     found = [head for head in heads if head.run.startswith(beginning)]
     if len(found) != 1:
         raise RunUnknown(f"{len(found)} runs begin with {beginning!r}; list them with: metertree run list")
-    stored = find_run(connection, found[0].run)
+    return found[0].run
+
+
+def _find(connection: Connection, beginning: str) -> StoredRun:
+    from ingest.store.runs import find_run
+
+    stored = find_run(connection, find_run_id(connection, beginning))
     assert stored is not None
     return stored

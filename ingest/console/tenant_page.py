@@ -25,7 +25,6 @@ from provisioning.site import Site
 
 PERIODS_WANTED = 12
 """So many periods make a history; with fewer the page says how many there are."""
-SHARERS_NAMED = 8
 ALL_LINES = "all"
 """What the form says for a dispute of everything: no line has such an id."""
 _MONTH = re.compile(r"(\d{4})-(\d{2})\Z")
@@ -125,10 +124,12 @@ class TenantPage:
     link_until: str
 
 
-def read_page(connection: Connection, view: StatementView, language: Language) -> TenantPage:
-    """Build the page."""
-    site = site_version(connection, view.run.site, view.run.site_version).site
-    return _Reader(connection, view, site, language).page()
+def read_page(
+    connection: Connection, view: StatementView, language: Language, *, site: Site | None = None, sums: bool = True
+) -> TenantPage:
+    """Build the page; `site` if it is known already, `sums` whether every single sum is written out."""
+    site = site or site_version(connection, view.run.site, view.run.site_version).site
+    return _Reader(connection, view, site, language, sums).page()
 
 
 def period_text(label: str, language: Language) -> str:
@@ -141,8 +142,9 @@ def period_text(label: str, language: Language) -> str:
 
 
 class _Reader:
-    def __init__(self, connection: Connection, view: StatementView, site: Site, language: Language) -> None:
+    def __init__(self, connection: Connection, view: StatementView, site: Site, language: Language, sums: bool) -> None:
         self._connection = connection
+        self._sums = sums
         self._view = view
         self._content = view.content
         self._site = site
@@ -201,28 +203,23 @@ class _Reader:
 
     def _cards(self) -> list[LineCard]:
         shared = [one.pool for one in self._content.lines if any(s.is_shared and s.id == one.id for s in self._lines)]
-        sharers = sharers_of(self._connection, self._view.run.run, shared)
+        sharers = sharers_of(self._connection, self._view.run.run, self._content.party, shared)
         disputes = [one.as_line for one in self._view.disputes]
         cards = []
         for line, story in zip(self._content.lines, self._lines, strict=True):
             sharing = self._sharing(sharers.get(line.pool)) if story.is_shared else ""
             frozen = is_frozen(line.id, disputes)
-            cards.append(LineCard(story, sharing, frozen, self._story.every_sum(line.id)))
+            cards.append(LineCard(story, sharing, frozen, self._story.every_sum(line.id) if self._sums else ()))
         return cards
 
     def _sharing(self, found: Sharers | None) -> str:
         """Name the places that share, never the parties: rooms stand on a door, who rents them is his own affair."""
         if found is None:
-            return ""
-        others = [unit for unit, party in found.units if party != self._content.party]
-        names = list(dict.fromkeys(self._names.units.get(unit, unit) for unit in others))
-        if not names:
             return self._word["share-alone"]
-        is_long = len(names) > SHARERS_NAMED
-        key = "share-with-many" if is_long else "share-with"
-        joined = ("、" if self._language is Language.ZH else ", ").join(names[:SHARERS_NAMED])
-        count = max(len(names), found.count - (len({u for u, p in found.units if p == self._content.party})))
-        return self._word[key].format(names=joined, count=count)
+        names = [self._names.units.get(unit, unit) for unit in found.units]
+        key = "share-with" if found.count <= len(names) else "share-with-many"
+        joined = ("、" if self._language is Language.ZH else ", ").join(names)
+        return self._word[key].format(names=joined, count=found.count)
 
     def _meters(self) -> list[MeterCard]:
         ends = [one for line in self._lines for one in line.meters]

@@ -37,7 +37,6 @@ from ingest.statement_links import LinkExpired, LinkUnknown
 from ingest.statement_paper import statement_pdf
 from ingest.statement_states import WHOLE, StatementStepRefused
 from ingest.statement_words import statement_words
-from ingest.store.database import Connection
 from ingest.store.photos import find_photo
 from ingest.store.run_log import publication_of
 from metering.clock import Clock
@@ -112,7 +111,7 @@ class TenantPages:
 
         def give(view: StatementView) -> Response:
             visit = visit_of(request)
-            page = self._read(view, visit.language)
+            page = self._read(view, visit.language, sums=False)
             try:
                 octets = statement_pdf(page, visit.language, _address(request, token), view.stored.issued_at)
             except (PaperImpossible, FontMissing) as error:
@@ -136,7 +135,7 @@ class TenantPages:
 
         def give(view: StatementView) -> Response:
             with self.desk.database.transaction() as connection:
-                page = read_page(connection, view, Language.EN)
+                page = read_page(connection, view, Language.EN, sums=False)
                 shown = {one for card in page.meters for one in card.photos}
                 shown |= {one.photo for one in page.disputes if one.photo}
                 if sha256 not in shown:
@@ -226,13 +225,9 @@ class TenantPages:
         answer.headers.update(_PRIVATE)
         return answer
 
-    def _read(self, view: StatementView, language: Language) -> TenantPage:
+    def _read(self, view: StatementView, language: Language, *, sums: bool = True) -> TenantPage:
         with self.desk.database.transaction() as connection:
-            return _page_of(connection, view, language)
-
-
-def _page_of(connection: Connection, view: StatementView, language: Language) -> TenantPage:
-    return read_page(connection, view, language)
+            return read_page(connection, view, language, sums=sums)
 
 
 def _caller(request: Request, view: StatementView) -> Caller:

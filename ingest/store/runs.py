@@ -141,6 +141,12 @@ def find_run(connection: Connection, run: str, *, lines: bool = True) -> StoredR
     return StoredRun(_head(row[:6]), document)
 
 
+def find_head(connection: Connection, run: str) -> RunHead | None:
+    """Give what a list shows of a run, without its document; None if there is none with this id."""
+    row = connection.execute(load_queries("runs")["run_head"], {"run": run}).fetchone()
+    return None if row is None else _head(row)
+
+
 def list_runs(connection: Connection, *, site: str | None, period: str | None, most: int) -> tuple[RunHead, ...]:
     """List runs, newest first, of one site and period if given; at most `most` (bounded by LIST_MAX)."""
     wanted = {"site": site, "period": period, "most": min(most, LIST_MAX)}

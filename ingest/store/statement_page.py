@@ -11,7 +11,8 @@ from metering.identity import PartyId, PoolId, SiteId, UnitId
 
 PERIODS_MAX = 24
 """Two years of months."""
-SHARERS_MAX = 2000
+SHARERS_MAX = 9
+"""Places of others that are named; how many there are is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +26,20 @@ class PaidPeriod:
 
 @dataclass(frozen=True, slots=True)
 class Sharers:
-    """Who shares a cost: units with who has them, at most SHARERS_MAX of all pools together, and how many there are."""
+    """The units of others that share a cost: the first of them, and how many there are."""
 
-    units: tuple[tuple[UnitId, PartyId], ...]
+    units: tuple[UnitId, ...]
     count: int
 
 
-def sharers_of(connection: Connection, run: str, pools: Collection[PoolId]) -> Mapping[PoolId, Sharers]:
-    """Give who shares each of some pools of a run."""
-    queries, wanted = load_queries("statement_page"), {"run": run, "pools": list(pools), "most": SHARERS_MAX}
-    counts = {PoolId(pool): int(count) for pool, count in connection.execute(queries["count_sharers"], wanted)}
-    units: dict[PoolId, list[tuple[UnitId, PartyId]]] = {}
-    for pool, unit, party in connection.execute(queries["sharers"], wanted):
-        units.setdefault(PoolId(pool), []).append((UnitId(unit), PartyId(party)))
-    return {pool: Sharers(tuple(units.get(pool, ())), count) for pool, count in counts.items()}
+def sharers_of(connection: Connection, run: str, party: PartyId, pools: Collection[PoolId]) -> Mapping[PoolId, Sharers]:
+    """Give who beside `party` shares each of some pools of a run; pools without others are left out."""
+    wanted = {"run": run, "party": party, "pools": list(pools), "most": SHARERS_MAX}
+    found: dict[PoolId, Sharers] = {}
+    for pool, unit, count in connection.execute(load_queries("statement_page")["sharers"], wanted):
+        before = found.get(pool, Sharers((), int(count)))
+        found[PoolId(pool)] = Sharers((*before.units, UnitId(unit)), before.count)
+    return found
 
 
 def paid_periods(

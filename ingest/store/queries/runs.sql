@@ -11,6 +11,9 @@ COPY run_lines (run, line, pool, party, unit, energy, amount_minor, trace, kind)
 -- name: run
 SELECT run, site, period, state, booked_at, site_version, document FROM allocation_runs WHERE run = %(run)s;
 
+-- name: run_head
+SELECT run, site, period, state, booked_at, site_version FROM allocation_runs WHERE run = %(run)s;
+
 -- name: confirm_run
 -- A newer version of the site gives the same run.
 UPDATE allocation_runs SET site_version = %(version)s

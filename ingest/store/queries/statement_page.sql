@@ -1,12 +1,14 @@
 -- name: sharers
--- Who shares the common costs of a party's lines: places and parties, no amounts.
-SELECT pool, unit, party FROM run_lines
-WHERE run = %(run)s AND pool = ANY (%(pools)s) AND unit IS NOT NULL
-ORDER BY pool, unit, party LIMIT %(most)s;
-
--- name: count_sharers
-SELECT pool, count(DISTINCT unit) FROM run_lines
-WHERE run = %(run)s AND pool = ANY (%(pools)s) AND unit IS NOT NULL GROUP BY pool;
+-- The first places of others that share the costs of a party, with how many there are: no amounts, no names.
+WITH places AS (
+    SELECT DISTINCT pool, unit FROM run_lines
+    WHERE run = %(run)s AND pool = ANY (%(pools)s) AND unit IS NOT NULL AND party <> %(party)s
+),
+numbered AS (
+    SELECT pool, unit, row_number() OVER (PARTITION BY pool ORDER BY unit) AS place, count(*) OVER (PARTITION BY pool)
+    FROM places
+)
+SELECT pool, unit, count FROM numbered WHERE place <= %(most)s ORDER BY pool, place;
 
 -- name: party_history
 -- What a party had to pay in each published period up to one, newest first, and the electricity of its own meters [Wh].
