@@ -88,6 +88,7 @@ COMMANDS: dict[str, Verb | str] = {
     "simulate": NOTHING,
     "site": Verb.SITE_PUT,
     "verify": NOTHING,
+    "webhook": Verb.ENDPOINT_ADDED,
 }
 
 
