@@ -278,6 +278,7 @@ def _answer(
         open_reads=config.open_reads,
         map_tiles=config.map_tiles,
         check_fields=False,
+        calls_per_second=config.calls_per_second,
     )
     listener = _listen(config.host, config.port)
     settings = uvicorn.Config(

@@ -75,12 +75,15 @@ OPEN_READS = Setting(
 MAP_TILES = Setting(
     "map-tiles", "https address of a tile server to lay below maps, with {z}, {x} and {y}; without it none is asked", ""
 )
+CALLS_PER_SECOND = Setting(
+    "calls-per-second", "how many calls one client, operator or unknown address may make in the long run", "200"
+)
 NIGHTLY_AT = Setting("nightly-at", "when the nightly jobs begin, HH:MM in UTC", "18:00")
 
 INTAKE_PROGRAM = (*INTAKE_SETTINGS, PROBE_HOST, INTAKE_PROBE_PORT, OTLP_ENDPOINT)
 SETTLE_PROGRAM = (DSN, PROFILES, SETTLE_EVERY_S, PROBE_HOST, SETTLE_PROBE_PORT, OTLP_ENDPOINT)
 API_PROGRAM = (
-    *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, OPEN_READS, MAP_TILES, PROFILES),
+    *(DSN, CENTRE_KEY, ADMIN_TOKEN_FILE, HOST, PORT, OPEN_READS, CALLS_PER_SECOND, MAP_TILES, PROFILES),
     *(*THRESHOLD_SETTINGS, WATCH_CERTIFICATES, AUTHORITY_FOLDER, *GUARD_SETTINGS, OTLP_ENDPOINT),
 )
 JOBS_PROGRAM = (
@@ -88,7 +91,7 @@ JOBS_PROGRAM = (
     *(PROBE_HOST, JOBS_PROBE_PORT, OTLP_ENDPOINT),
 )
 SERVE_PROGRAM = (
-    *(*SERVE_SETTINGS, OPEN_READS, MAP_TILES, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
+    *(*SERVE_SETTINGS, OPEN_READS, CALLS_PER_SECOND, MAP_TILES, INTAKE_WORKERS, PROBE_HOST, INTAKE_PROBE_PORT),
     *(JOBS, NIGHTLY_AT, *STORAGE_SETTINGS, *ALERT_SETTINGS, *SENDING_SETTINGS, OTLP_ENDPOINT),
 )
 
@@ -131,6 +134,7 @@ class ApiConfig:
     guard        where webhooks may go
     open_reads   who calls from this machine and shows nothing may read
     map_tiles    address of a tile server; empty: none
+    calls_per_second   of one client, operator or unknown address
     """
 
     dsn: str = field(repr=False)
@@ -144,6 +148,7 @@ class ApiConfig:
     guard: Guard
     open_reads: bool = False
     map_tiles: str = ""
+    calls_per_second: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,7 @@ class AllInOneConfig:
     guard           where webhooks may go
     open_reads      who calls from this machine and shows nothing may read
     map_tiles       address of a tile server; empty: none
+    calls_per_second   of one client, operator or unknown address
     """
 
     core: ServeConfig
@@ -186,13 +192,15 @@ class AllInOneConfig:
     guard: Guard
     open_reads: bool = False
     map_tiles: str = ""
+    calls_per_second: int = 0
 
     @property
     def web(self) -> ApiConfig:
         """The part that answers calls."""
         core = self.core
         places = (core.dsn, core.centre_key, core.admin_token, core.host, core.port, core.profiles)
-        return ApiConfig(*places, self.alerting, self.watch, self.guard, self.open_reads, self.map_tiles)
+        pages = (self.open_reads, self.map_tiles, self.calls_per_second)
+        return ApiConfig(*places, self.alerting, self.watch, self.guard, *pages)
 
 
 def given_flags(args: argparse.Namespace, settings: Sequence[Setting]) -> tuple[str, ...]:
@@ -241,6 +249,7 @@ def read_api_config(settings: Settings) -> ApiConfig:
         guard=read_guard(settings),
         open_reads=_open_reads(settings),
         map_tiles=_map_tiles(settings),
+        calls_per_second=settings.count(CALLS_PER_SECOND),
     )
 
 
@@ -275,6 +284,7 @@ def read_all_in_one_config(args: argparse.Namespace, settings: Settings) -> AllI
         guard=read_guard(settings),
         open_reads=_open_reads(settings),
         map_tiles=_map_tiles(settings),
+        calls_per_second=settings.count(CALLS_PER_SECOND),
     )
 
 

@@ -26,6 +26,7 @@ class RouteRule:
     masks       "door": the answer is masked on its way out. "itself": the handler asks the principal
     filters     query parameter -> field that must be seen to ask by it
     sorts       path below which the name given as `sort` stands
+    is_limited  whether calls are counted; of those that a signature or claim opens, the handler counts
     """
 
     method: str
@@ -37,6 +38,7 @@ class RouteRule:
     masks: str = "door"
     filters: Mapping[str, str] = field(default_factory=dict)
     sorts: str = ""
+    is_limited: bool = True
 
     @property
     def key(self) -> str:

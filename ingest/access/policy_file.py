@@ -9,6 +9,7 @@ Of a route: `permission`, or `open` with the reason; `resource`, "" for answers 
 of a call is found: "none" (nothing of any site), "all" (only who has all sites, also where nothing is said), "rows"
 (the door leaves out what is of other sites), or `<kind>:<parameter>` for the site a run, statement, gateway ... is of,
 `path:site`, `query:site` and `body:site` for the name of the site itself. `masks = "itself"` where the handler masks.
+`filters` and `sorts` name the fields that a call chooses and sorts by. `limited = false` where handlers count.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ SITE_WORDS = frozenset({"none", "all", "rows"})
 SITE_KINDS = frozenset(
     ("path", "query", "body", "run", "statement", "gateway", "binding", "alert", "reading", "quarantine", "charge")
 )
-_ROUTE = frozenset({"permission", "open", "resource", "site", "masks", "filters", "sorts"})
+_ROUTE = frozenset({"permission", "open", "resource", "site", "masks", "filters", "sorts", "limited"})
 _SECTIONS = frozenset({"roles", "permissions", "routes", "fields"})
 
 
@@ -79,6 +80,7 @@ def _route(key: str, row: Mapping[str, Any]) -> RouteRule:
         masks=row.get("masks", "door"),
         filters=row.get("filters", {}),
         sorts=row.get("sorts", ""),
+        is_limited=row.get("limited", True),
     )
 
 

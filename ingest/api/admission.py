@@ -23,6 +23,7 @@ from ingest.access.principal import (
     stranger,
 )
 from ingest.api.problems import Problem
+from ingest.api.viewing import HEADER, Viewing
 from ingest.caller import ADMIN, STRANGER, Caller
 from ingest.config import is_loopback
 from ingest.store import clients
@@ -65,6 +66,7 @@ class Admission:
         self._digest = hashlib.sha256(token.encode()).digest()
         self._database = database
         self._clock = clock or SystemClock()
+        self._viewing = None if database is None else Viewing(database, self._clock)
         self._open_reads = open_reads
         self._resolvers = tuple(resolvers)
 
@@ -113,7 +115,9 @@ class Admission:
             return None
         name, post = found
         caller = visitor(request, name, in_person=True)
-        return Principal(name, frozenset(post.roles), site_scope(post.sites), Kind.OPERATOR, caller)
+        who = Principal(name, frozenset(post.roles), site_scope(post.sites), Kind.OPERATOR, caller)
+        wanted = request.headers.get(HEADER)
+        return who if wanted is None or self._viewing is None else self._viewing.through(who, wanted)
 
     def _client(self, request: Request, given: str) -> Principal | None:
         finders = {clients.KEY_PREFIX: clients.client_of_key, clients.TOKEN_PREFIX: clients.client_of_token}

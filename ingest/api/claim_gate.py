@@ -42,12 +42,12 @@ class Buckets:
     def wait_s(self, address: str) -> int:
         """Give how long `address` must wait before it may try again [s]; 0 if it may now."""
         with self._lock:
-            left = self._filled(_bucket_of(address))
+            left = self._filled(bucket_of(address))
         return 0 if left >= 1 else max(1, ceil((1 - left) * self._refill_s))
 
     def spend(self, address: str) -> None:
         """Note one failure."""
-        bucket = _bucket_of(address)
+        bucket = bucket_of(address)
         with self._lock:
             left = self._filled(bucket) - 1
             self._left.pop(bucket, None)
@@ -86,7 +86,8 @@ class ClaimGate:
             raise
 
 
-def _bucket_of(address: str) -> str:
+def bucket_of(address: str) -> str:
+    """Give the name under which an address is counted; what is no address is a name already."""
     try:
         parsed = ip_address(address)
     except ValueError:

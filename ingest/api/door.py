@@ -32,6 +32,7 @@ from ingest.access.policy import Policy, PolicyIncomplete, RouteRule
 from ingest.access.principal import Principal, stranger
 from ingest.api.admission import READS, Admission, nobody, visitor
 from ingest.api.problems import Problem, problem_response
+from ingest.api.rate_limit import RateLimit
 from ingest.caller import STRANGER
 from ingest.store.database import Database
 from ingest.store.subjects import site_of
@@ -107,6 +108,7 @@ class House:
     admission: Admission
     database: Database
     check_fields: bool = False
+    limit: RateLimit | None = None
 
 
 class Door:
@@ -132,6 +134,7 @@ class Door:
             rule, parameters = found
             request.state.rule = rule
             who = request.state.principal = await self._who(request, rule)
+            self._count(request, rule, who)
             refused = self._refusal(request, rule, who)
             if refused is None:
                 receive = await self._at_site(request, rule, who, parameters, receive)
@@ -149,9 +152,25 @@ class Door:
                 return await run_in_threadpool(asks, request)
             return asks(request)
         except Problem:
+            who = stranger(visitor(request, STRANGER))
             if rule.permission is None:
-                return stranger(visitor(request, STRANGER))
+                return who
+            # Who tries tokens is a stranger, and waits like one.
+            self._count(request, rule, who)
             raise
+
+    def _count(self, request: Request, rule: RouteRule, who: Principal) -> None:
+        if self._house.limit is None or not rule.is_limited:
+            return
+        allowed = request.state.allowance = self._house.limit.take(request, who)
+        if allowed.is_empty:
+            raise Problem(
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too many calls came one after the other",
+                f"try again in {allowed.wait_s} s, and slow down while `r` in the field RateLimit is small",
+                reason="rate",
+                headers=allowed.headers,
+            )
 
     def _refusal(self, request: Request, rule: RouteRule, who: Principal) -> Response | None:
         """Say what keeps him out; None where nothing does."""
@@ -267,8 +286,7 @@ class _Sender:
         if self._is_over:
             return
         if message["type"] == "http.response.start":
-            if self._who.viewing_as is not None:
-                message["headers"] = [*message["headers"], (b"metertree-viewing-as", self._who.viewing_as.encode())]
+            self._add_headers(message)
             match self._sight(message):
                 case Sight.LOOK:
                     self._held = message
@@ -283,6 +301,16 @@ class _Sender:
                 await self._send_seen(self._held)
             return
         await self._send(message)
+
+    def _add_headers(self, start: Message) -> None:
+        told: dict[str, str] = {}
+        if self._who.viewing_as is not None:
+            told["Metertree-Viewing-As"] = self._who.viewing_as
+        allowed = getattr(self._request.state, "allowance", None)
+        if allowed is not None and self._request.url.path.startswith("/v1/"):
+            told |= allowed.headers
+        added = [(name.lower().encode(), text.encode()) for name, text in told.items()]
+        start["headers"] = [*start["headers"], *added]
 
     def _sight(self, start: Message) -> Sight:
         house, rule, status = self._house, self._rule, start["status"]

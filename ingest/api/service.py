@@ -32,6 +32,7 @@ from ingest.api.oauth import OAuthRoutes
 from ingest.api.posting import PostingRoutes
 from ingest.api.preview import PreviewRoutes
 from ingest.api.problem_routes import problem_routes
+from ingest.api.rate_limit import RateLimit
 from ingest.api.readings import ReadingRoutes
 from ingest.api.representation import Representation
 from ingest.api.revocations import RevocationRoutes
@@ -89,6 +90,7 @@ class WebParts:
     open_reads    who calls from this machine and shows nothing may read; for listeners on a loopback address only
     map_tiles     address of a tile server for maps, with {z}, {x} and {y}; empty: none is asked
     check_fields  an answer with a field that the policy does not name is an error; of the programs, a line in the log
+    calls_per_second  how many one client, operator or address may make in the long run; 0: any number
     """
 
     database: Database
@@ -106,6 +108,7 @@ class WebParts:
     open_reads: bool = True
     map_tiles: str = ""
     check_fields: bool = True
+    calls_per_second: int = 0
 
     @property
     def installation(self) -> InstallationDesk:
@@ -145,7 +148,8 @@ def create_app(parts: WebParts) -> FastAPI:
     # What stands outermost is added last.
     app.add_middleware(Idempotency, database=parts.database)
     app.add_middleware(FormGuard, open_forms=OPEN_FORMS, refusal=refusal)
-    app.add_middleware(Door, house=House(routes.policy, routes, admin, parts.database, parts.check_fields))
+    limit = RateLimit(parts.clock, parts.calls_per_second) if parts.calls_per_second else None
+    app.add_middleware(Door, house=House(routes.policy, routes, admin, parts.database, parts.check_fields, limit))
     app.add_middleware(Representation)
     app.middleware("http")(_counting(parts.metrics))
     app.add_middleware(SecurityHeaders)

@@ -300,6 +300,29 @@ def test_roles_change_from_the_next_call_on_and_the_change_is_recorded(closed: C
     assert told["after"] == {"roles": ["field-engineer"], "sites": ["park"]}
 
 
+def test_an_administrator_looks_through_other_eyes_changes_nothing_and_it_is_recorded(closed: Centre) -> None:
+    database = closed.books.database
+    boss = operator(database, "boss", "administrator")
+    run = closed.close()["run"]
+    eyes = {"Metertree-View-As": "leasing"}
+    seen = closed.client.get(f"{RUNS}/{run}/lines", headers=boss | eyes)
+    assert seen.headers["Metertree-Viewing-As"] == "leasing"
+    assert "_minor" not in seen.text
+    assert "_minor" in closed.client.get(f"{RUNS}/{run}/lines", headers=boss).text
+    step = closed.client.post(f"{RUNS}/{run}/check", json={"at": "2026-08-01T10:00:00+08:00"}, headers=boss | eyes)
+    assert (step.status_code, "changes nothing" in step.json()["detail"]) == (403, True)
+    elsewhere = closed.client.get(f"{RUNS}/{run}", headers=boss | {"Metertree-View-As": "finance@campus"})
+    assert elsewhere.status_code == 404
+    for wanted, status in (("administrator", 422), ("king", 422), ("", 422)):
+        answer = closed.client.get(RUNS, headers=boss | {"Metertree-View-As": wanted})
+        assert answer.status_code == status
+    finance = operator(database, "finance-2", "finance")
+    assert closed.client.get(RUNS, headers=finance | eyes).status_code == 403
+    with database.transaction() as connection:
+        told = [one.told["after"] for one in entries(connection) if one.verb == "viewed-as" and one.who == "boss"]
+    assert told == [{"role": "leasing"}, {"role": "finance@campus"}], "once an hour each"
+
+
 def test_a_post_of_no_role_cannot_be_given() -> None:
     for roles in ((), ("reader",), ("tenant",), ("billing",), ("king",)):
         with pytest.raises(OperatorRefused):
