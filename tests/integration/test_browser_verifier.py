@@ -6,7 +6,7 @@ import base64
 import copy
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -14,16 +14,17 @@ from typing import Any
 import cbor2
 import pytest
 
-from allocation_engine.bundle import Bundle, pack_bundle, unpack_bundle, with_publication
+from allocation_engine.bundle import unpack_bundle, with_publication
 from allocation_engine.evidence import Installation, PointReading
 from allocation_engine.intervals import SlotQuality, settle_point
 from allocation_engine.verification import VerificationReport, verify_bundle
-from metering.envelope import decode_canonical, encode, parse_sign1, sign1
+from metering.envelope import encode, sign1
 from metering.errors import BooksError
 from metering.identity import MeterId, PartyId
 from metering.interval import SLOT, Interval
 from provisioning.keys import FileSigner, public_verifier
 from tests.doubles.browser_verifier import PLAIN, BrowserVerifier, browser_verifier, links_of, vectors_of
+from tests.doubles.changed_files import Change, by, content_of, flipped, lied, reproved, to, with_parts
 from tests.doubles.memory_centre import bundle_of
 from tests.doubles.park_books import CENTRE as PARK_CENTRE
 from tests.doubles.sealed_cases import CENTRE, case_names, sealed_case
@@ -33,7 +34,6 @@ PLAIN_CASE, TIERED, CHARGED, LOSSY = (
     *("exchange-with-another-multiplier", "tiers-by-month"),
     *("standing-minimum-and-tax", "loss-down-the-tree"),
 )
-Change = Callable[[Any], None]
 
 
 @pytest.fixture(scope="module")
@@ -65,66 +65,6 @@ def golden_files() -> dict[str, bytes]:
             continue
         files |= {f"{name} {party}": file_of(name, party) for party in case.run.parties}
     return files
-
-
-def with_parts(file: bytes, **changes: Any) -> bytes:
-    """Change parts of a file: `statement`, `proof`, `evidence`, `profiles`."""
-    bundle = unpack_bundle(file)
-    parts = {name: changes.get(name, getattr(bundle, name)) for name in Bundle.__slots__}
-    packed = pack_bundle(parts["statement"], parts["proof"], parts["evidence"], parts["profiles"])
-    return packed if parts["publication"] is None else with_publication(packed, parts["publication"])
-
-
-def plain(content: Any) -> Any:
-    """Content whose arrays can be changed."""
-    if isinstance(content, dict):
-        return {key: plain(one) for key, one in content.items()}
-    return [plain(one) for one in content] if isinstance(content, list | tuple) else content
-
-
-def lied(file: bytes, change: Change, signer: FileSigner = CENTRE) -> bytes:
-    """What a centre would sign that does not tell the truth."""
-    content = plain(decode_canonical(parse_sign1(unpack_bundle(file).statement).payload))
-    change(content)
-    return with_parts(file, statement=sign1(encode(content), signer))
-
-
-def reproved(file: bytes, change: Change) -> bytes:
-    """A file with another proof."""
-    proof = plain(decode_canonical(unpack_bundle(file).proof))
-    change(proof)
-    return with_parts(file, proof=encode(proof))
-
-
-def flipped(octets: bytes, place: int) -> bytes:
-    """Octets with one bit turned; a `place` below 0 counts from the end."""
-    changed = bytearray(octets)
-    changed[place] ^= 1
-    return bytes(changed)
-
-
-def by(number: int, *path: str | int) -> Change:
-    """Add to a number."""
-
-    def change(content: Any) -> None:
-        place = content
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] += number
-
-    return change
-
-
-def to(said: Any, *path: str | int) -> Change:
-    """Say something else."""
-
-    def change(content: Any) -> None:
-        place = content
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = said
-
-    return change
 
 
 def test_every_golden_statement_holds_and_each_line_comes_out_as_stated(verifier: BrowserVerifier) -> None:
@@ -283,9 +223,7 @@ def test_keys_steps_and_flows_are_divided_again(verifier: BrowserVerifier) -> No
 def served_file() -> bytes:
     """A statement with a pool that got something from another service."""
     files = (file for name, file in golden_files().items() if name.startswith("services-reciprocal"))
-    return next(
-        file for file in files if served_pool(decode_canonical(parse_sign1(unpack_bundle(file).statement).payload))
-    )
+    return next(file for file in files if served_pool(content_of(file)))
 
 
 def served_pool(content: Any) -> Any:
@@ -370,7 +308,7 @@ def test_hundreds_of_random_lies_are_judged_as_python_judges_them(verifier: Brow
     chance = random.Random(20260801)
     files: list[tuple[str, bytes]] = []
     for name, file in golden_files().items():
-        content = plain(decode_canonical(parse_sign1(unpack_bundle(file).statement).payload))
+        content = content_of(file)
         places = list(numbers(content))
         for path in chance.sample(places, min(3, len(places))):
             number = chance.choice([1, -1, 10, 900, -1000])

@@ -2,67 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from allocation_engine.bundle import pack_bundle, unpack_bundle
 from allocation_engine.verification import VerificationReport, verify_bundle
-from metering.envelope import decode_canonical, encode, parse_sign1, sign1
 from metering.identity import PartyId
 from provisioning.keys import public_verifier
+from tests.doubles.changed_files import Change, lied, to
 from tests.doubles.sealed_cases import CENTRE, PROFILE, sealed_case
 
 CASE, PARTY = "ratio-changed-on-the-same-meter", PartyId("t-01")
-Change = Callable[[dict[str, Any]], None]
 
 
 def verify(change: Change, case: str = CASE, party: PartyId = PARTY) -> VerificationReport:
     """Check a statement whose content was changed before its centre signed it."""
-    parts = unpack_bundle(sealed_case(case).file_of(party))
-    content = _plain(decode_canonical(parse_sign1(parts.statement).payload))
-    change(content)
-    octets = pack_bundle(sign1(encode(content), CENTRE), parts.proof, parts.evidence, parts.profiles)
-    return verify_bundle(octets, {CENTRE.key_id: CENTRE.verifier()}, public_verifier)
-
-
-def _plain(content: Any) -> Any:
-    if isinstance(content, dict):
-        return {key: _plain(one) for key, one in content.items()}
-    return [_plain(one) for one in content] if isinstance(content, list | tuple) else content
-
-
-def said(value: Any, *path: str | int) -> Change:
-    """Say something else at a place."""
-
-    def change(content: dict[str, Any]) -> None:
-        place: Any = content
-        for key in path[:-1]:
-            place = place[key]
-        place[path[-1]] = value
-
-    return change
+    file = lied(sealed_case(case).file_of(party), change)
+    return verify_bundle(file, {CENTRE.key_id: CENTRE.verifier()}, public_verifier)
 
 
 def test_what_is_not_changed_holds() -> None:
-    assert verify(said("park", "site")).holds
+    assert verify(to("park", "site")).holds
 
 
 @pytest.mark.parametrize(
     ("change", "link"),
     [
-        (said("XXX", "currency"), "statement"),
-        (said(-1, "band_runs", 0, 1), "statement"),
-        (said(1, "band_runs", 0, 1), "statement"),
-        (said([1000, 0], "bands", 0, 5), "statement"),
-        (said([1000, -2], "bands", 0, 5), "statement"),
-        (said(1, "band_runs", 0, 0), "line own-use/a/t-01"),
-        (said([3, 1], "lines", 0, "trace", "spans", 0), "line own-use/a/t-01"),
-        (said(2**70, "lines", 0, "trace", "spans", 0, 1), "line own-use/a/t-01"),
-        (said("impor", "lines", 0, "trace", "measure"), "line own-use/a/t-01"),
-        (said("x", "points", 0, "installations", 0, "power_max_w"), "line own-use/a/t-01"),
-        (said("t-02", "party"), "line own-use/a/t-01"),
+        (to("XXX", "currency"), "statement"),
+        (to(-1, "band_runs", 0, 1), "statement"),
+        (to(1, "band_runs", 0, 1), "statement"),
+        (to([1000, 0], "bands", 0, 5), "statement"),
+        (to([1000, -2], "bands", 0, 5), "statement"),
+        (to(1, "band_runs", 0, 0), "line own-use/a/t-01"),
+        (to([3, 1], "lines", 0, "trace", "spans", 0), "line own-use/a/t-01"),
+        (to(2**70, "lines", 0, "trace", "spans", 0, 1), "line own-use/a/t-01"),
+        (to("impor", "lines", 0, "trace", "measure"), "line own-use/a/t-01"),
+        (to("x", "points", 0, "installations", 0, "power_max_w"), "line own-use/a/t-01"),
+        (to("t-02", "party"), "line own-use/a/t-01"),
     ],
 )
 def test_nonsense_is_a_broken_link_and_no_crash(change: Change, link: str) -> None:

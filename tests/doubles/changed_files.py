@@ -1,0 +1,79 @@
+"""Statement files that somebody changed: on the way, without a key, or at the centre, with its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from allocation_engine.bundle import Bundle, pack_bundle, unpack_bundle, with_publication
+from metering.envelope import decode_canonical, encode, parse_sign1, sign1
+from provisioning.keys import FileSigner
+from tests.doubles.sealed_cases import CENTRE
+
+Change = Callable[[Any], None]
+
+
+def with_parts(file: bytes, **changes: Any) -> bytes:
+    """Change parts of a file: `statement`, `proof`, `evidence`, `profiles`."""
+    bundle = unpack_bundle(file)
+    parts = {name: changes.get(name, getattr(bundle, name)) for name in Bundle.__slots__}
+    packed = pack_bundle(parts["statement"], parts["proof"], parts["evidence"], parts["profiles"])
+    return packed if parts["publication"] is None else with_publication(packed, parts["publication"])
+
+
+def content_of(file: bytes) -> Any:
+    """What the statement of a file says, as arrays and maps that can be changed."""
+    return plain(decode_canonical(parse_sign1(unpack_bundle(file).statement).payload))
+
+
+def plain(content: Any) -> Any:
+    """Content whose arrays can be changed."""
+    if isinstance(content, dict):
+        return {key: plain(one) for key, one in content.items()}
+    return [plain(one) for one in content] if isinstance(content, list | tuple) else content
+
+
+def lied(file: bytes, change: Change, signer: FileSigner = CENTRE) -> bytes:
+    """What a centre would sign that does not tell the truth."""
+    content = content_of(file)
+    change(content)
+    return with_parts(file, statement=sign1(encode(content), signer))
+
+
+def reproved(file: bytes, change: Change) -> bytes:
+    """A file with another proof."""
+    proof = plain(decode_canonical(unpack_bundle(file).proof))
+    change(proof)
+    return with_parts(file, proof=encode(proof))
+
+
+def flipped(octets: bytes, place: int) -> bytes:
+    """Octets with one bit turned; a `place` below 0 counts from the end."""
+    changed = bytearray(octets)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+def by(number: int, *path: str | int) -> Change:
+    """Add to a number."""
+
+    def change(content: Any) -> None:
+        place = _before(content, path)
+        place[path[-1]] += number
+
+    return change
+
+
+def to(said: Any, *path: str | int) -> Change:
+    """Say something else."""
+
+    def change(content: Any) -> None:
+        _before(content, path)[path[-1]] = said
+
+    return change
+
+
+def _before(content: Any, path: tuple[str | int, ...]) -> Any:
+    for key in path[:-1]:
+        content = content[key]
+    return content
