@@ -47,9 +47,11 @@ from ingest.closing import Closing
 from ingest.console.about_runs import run_pages
 from ingest.console.account_pages import AccountPages
 from ingest.console.composer_page import ComposerPages
+from ingest.console.draft_pages import DraftPages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.guard import FormGuard
 from ingest.console.pages import Console
+from ingest.console.rules_pages import RulesPages
 from ingest.console.series_page import SeriesPages
 from ingest.console.sign_in_pages import OPEN_FORMS, SessionResolver, SignInPages, refusal
 from ingest.console.site_pages import SitePages
@@ -187,6 +189,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
     rulebook = RuleDesk(parts.database, parts.closing.desk, previews, parts.clock)
     app.include_router(ComposerPages(rulebook, parts.clock).router())
+    app.include_router(RulesPages(rulebook, parts.clock).router())
+    app.include_router(DraftPages(rulebook).router())
     statements = StatementDesk(parts.database, parts.clock, parts.closing.salt_key)
     catalogue = parts.closing.settlement.catalogue
     app.include_router(TenantPages(statements, catalogue, (parts.centre_key,), parts.clock).router())

@@ -25,7 +25,7 @@ from ingest.period_inputs import site_names
 from ingest.preview_desk import PreviewDesk
 from ingest.rulebook.leases import lease_faults
 from ingest.rulebook.parts import Books, Change, PartMoved, apply, put_part, read_part, rebased
-from ingest.runs_desk import Draft, RunsDesk
+from ingest.runs_desk import Draft, NothingPublished, RunsDesk
 from ingest.store.database import Connection, Database
 from ingest.store.rule_drafts import (
     DraftMoved,
@@ -49,6 +49,7 @@ from provisioning.site import Site
 
 RULES_KEPT = 4
 """Rules of so many versions stay read: a keystroke in the composer must not read ten thousand units again."""
+LONG_AGO = "2000-01-01"
 TITLE_MAX = 120
 NOTE_MAX = 2000
 _WRITABLE = ("pool", "definition", "numbers", "series", "tariff", "loss", "unit", "lease")
@@ -234,9 +235,27 @@ class RuleDesk:
         findings = self._runs.findings(tried) if thoroughly else ()
         return Look(stored, ground, (), (), findings, tried)
 
-    def shadow(self, look: Look, periods: int, scope: Scope) -> tuple[Shadow, ...]:
-        """Try a draft on the newest published periods; stores and sends nothing. Raises NothingPublished."""
-        return () if look.tried is None else self._runs.shadow(look.tried, periods, scope)
+    def try_out(self, look: Look, periods: int, scope: Scope) -> tuple[tuple[Shadow, ...], bool]:
+        """Try a draft on the newest published periods, or on the newest run where nothing is published; say which.
+
+        It is tried as if what it changes held in all of those periods. Stores and sends nothing.
+        """
+        if look.tried is None:
+            return (), True
+        document, parts = look.tried.rules.document, {one.part for one in look.stored.changes}
+        pools = [_held_always(one) if f"pool/{one['id']}" in parts else one for one in document["pools"]["pools"]]
+        books = Books({}, {**document, "pools": {**document["pools"], "pools": pools}})
+        draft = Draft(look.tried.site, self._rules(books, look.ground, look.tried.site))
+        try:
+            return self._runs.shadow(draft, periods, scope), True
+        except NothingPublished:
+            head = self.newest_run(look.stored.site)
+        if head is None:
+            return (), False
+        try:
+            return (Shadow(head.period, self._runs.what_if(head.run, draft, scope), "", ()),), False
+        except (BooksError, DocumentError) as error:
+            return (Shadow(head.period, None, str(error), ()),), False
 
     def hand_in(self, site: SiteId, draft: int, revision: int) -> StoredDraft:
         """Say that a draft is ready for somebody else to release; raises DraftMoved, DocumentError, PartMoved."""
@@ -326,6 +345,11 @@ def require_second_person(stored: StoredDraft, by: str) -> None:
 def written_by_others(drafts: Iterable[StoredDraft], by: str) -> Sequence[StoredDraft]:
     """Give the drafts that wait for somebody else, and that `by` could release."""
     return [one for one in drafts if one.state is DraftState.HANDED_IN and same_actor(by) not in one.authors]
+
+
+def _held_always(pool: Mapping[str, Any]) -> dict[str, Any]:
+    """Give a pool as if it had always held."""
+    return {key: one for key, one in pool.items() if key != "to"} | {"from": LONG_AGO}
 
 
 def _as_seen(stored: StoredDraft, revision: int) -> StoredDraft:
