@@ -18,10 +18,8 @@ function sign(holds, words) {
   return [mark, element("span", { class: "unseen" }, holds ? words.ok : words.no)];
 }
 
-const poolsOf = (report) => report.statement?.pools ?? [];
-
 function checkItem({ link, holds, told }, report, language, words) {
-  const name = element("span", { class: "verify-link" }, linkName(link, language, poolsOf(report)));
+  const name = element("span", { class: "verify-link" }, linkName(link, language, report.statement));
   return element("li", { class: holds ? "holds" : "broken" }, ...sign(holds, words), name, element("span", { class: "verify-told" }, told[language]));
 }
 
@@ -34,7 +32,7 @@ function verdict(report, language, words) {
     text.append(element("p", {}, words.brokeAt));
     const list = element("ul", { class: "verify-broken" });
     for (const { link, told } of report.broken.slice(0, LINES_SHOWN)) {
-      list.append(element("li", { "data-link": link }, element("b", {}, linkName(link, language, poolsOf(report))), ` — ${told[language]}`));
+      list.append(element("li", { "data-link": link }, element("b", {}, linkName(link, language, report.statement)), ` — ${told[language]}`));
     }
     text.append(list);
   }
@@ -75,7 +73,7 @@ export function linesView(report, language) {
     const found = report.lines.get(line.id);
     const holds = found?.holds ?? false;
     const anew = element("td", { class: `verify-number ${holds ? "holds" : "broken"}` }, holds ? money(found.amount, currency) : words.differs, " ", ...sign(holds, words));
-    return element("tr", {}, element("th", { scope: "row", title: line.id }, lineName(line.id, language, report.statement.pools)), element("td", { class: "verify-number" }, money(line.amount, currency)), anew);
+    return element("tr", {}, element("th", { scope: "row", title: line.id }, lineName(line.id, language, report.statement)), element("td", { class: "verify-number" }, money(line.amount, currency)), anew);
   });
   const table = element("table", {}, element("caption", {}, words.lines), element("thead", {}, head), element("tbody", {}, ...rows));
   return element("div", { class: "verify-scroll", tabindex: "0", role: "region", "aria-label": words.lines }, table);

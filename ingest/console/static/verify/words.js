@@ -162,20 +162,22 @@ export const pageWords = (language) => PAGE[language] ?? PAGE.zh;
 /** A reason in Chinese; as it is where nobody translated it. */
 export const inChinese = (reason) => REASONS[reason] ?? reason;
 
-/** The name of a link in a language: `line own-use/a101/t-01` as `Line Own use, a101`. `pools`: of the statement, where it could be read. */
-export function linkName(link, language, pools = []) {
+/** The name of a link in a language: `line own-use/a101/t-01` as `Line Own use, a101`. `statement`: where it could be read. */
+export function linkName(link, language, statement) {
   const names = LINKS[language] ?? LINKS.zh;
   const kind = Object.keys(names).filter((one) => link === one || link.startsWith(`${one} `)).sort((one, other) => other.length - one.length)[0];
   if (kind === undefined) return link;
   const rest = link.slice(kind.length).trim();
-  const shown = kind === "pool" || kind === "line" ? lineName(rest, language, pools) : rest;
+  const shown = kind === "pool" || kind === "line" ? lineName(rest, language, statement) : rest;
   return `${names[kind]} ${shown}`.trim();
 }
 
 /** A line or a pool by the name of its pool: `own-use/a101/t-01` as `Own use, a101`. */
-export function lineName(id, language, pools) {
+export function lineName(id, language, statement) {
   const [pool, unit] = id.split("/");
-  const name = pools.find((one) => one.id === pool)?.names.get(language) ?? pool;
+  const name = statement?.pools.find((one) => one.id === pool)?.names.get(language) ?? pool;
   if (unit === undefined) return name;
-  return `${name}${language === "zh" ? " · " : ", "}${unit === "residual" ? { zh: "剩余", en: "residual" }[language] : unit}`;
+  const isResidual = statement?.lines.find((one) => one.id === id)?.kind === "residual";
+  if (unit === "residual" && !isResidual) return name;
+  return `${name}${language === "zh" ? " · " : ", "}${isResidual ? { zh: "剩余", en: "residual" }[language] : unit}`;
 }
