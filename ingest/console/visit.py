@@ -26,6 +26,7 @@ from ingest.console.words import Language, choose_language, words
 from ingest.store.database import Connection, Database
 from ingest.store.fleet import SiteFace, site_faces
 from metering.identity import SiteId
+from metering.interval import SiteCalendar
 
 SESSION, VISIT = "metertree-session", "metertree-visit"
 """Cookies: of who is signed in, and of whoever is about to."""
@@ -161,9 +162,15 @@ class Visit:
         """The site that was chosen, else the first; None where there is none."""
         return self.site or (self.sites[0][0] if self.sites else None)
 
-    def site_name(self, site: SiteId | None) -> str:
+    @property
+    def calendar(self) -> SiteCalendar:
+        """In which zone to tell instants that are of no site: that of the site at hand."""
+        site = self.one_site
+        return SiteCalendar("UTC") if site is None else self._faces[site].calendar
+
+    def site_name(self, site: str | None) -> str:
         """Give the name of a site; its id where it is not known, nothing for none."""
-        face = None if site is None else self._faces.get(site)
+        face = None if site is None else self._faces.get(SiteId(site))
         return str(site or "") if face is None else face.names.of(self.language)
 
     def site_href(self, site: str) -> str:
