@@ -28,8 +28,8 @@ _OURS = ("admin", "local")
 
 
 def owner_name(who: Principal) -> str:
-    """Give how an endpoint names whoever adds it."""
-    return f"{who.kind}/{who.name}"
+    """Give how an endpoint names whoever adds it; a client is called `client/NAME` already."""
+    return who.name if who.kind is Kind.CLIENT else f"{who.kind}/{who.name}"
 
 
 def owner_of(connection: Connection, owner: str) -> Principal | None:
@@ -41,7 +41,8 @@ def owner_of(connection: Connection, owner: str) -> Principal | None:
     post = owner_posts(connection, kind, name)
     if post is None:
         return None
-    return Principal(name, frozenset(post[0]), site_scope(post[1]), Kind(kind), caller)
+    shown = owner if kind == Kind.CLIENT else name
+    return Principal(shown, frozenset(post[0]), site_scope(post[1]), Kind(kind), caller)
 
 
 def may_hear(policy: Policy, who: Principal, kind: EventKind, site: SiteId | None) -> bool:
