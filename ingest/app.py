@@ -246,6 +246,23 @@ def _do_jobs(program: Program, stack: ExitStack, database: Database, config: Job
         program.start(f"job-{job.name}", JobLoop(job, database, leadership, program.metrics, clock).run)
 
 
+def _invite_first(database: Database, config: ApiConfig) -> None:
+    """Print the link of the first administrator, where a centre has nobody who can sign in: once, and nowhere else."""
+    from ingest.sign_in_desk import SignInDesk
+    from ingest.store.sign_ins import LINK_LASTS
+
+    token = SignInDesk(database, SystemClock()).first_link()
+    if token is not None:
+        host = f"[{config.host}]" if ":" in config.host else config.host
+        hours = int(LINK_LASTS.total_seconds()) // 3600
+        sys.stderr.write(
+            f"\nNobody can sign in yet. The first administrator chooses a password here, once, within {hours} hours:\n"
+            f"还没有人可以登录。首位管理员请在 {hours} 小时内打开此链接设置密码（仅一次有效）：\n\n"
+            f"    http://{host}:{config.port}/welcome/{token}\n\n"
+        )
+        sys.stderr.flush()
+
+
 def _answer(
     program: Program,
     config: ApiConfig,
@@ -281,6 +298,8 @@ def _answer(
         calls_per_second=config.calls_per_second,
     )
     listener = _listen(config.host, config.port)
+    if not config.open_reads:
+        _invite_first(database, config)
     settings = uvicorn.Config(
         create_app(parts),
         log_config=None,

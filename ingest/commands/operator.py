@@ -25,6 +25,7 @@ WORDS = {
         "removed": "the token of {name} counts no more, from the next call on",
         "changed": "{name} from the next call on: {post}",
         "all": "all sites",
+        "link": "{name} chooses a password here, once, within {hours} hours (the link is shown this once): {link}",
         "none": "no operators yet; add one: metertree operator add NAME",
         "in force": "in force since {at}, by {by}",
         "gone": "removed {at}",
@@ -36,6 +37,7 @@ WORDS = {
         "removed": "{name} 的令牌从下一次调用起失效",
         "changed": "{name} 自下一次调用起：{post}",
         "all": "全部园区",
+        "link": "{name} 请在 {hours} 小时内打开此链接设置密码（仅一次有效，也仅显示这一次）：{link}",
         "none": "尚无操作员；添加：metertree operator add NAME",
         "in force": "{at} 起有效，由 {by} 添加",
         "gone": "已于 {at} 移除",
@@ -79,6 +81,10 @@ def register(subparsers: Subparsers) -> None:
             verb.add_argument(
                 "--out", type=Path, help="write the token into this new file (0600) instead of showing it"
             )
+    link = verbs.add_parser("link", help="make the link by which one chooses the password of the console")
+    link.add_argument("name", help="lower-case letters, digits and hyphens")
+    link.add_argument("--url", default="http://127.0.0.1:8080", help="how he reaches the console (default %(default)s)")
+    link.set_defaults(run=_link)
     listing = verbs.add_parser("list", help="list all there ever were")
     listing.set_defaults(run=_list)
     for verb in verbs.choices.values():
@@ -112,6 +118,16 @@ def _change(args: argparse.Namespace) -> int:
     else:
         print(words["file"].format(name=args.name, path=args.out))
     print(words["use"].format(name=args.name))
+    return 0
+
+
+def _link(args: argparse.Namespace) -> int:
+    from ingest.store.sign_ins import LINK_LASTS, make_link
+
+    with books(args) as (connection, now):
+        token = make_link(connection, args.name, local_caller(), now)
+    address, hours = f"{args.url.rstrip('/')}/welcome/{token}", int(LINK_LASTS.total_seconds()) // 3600
+    print(WORDS[args.lang]["link"].format(name=args.name, hours=hours, link=address))
     return 0
 
 

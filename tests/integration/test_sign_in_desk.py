@@ -9,6 +9,7 @@ import pytest
 
 from ingest.audit_log import Verb, chain_faults
 from ingest.caller import Caller
+from ingest.cli import main
 from ingest.passwords import PasswordWeak, code_at, new_secret
 from ingest.sign_in_desk import FIRST_NAME, Outcome, SignInDesk
 from ingest.store.audit import entries
@@ -16,8 +17,8 @@ from ingest.store.database import Database
 from ingest.store.operators import OperatorRefused, Post, add_operator, operators, remove_operator
 from ingest.store.sessions import IDLE, LONGEST, end_from_elsewhere, session_of, sessions_of
 from ingest.store.sign_in_failures import TOGETHER_MAX, WINDOW
-from ingest.store.sign_ins import LINK_LASTS, drop_code, make_link, set_code, set_password, sign_in_of
-from metering.clock import ManualClock
+from ingest.store.sign_ins import LINK_LASTS, drop_code, link_of, make_link, set_code, set_password, sign_in_of
+from metering.clock import ManualClock, SystemClock
 
 NOW = datetime(2026, 8, 1, 1, tzinfo=UTC)
 HERE = Caller("stranger", "192.0.2.7", "Firefox")
@@ -268,3 +269,17 @@ def test_no_secret_lies_in_the_database(desk: SignInDesk) -> None:
             kept += "".join(map(str, connection.execute(f"SELECT t::text FROM {table} t".encode()).fetchall()))
     for secret in (token, link, PASSWORD, token.encode().hex(), link.encode().hex()):
         assert secret not in kept
+
+
+def test_the_command_gives_somebody_a_link(
+    desk: SignInDesk, migrated_dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["operator", "link", NAME, "--dsn", migrated_dsn, "--url", "https://centre.example/"]) == 0
+    shown = capsys.readouterr().out
+    token = shown.split("https://centre.example/welcome/")[1].strip()
+    with desk.database.transaction() as connection:
+        found = link_of(connection, token, SystemClock().now())
+    assert found is not None
+    assert found.operator == NAME
+    assert main(["operator", "link", "nobody", "--dsn", migrated_dsn]) != 0
+    assert verbs(desk)[-1] == Verb.SIGN_IN_LINK_MADE
