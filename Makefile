@@ -144,6 +144,11 @@ bench-ocr: $(READY)
 bench-scan: $(READY)
 	$(BIN)/python -m tests.bench.scan.run
 
+# 1,000 statements of a park of 1,150 units as PDF, in both languages; three minutes. Writes docs/performance-statements.md;
+# UNITS=200 COUNT=100 tries it and writes nothing.
+bench-statements: $(READY)
+	$(BIN)/python -m tests.bench.statement_speed
+
 # Remakes the lock file for all supported Pythons and platforms; run after a change of dependencies in pyproject.toml.
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra edge --extra central --extra dev --generate-hashes \

@@ -6,6 +6,7 @@ module shows the arithmetic, so that a person can follow it with a pocket calcul
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,6 +32,8 @@ from provisioning.site import Names
 
 SPANS_SHOWN = 4
 """Spans written out unless all are asked for: a month of time-of-use prices has some two hundred."""
+READINGS_BESIDE = 8
+"""A span is settled by the readings next to it, of every meter that hung there; more change nothing."""
 _NANO_DIGITS = 9
 
 _TEXT = {
@@ -219,9 +222,10 @@ class Explanation:
     def _spans(self, point: PointEvidence, trace: MeteredTrace, medium: Medium, tariff: str) -> Iterator[str]:
         """Write one text per run of slots of one band, with the registers at both ends where both were read."""
         registers = {(reading.mark, reading.meter): reading.register_wh for reading in point.readings}
+        ordered = sorted(point.readings, key=lambda one: one.mark)
         for first, end, band in self._band_spans(trace.spans, tariff):
             start, stop = self._instants((first, end))
-            settled = settle_point(point.readings, Interval(start, stop), point.installations)
+            settled = settle_point(_around(ordered, start, stop), Interval(start, stop), point.installations)
             energy = show_amount(sum(settled.energy_wh), medium)
             formula = energy
             for one in point.installations:
@@ -351,6 +355,13 @@ class Explanation:
 
     def _step(self, depth: int, key: str, **fields: object) -> Step:
         return Step(depth, self._say(key, **fields))
+
+
+def _around(readings: Sequence[PointReading], start: datetime, stop: datetime) -> Sequence[PointReading]:
+    """Give the readings that bound a span, with some on each side: all of a month per span took a second a line."""
+    first = bisect_left(readings, start, key=lambda one: one.mark)
+    end = bisect_right(readings, stop, key=lambda one: one.mark)
+    return readings[max(0, first - READINGS_BESIDE) : end + READINGS_BESIDE]
 
 
 def _decimal(number: int, digits: int) -> str:
