@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from ingest.alert_rules import NAMED_MAX, AlertKind, Cause, Finding, Scope, Severity, Thresholds
 from ingest.fleet import GatewayStanding, clock_fault
@@ -41,6 +42,19 @@ class Losses:
     first_mark: datetime | None
     last_mark: datetime | None
     raised_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FailingEndpoint:
+    """An endpoint of webhooks turned off by what it answered, that fails for a while, or has `dead` letters."""
+
+    endpoint: str
+    owner: str
+    url: str
+    state: str
+    since: datetime
+    fails: bool
+    dead: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +225,21 @@ def readings_wait(found: Iterable[tuple[str, datetime]]) -> Iterator[Finding]:
     for site, since in found:
         cause = Cause(AlertKind.READINGS_WAIT, Scope.SITE, site)
         yield Finding(cause, Severity.WARNING, True, {"since": _iso(since)})
+
+
+def endpoints_dead(found: Iterable[FailingEndpoint]) -> Iterator[Finding]:
+    """Endpoints of webhooks that nothing reaches: critical once one is off, or has dead letters."""
+    for one in found:
+        # Of the address its host only: the rest may hold what not everybody who reads alerts should.
+        detail = {
+            "host": urlsplit(one.url).hostname or one.url,
+            "owner": one.owner,
+            "state": one.state if one.state != "on" or one.fails else "dead",
+            "since": _iso(one.since),
+            "dead": one.dead,
+        }
+        severity = Severity.WARNING if one.state == "on" and not one.dead else Severity.CRITICAL
+        yield _of_service(AlertKind.ENDPOINT_DEAD, one.endpoint, detail, severity)
 
 
 def quarantine_growing(found: Iterable[Refusals], thresholds: Thresholds) -> Iterator[Finding]:

@@ -47,6 +47,7 @@ class AlertKind(StrEnum):
     METER_SWAPPED = "meter-swapped"
     COUNTER_BROKEN = "counter-broken"
     READINGS_WAIT = "readings-wait"
+    ENDPOINT_DEAD = "endpoint-dead"
 
 
 class Scope(StrEnum):

@@ -29,6 +29,7 @@ KINDS: dict[AlertKind, _Pair] = {
     AlertKind.METER_SWAPPED: ("表号不符", "Another meter"),
     AlertKind.COUNTER_BROKEN: ("表码中断", "Counter broken"),
     AlertKind.READINGS_WAIT: ("人工读数待复核", "Readings of people wait"),
+    AlertKind.ENDPOINT_DEAD: ("订阅地址投递不到", "Webhook endpoint unreachable"),
 }
 _TEXTS: dict[AlertKind, _Pair] = {
     AlertKind.GATEWAY_SILENT: ("{subject} 自 {since} 起没有报文", "Nothing has come from {subject} since {since}"),
@@ -75,10 +76,20 @@ _TEXTS: dict[AlertKind, _Pair] = {
         "{subject} 的表码自 {since} 起不连续（{causes}），有关时段的电量暂挂",
         "The register of {subject} is broken since {since} ({causes}); the energy concerned is held",
     ),
+    AlertKind.ENDPOINT_DEAD: (
+        "订阅地址 {host}（{owner}）{standing}（自 {since}）；死信 {dead} 件",
+        "Webhook endpoint {host} of {owner} {standing}, since {since}; dead letters: {dead}",
+    ),
     AlertKind.READINGS_WAIT: (
         "园区 {subject} 自 {since} 起有人工读数等待另一人复核",
         "Readings of people at site {subject} have waited for a second person since {since}",
     ),
+}
+_ENDPOINTS: dict[str, _Pair] = {
+    "gone": ("答复 410（已撤），已停用", "answered 410 (gone) and is off"),
+    "failing": ("多日投递失败，已停用", "failed for days and is off"),
+    "on": ("投递失败", "is not reached"),
+    "dead": ("有投递用尽重试", "has deliveries that failed for good"),
 }
 _NO_BACKUP: _Pair = ("还没有完好的备份", "There is no good backup yet")
 _FOLDED: dict[AlertKind, _Pair] = {
@@ -163,6 +174,13 @@ _MENDS: dict[AlertKind, _Pair] = {
         "看该点的结算例外：换表未登记请补办换表；表码复位或更换变比请登记；确属表计故障请按手工读数处理。",
         "Look at the node's settlement exceptions: declare an exchange that was not, or a reset or other ratio; where "
         "the meter is faulty, enter readings by hand.",
+    ),
+    AlertKind.ENDPOINT_DEAD: (
+        "请对方检查其服务器，再执行 metertree webhook on {subject}。死信：metertree webhook deliveries {subject} "
+        "--state dead；重新投递：metertree webhook replay {subject} --since ... --only-dead。期间的事件都保留着。",
+        "Ask its owner to look at the server, then: metertree webhook on {subject}. Dead letters: metertree webhook "
+        "deliveries {subject} --state dead; again: metertree webhook replay {subject} --since ... --only-dead. Events "
+        "of the meantime are kept.",
     ),
     AlertKind.READINGS_WAIT: (
         "metertree reading list --site {subject} --state waiting 查看，再 accept 或 refuse；未处理前不计入。",
@@ -296,6 +314,8 @@ def _parts(cause: Cause, told: Mapping[str, Any], language: Language, calendar: 
     if cause.kind is AlertKind.METER_SWAPPED:
         before = detail["before"]
         detail["earlier"] = "" if before is None else _EARLIER[place].format(before=before)
+    if cause.kind is AlertKind.ENDPOINT_DEAD:
+        detail["standing"] = _ENDPOINTS[detail["state"]][place]
     detail["causes"] = ", ".join(_BREAKS.get(one, (one, one))[place] for one in detail.get("reasons", ()))
     detail["epochs"] = ", ".join(str(one) for one in detail.get("epochs", ()))
     return {"subject": cause.subject, **detail}

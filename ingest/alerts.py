@@ -26,11 +26,14 @@ from ingest.store.fleet import gateway_chains
 from ingest.store.hand_readings import waiting_readings
 from ingest.store.layout import LayoutRefused, Storage, missing_steps
 from ingest.store.meter_serials import broken_counters, swapped_meters
+from ingest.store.webhooks import failing_endpoints
 from provisioning.authority_folder import ISSUING
 
 _log = logging.getLogger(__name__)
 SUPERSEDED = re.compile(re.escape(ISSUING) + r"-[0-9]+\.crt")
 """An issuing authority that another took over from: it only lists what it gave, and may end."""
+FAILING = timedelta(hours=1)
+"""So long nothing reaches an endpoint of webhooks before a person is told: its server may be updated meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ def evaluate(connection: Connection, now: datetime, alerting: Alerting | None = 
         *rules.meters_swapped(swapped_meters(connection, now)),
         *rules.counters_broken(broken_counters(connection, now)),
         *rules.readings_wait(waiting_readings(connection)),
+        *rules.endpoints_dead(failing_endpoints(connection, now - FAILING)),
         *_of_machine(now, wanted),
         *_of_given_certificates(connection, now, wanted.thresholds),
     ]

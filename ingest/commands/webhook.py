@@ -61,7 +61,7 @@ def register(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "webhook",
         help="add, list, turn, rotate, test and remove endpoints of webhooks; send events again",
-        description="Events (GET /v1/event-kinds) are delivered to endpoints by the Standard Webhooks specification, by "
+        description="Events (GET /v1/event-kinds) are delivered to endpoints by the Standard Webhooks spec, by "
         "whichever program does the jobs. Nothing goes to a private address unless its --webhook-networks allows it.",
     )
     verbs = parser.add_subparsers(metavar="VERB", required=True)

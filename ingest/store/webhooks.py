@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from ingest.alert_findings import FailingEndpoint
 from ingest.event_kinds import EventKind
 from ingest.store.database import Connection, load_queries
 from ingest.webhooks.ladder import Answer, Fate, Health, Verdict
@@ -96,19 +97,6 @@ class Delivery:
     next_at: datetime
     delivered_at: datetime | None
     tries: Sequence[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class FailingEndpoint:
-    """An endpoint that a person should look at."""
-
-    endpoint: str
-    owner: str
-    url: str
-    state: str
-    state_at: datetime
-    failing_since: datetime | None
-    dead: int
 
 
 def add_endpoint(

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import standardwebhooks
 
+import ingest.alerts as spine
 from ingest.event_kinds import Event, EventKind
 from ingest.store.database import Database
 from ingest.store.events import tell, tell_all
@@ -192,6 +193,33 @@ def test_an_endpoint_to_which_nothing_came_for_days_is_turned_off_and_nothing_is
     found = yard.read(endpoint)
     assert (found.state, found.dead) == ("failing", 0)
     assert found.waiting >= 16
+
+
+def test_an_endpoint_that_nothing_reaches_is_an_alert_until_it_is_on_again(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spine, "missing_steps", lambda *_: ())
+
+    def look() -> list[tuple[str, str, str]]:
+        with yard.post.database.transaction() as connection:
+            found = spine.evaluate(connection, yard.post.clock.now()).is_open
+        return [(str(one.cause.kind), one.cause.subject, str(one.severity)) for one in found]
+
+    yard.receiver.statuses = [500]
+    endpoint = yard.add(kinds=(EventKind.CHARGE_CREATED,)).endpoint.endpoint
+    yard.tell(charged("one"))
+    yard.post.run()
+    assert look() == []
+    yard.post.later(minutes=61).run()
+    assert look() == [("endpoint-dead", endpoint, "warning")]
+    yard.receiver.statuses = [410]
+    yard.post.later(hours=1).run()
+    assert look() == [("endpoint-dead", endpoint, "critical")]
+    yard.receiver.statuses = [204]
+    yard.post.desk.turn(endpoint, "on", ADMINISTRATOR)
+    yard.post.run()
+    yard.post.later(minutes=11)
+    assert look() == []
 
 
 def test_a_redirect_is_a_failure_and_is_not_followed(database: Database) -> None:

@@ -15,6 +15,25 @@ SELECT 'quarantine_kept', reason, count(*) FROM quarantine GROUP BY reason
 UNION ALL
 SELECT 'alarms', kind, count(*) FROM alarms GROUP BY kind
 UNION ALL
+SELECT 'events_unnumbered', '', count(*) FROM events WHERE number IS NULL
+UNION ALL
+SELECT 'events_newest', '', coalesce(max(number), 0) FROM events
+UNION ALL
+SELECT 'webhook_endpoints', state, count(*) FROM webhook_endpoints WHERE state <> 'removed' GROUP BY state
+UNION ALL
+SELECT 'webhook_deliveries_waiting', '', count(*) FROM webhook_deliveries JOIN webhook_endpoints USING (endpoint)
+WHERE webhook_deliveries.state = 'waiting' AND webhook_endpoints.state = 'on'
+UNION ALL
+SELECT 'webhook_deliveries_held', '', count(*) FROM webhook_deliveries JOIN webhook_endpoints USING (endpoint)
+WHERE webhook_deliveries.state = 'waiting' AND webhook_endpoints.state NOT IN ('on', 'removed')
+UNION ALL
+SELECT 'webhook_deliveries_dead', '', count(*) FROM webhook_deliveries JOIN webhook_endpoints USING (endpoint)
+WHERE webhook_deliveries.state = 'dead' AND webhook_endpoints.state <> 'removed'
+UNION ALL
+SELECT 'webhook_waiting_seconds', '', coalesce(extract(epoch FROM now() - min(made_at)), 0)::double precision
+FROM webhook_deliveries JOIN webhook_endpoints USING (endpoint)
+WHERE webhook_deliveries.state = 'waiting' AND webhook_endpoints.state = 'on'
+UNION ALL
 SELECT 'job_last_success_timestamp_seconds', job, extract(epoch FROM succeeded_at)::double precision
 FROM job_runs WHERE succeeded_at IS NOT NULL
 UNION ALL

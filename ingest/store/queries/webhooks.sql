@@ -126,13 +126,11 @@ SELECT roles, sites FROM clients WHERE %(kind)s = 'client' AND client = %(name)s
 
 -- name: failing_endpoints
 -- What a person should look at: endpoints turned off by what they answered, that fail for a while, or have dead letters.
-SELECT endpoint, owner, url, state, state_at, failing_since, (
-    SELECT count(*) FROM webhook_deliveries
+SELECT endpoint, owner, url, state,
+    CASE state WHEN 'on' THEN least(failing_since, dead.since) ELSE state_at END, failing_since IS NOT NULL, dead.letters
+FROM webhook_endpoints CROSS JOIN LATERAL (
+    SELECT count(*) AS letters, min(made_at) AS since FROM webhook_deliveries
     WHERE webhook_deliveries.endpoint = webhook_endpoints.endpoint AND webhook_deliveries.state = 'dead'
 ) AS dead
-FROM webhook_endpoints
-WHERE state IN ('gone', 'failing') OR (state = 'on' AND (failing_since <= %(before)s OR EXISTS (
-    SELECT FROM webhook_deliveries
-    WHERE webhook_deliveries.endpoint = webhook_endpoints.endpoint AND webhook_deliveries.state = 'dead'
-)))
+WHERE state IN ('gone', 'failing') OR (state = 'on' AND (failing_since <= %(before)s OR dead.letters > 0))
 ORDER BY endpoint;

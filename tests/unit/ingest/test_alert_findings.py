@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from ingest import alert_findings as rules
-from ingest.alert_findings import Clones, Losses, Refusals, Watched
+from ingest.alert_findings import Clones, FailingEndpoint, Losses, Refusals, Watched
 from ingest.alert_rules import AlertKind, Finding, Scope, Severity, Thresholds
 from metering.clock import ClockQuality, ClockState
 from tests.doubles.fleet import MINUTE, NOW, THRESHOLDS, chain, gapped, silent, standing
@@ -161,3 +161,29 @@ def test_what_gateways_share_is_about_gateways_and_the_rest_about_the_service() 
     ]
     assert [one.cause.scope for one in found] == [Scope.GATEWAY, Scope.SERVICE]
     assert {one.cause.kind for one in found} == {AlertKind.GATEWAY_SILENT, AlertKind.SETTLEMENT_STUCK}
+
+
+@pytest.mark.parametrize(
+    ("state", "failing", "dead", "shown", "severity"),
+    [
+        ("on", True, 0, "on", Severity.WARNING),
+        ("on", True, 3, "on", Severity.CRITICAL),
+        ("on", False, 3, "dead", Severity.CRITICAL),
+        ("gone", True, 0, "gone", Severity.CRITICAL),
+        ("failing", True, 0, "failing", Severity.CRITICAL),
+    ],
+)
+def test_an_endpoint_that_is_off_or_has_dead_letters_is_critical_and_its_path_is_not_told(
+    state: str, failing: bool, dead: int, shown: str, severity: Severity
+) -> None:
+    one = FailingEndpoint("whe_1", "client/b", "https://a.example/t0ken?key=1", state, NOW, failing, dead)
+    (found,) = rules.endpoints_dead([one])
+    assert told([found]) == [("endpoint-dead", "whe_1", True)]
+    assert found.severity is severity
+    assert found.detail == {
+        "host": "a.example",
+        "owner": "client/b",
+        "state": shown,
+        "since": NOW.isoformat(),
+        "dead": dead,
+    }

@@ -52,6 +52,7 @@ DETAILS: dict[AlertKind, dict[str, Any]] = {
     AlertKind.DISK_FULL: {"percent": 90},
     AlertKind.BACKUP_OLD: {"since": SINCE},
     AlertKind.CERTIFICATE_ENDING: {"ends_at": SINCE},
+    AlertKind.ENDPOINT_DEAD: {"host": "a.example", "owner": "client/b", "state": "gone", "since": SINCE, "dead": 2},
     AlertKind.METER_SWAPPED: {
         "meter": "m-1",
         "gateway": "gw-a",
@@ -176,3 +177,13 @@ def test_what_belongs_to_no_site_is_told_in_the_zone_that_all_share_or_in_utc() 
     assert calendar_for(disk, {"park": SHANGHAI, "yard": SHANGHAI}) == SHANGHAI
     assert calendar_for(disk, {"park": SHANGHAI, "yard": SiteCalendar("Europe/Berlin")}).zone == "UTC"
     assert calendar_for(disk, {}).zone == "UTC"
+
+
+@pytest.mark.parametrize("state", ["gone", "failing", "on", "dead"])
+def test_what_is_the_matter_with_an_endpoint_is_said_in_both_languages(state: str) -> None:
+    detail = {**DETAILS[AlertKind.ENDPOINT_DEAD], "state": state}
+    one = alert(cause=cause("whe_1", AlertKind.ENDPOINT_DEAD, Scope.SERVICE), detail=detail)
+    assert CHINESE.search(alert_text(one, Language.ZH))
+    told = alert_text(one, Language.EN)
+    assert told.startswith("Webhook endpoint a.example of client/b ")
+    assert told.endswith("dead letters: 2")
