@@ -66,7 +66,11 @@ class Sender:
             if target.secure:
                 wire = self.context.wrap_socket(plain, server_hostname=target.host)
             with wire:
-                return _exchange(wire, target, headers, body)
+                found = _exchange(wire, target, headers, body)
+        if time.monotonic() >= until_s:
+            # Cut off: what had come of the head by then looks like a whole one.
+            raise TimeoutError
+        return found
 
 
 def _exchange(wire: socket.socket, target: Target, headers: Mapping[str, str], body: bytes) -> tuple[int, int | None]:
