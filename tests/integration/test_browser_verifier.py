@@ -147,7 +147,7 @@ LIES: dict[str, tuple[str, Change, str]] = {
     "the ground of a pool": (PLAIN_CASE, to("because", "pools", 0, "ground"), "pool own-use"),
     "a pool too many": (PLAIN_CASE, lambda content: content["pools"].append(content["pools"][0]), "commitment"),
     "a line too few": (PLAIN_CASE, to([], "lines"), "commitment"),
-    "a currency that nobody rounds": (PLAIN_CASE, to("XXX", "currency"), "statement"),
+    "a currency that nobody rounds": (PLAIN_CASE, to("ZZZ", "currency"), "statement"),
     "another format": (PLAIN_CASE, to("metertree-statement/9", "format"), "statement"),
     "a tier's amount": (TIERED, by(1, "lines", 0, "trace", "tiers", 0, "amount"), "line own-use/a/t-1"),
     "what a tier adds": (TIERED, by(100000, "lines", 0, "trace", "tiers", 0, "tiers", 3, 1), "line own-use/a/t-1"),

@@ -28,7 +28,7 @@ def test_what_is_not_changed_holds() -> None:
 @pytest.mark.parametrize(
     ("change", "link"),
     [
-        (to("XXX", "currency"), "statement"),
+        (to("ZZZ", "currency"), "statement"),
         (to(-1, "band_runs", 0, 1), "statement"),
         (to(1, "band_runs", 0, 1), "statement"),
         (to([1000, 0], "bands", 0, 5), "statement"),
