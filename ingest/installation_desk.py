@@ -250,6 +250,13 @@ class InstallationDesk:
             reviewer = _Reviewer(connection)
             return tuple((one, reviewer.review(one)) for one in found)
 
+    def binding(self, binding: str) -> tuple[StoredBinding, Review]:
+        """Give one binding with what its approver goes by; raises BindingUnknown."""
+        with self.database.transaction() as connection:
+            _site_of(connection, binding)
+            stored = _require(connection, binding)
+            return stored, _Reviewer(connection).review(stored)
+
     def approve(self, binding: str, reason: str, caller: Caller) -> tuple[StoredBinding, Review]:
         """Let a binding count for money; raises BindingUnknown, NotInPerson, SecondPersonNeeded, DecisionRefused."""
         return self._decide(binding, BindingState.APPROVED, reason, caller)

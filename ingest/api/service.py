@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from fastapi import FastAPI, Request, Response
 
@@ -18,6 +19,7 @@ from ingest.api.allocations import AllocationRoutes
 from ingest.api.billing_lists import BillingLists
 from ingest.api.certificates import CertificateRoutes
 from ingest.api.charges import ChargeRoutes
+from ingest.api.contract import describe
 from ingest.api.desk import DeskRoutes
 from ingest.api.door import Door, House, Routes
 from ingest.api.envelopes import EnvelopeRoutes
@@ -50,7 +52,9 @@ from ingest.console.composer_page import ComposerPages
 from ingest.console.draft_pages import DraftPages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.guard import FormGuard
+from ingest.console.inbox_pages import InboxPages
 from ingest.console.pages import Console
+from ingest.console.part_pages import PartPages
 from ingest.console.rules_pages import RulesPages
 from ingest.console.series_page import SeriesPages
 from ingest.console.sign_in_pages import OPEN_FORMS, SessionResolver, SignInPages, refusal
@@ -177,7 +181,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(CertificateRoutes(parts.certificates).router())
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
-    app.include_router(_reading_routes(parts).router(admin))
+    app.include_router(ReadingRoutes(_reading_desk(parts)).router(admin))
     app.state.console = ConsoleParts(parts.database, may_open=routes.lets_open)
     app.include_router(run_pages(parts.database, parts.closing, parts.clock, previews))
     app.include_router(SignInPages(sign_ins).router())
@@ -186,33 +190,46 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
     app.include_router(SitePages(parts.database, parts.map_tiles).router())
+    inbox = InboxPages(parts.database, parts.clock, parts.installation, _reading_desk(parts), _quarantine_desk(parts))
+    app.include_router(inbox.router())
+    app.state.console.counts["inbox"] = inbox.count
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
     rulebook = RuleDesk(parts.database, parts.closing.desk, previews, parts.clock)
     app.include_router(ComposerPages(rulebook, parts.clock).router())
     app.include_router(RulesPages(rulebook, parts.clock).router())
     app.include_router(DraftPages(rulebook).router())
+    app.include_router(PartPages(rulebook).router())
     statements = StatementDesk(parts.database, parts.clock, parts.closing.salt_key)
     catalogue = parts.closing.settlement.catalogue
     app.include_router(TenantPages(statements, catalogue, (parts.centre_key,), parts.clock).router())
     routes.learn(app)
+    contract = cache(lambda: describe(app, routes.policy))
+    app.openapi = contract  # type: ignore[method-assign]
     return app
 
 
 def _envelope_routes(parts: WebParts) -> EnvelopeRoutes:
     signer, clock = parts.closing.signer, parts.clock
-    profiles = [profile.hash for profile in parts.closing.settlement.catalogue.profiles]
     door = EnvelopeDoor(
         store=PostgresIntakeStore(parts.database),
         signer=signer,
         clock=clock,
-        profiles=profiles,
+        profiles=_profiles(parts),
         on_commit=parts.on_commit,
     )
-    return EnvelopeRoutes(door, QuarantineDesk(parts.database, signer, clock, profiles))
+    return EnvelopeRoutes(door, _quarantine_desk(parts))
 
 
-def _reading_routes(parts: WebParts) -> ReadingRoutes:
-    desk = ReadingDesk(
+def _quarantine_desk(parts: WebParts) -> QuarantineDesk:
+    return QuarantineDesk(parts.database, parts.closing.signer, parts.clock, _profiles(parts))
+
+
+def _profiles(parts: WebParts) -> Sequence[bytes]:
+    return [profile.hash for profile in parts.closing.settlement.catalogue.profiles]
+
+
+def _reading_desk(parts: WebParts) -> ReadingDesk:
+    return ReadingDesk(
         parts.database,
         parts.closing.signer,
         parts.centre_key,
@@ -221,7 +238,6 @@ def _reading_routes(parts: WebParts) -> ReadingRoutes:
         reader=installed_reader,
         on_counted=parts.on_commit,
     )
-    return ReadingRoutes(desk)
 
 
 def _counting(

@@ -27,6 +27,7 @@ from tests.doubles.memory_changes import RunChangesAnswers
 from tests.doubles.memory_events import EventAnswers
 from tests.doubles.memory_fleet import FleetAnswers
 from tests.doubles.memory_hand import HandAnswers
+from tests.doubles.memory_inbox import InboxAnswers
 from tests.doubles.memory_installation import InstallationAnswers
 from tests.doubles.memory_runs import RunLogAnswers
 
@@ -128,7 +129,14 @@ class MemoryDatabase(Database):
 
 
 class MemoryConnection(
-    RunLogAnswers, RunChangesAnswers, FleetAnswers, AuditAnswers, EventAnswers, InstallationAnswers, HandAnswers
+    RunLogAnswers,
+    RunChangesAnswers,
+    FleetAnswers,
+    AuditAnswers,
+    EventAnswers,
+    InstallationAnswers,
+    HandAnswers,
+    InboxAnswers,
 ):
     """Answers named queries."""
 
@@ -554,6 +562,7 @@ _FILES = (
     "installation",
     "bindings",
     "hand_readings",
+    "inbox",
     "ordered_jobs",
     "feed",
     "events",
