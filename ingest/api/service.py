@@ -21,6 +21,7 @@ from ingest.api.certificates import CertificateRoutes
 from ingest.api.charges import ChargeRoutes
 from ingest.api.contract import describe
 from ingest.api.desk import DeskRoutes
+from ingest.api.disputes import DisputeRoutes
 from ingest.api.door import Door, House, Routes
 from ingest.api.envelopes import EnvelopeRoutes
 from ingest.api.events import EventRoutes
@@ -50,6 +51,7 @@ from ingest.console.about_runs import run_pages
 from ingest.console.account_pages import AccountPages
 from ingest.console.composer_page import ComposerPages
 from ingest.console.draft_pages import DraftPages
+from ingest.console.dispute_pages import DisputePages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.guard import FormGuard
 from ingest.console.inbox_pages import InboxPages
@@ -202,6 +204,8 @@ def create_app(parts: WebParts) -> FastAPI:
     statements = StatementDesk(parts.database, parts.clock, parts.closing.salt_key)
     catalogue = parts.closing.settlement.catalogue
     app.include_router(TenantPages(statements, catalogue, (parts.centre_key,), parts.clock).router())
+    app.include_router(DisputeRoutes(statements).router(admin))
+    app.include_router(DisputePages(statements).router())
     routes.learn(app)
     contract = cache(lambda: describe(app, routes.policy))
     app.openapi = contract  # type: ignore[method-assign]

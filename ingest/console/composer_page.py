@@ -29,7 +29,7 @@ from ingest.console.composer_view import (
 from ingest.console.forms import Form, FormRead
 from ingest.console.visit import Visit, visit_of
 from ingest.console.words import words
-from ingest.rulebook.desk import Entry, Ground, NothingChanged, RuleDesk
+from ingest.rulebook.desk import Entry, FormStale, Ground, NothingChanged, RuleDesk
 from ingest.rulebook.parts import read_part
 from ingest.rulebook.pool_form import FieldFault, Fields, fields_of, read_pool
 from ingest.rulebook_words import field_fault, rules_words
@@ -79,17 +79,17 @@ class ComposerPages:
             status = HTTPStatus.OK if form.text("act") != "save" else HTTPStatus.UNPROCESSABLE_ENTITY
             return self._page(visit, ground, fields, judged, pool=pool, status=status)
         entry = Entry(
-            part=f"pool/{judged.table['id']}",
-            content={**judged.table, "formula": _kept_formula(judged, visit)},
+            parts={f"pool/{judged.table['id']}": {**judged.table, "formula": _kept_formula(judged, visit)}},
             title=form.text("title") or judged.table["names"][str(visit.language)],
             note=form.text("note"),
             draft=form.number("draft"),
             revision=form.number("revision") or 0,
+            version=form.number("version"),
         )
         try:
             with acting(visit.principal.caller):
                 stored = self._desk.save(SiteId(site), entry)
-        except (DraftMoved, NothingChanged) as error:
+        except (DraftMoved, FormStale, NothingChanged) as error:
             return self._page(visit, ground, fields, judged, pool=pool, status=HTTPStatus.CONFLICT, error=error)
         return visit.redirect(f"/rules/{site}/drafts/{stored.draft}", told="saved")
 
@@ -170,6 +170,7 @@ class ComposerPages:
             site_id=site.id,
             pool=pool,
             draft=ground.draft,
+            version=ground.version.version,
             fields=fields,
             faults=faults,
             error=error,

@@ -120,7 +120,7 @@ class RulesPages:
             pool=written,
             method=method_text(written, vocabulary, language),
             proof=[] if formula is None else [one[place] for one in formula.proof],
-            items=pool_items(written, vocabulary, language),
+            items=pool_items(written, ground.rules, ground.version.site, language),
             is_overdue=found.review_by is not None and found.review_by <= self._today(ground),
             can_compose=written["rule"] in ("formula", "area"),
             history=part_history(steps, f"pool/{pool}", vocabulary, language, ground.version.site.calendar),

@@ -23,6 +23,21 @@ from ingest.rulebook_words import key_word, rules_words
 from metering.interval import SiteCalendar
 from provisioning.site import Site
 
+ITEMS = (
+    "class",
+    "rule",
+    "reading",
+    "agreement",
+    "path",
+    "units",
+    "floors",
+    "grain",
+    "times",
+    "rated",
+    "clamp",
+    "residual",
+)
+"""Of a pool, in the order in which people ask; what is not named here follows."""
 BANDS_MAX = 6
 """Colours there are for bands; the dearest is the warmest."""
 _DASH = "–"
@@ -41,7 +56,7 @@ def pools_table(rules: Rules, today: date, language: Language, site: Site) -> Ta
             words_cell(word[f"class-{pool.pool_class}"]),
             words_cell(method_text(written[pool.id], rules.formulas.vocabulary, language)),
             words_cell(", ".join(nodes.get(node, node) for node in pool.path) or (pool.charge or _DASH)),
-            words_cell(pool.valid_from.isoformat()),
+            day_cell(pool.valid_from),
             review_cell(pool.review_by, today),
         ]
         for pool in rules.pools
@@ -60,7 +75,12 @@ def review_cell(review_by: date | None, today: date) -> Cell:
     """Give the day by which something is looked at again, marked where it has passed."""
     if review_by is None:
         return words_cell(_DASH, "")
-    return words_cell(review_by.isoformat(), tone="warn" if review_by <= today else "")
+    return day_cell(review_by, tone="warn" if review_by <= today else "")
+
+
+def day_cell(day: date, tone: str = "") -> Cell:
+    """Give a day that no line break parts."""
+    return words_cell(day.isoformat().replace("-", "\u2011"), day.isoformat(), tone)
 
 
 def formula_of(pool: Pool) -> Formula | None:
@@ -68,15 +88,19 @@ def formula_of(pool: Pool) -> Formula | None:
     return pool.rule.formula if isinstance(pool.rule, FormulaRule) else None
 
 
-def pool_items(pool: Mapping[str, Any], vocabulary: Vocabulary, language: Language) -> list[tuple[str, str]]:
-    """Give everything that is written about a pool, but for its formula and names."""
+def pool_items(pool: Mapping[str, Any], rules: Rules, site: Site, language: Language) -> list[tuple[str, str]]:
+    """Give everything that is written about a pool, but for its formula and names, in the order people ask for it."""
     word = rules_words(language)
-    hidden = ("id", "names", "formula", "format")
+    names = {str(node.id): node.names.of(language) for node in site.nodes}
+    names |= {str(party.id): party.names.of(language) for party in site.parties}
+    keys = [*ITEMS, *(key for key in pool if key not in ITEMS and key not in ("id", "names", "formula", "format"))]
+    table = {key: pool[key] for key in keys if key in pool}
     found = []
-    for one in items(Change("pool", None, dict(pool)), vocabulary, language):
-        if one.key not in hidden:
-            told = word.get(f"{one.key}-{one.after}", "") or word.get(f"units-{one.after}", "")
-            found.append((key_word(one.key, language), told or one.after))
+    for one in items(Change("pool", None, table), rules.formulas.vocabulary, language):
+        told = word.get(f"{one.key}-{one.after}", "")
+        if one.key in ("path", "residual"):
+            told = ", ".join(names.get(part, part) for part in one.after.split(", "))
+        found.append((key_word(one.key, language), told or one.after))
     return found
 
 
@@ -160,7 +184,7 @@ def times_table(rules: Rules, today: date, language: Language) -> Table:
         [
             words_cell(dict(pool.names)[language], pool.id),
             words_cell(", ".join(f"{word.get(f'band-{b}', b)} {t}" for b, t in written[pool.id]["times"].items())),
-            words_cell(pool.valid_from.isoformat()),
+            day_cell(pool.valid_from),
             words_cell(word["open-ended"] if pool.valid_to is None else pool.valid_to.isoformat()),
             review_cell(pool.review_by, today),
         ]

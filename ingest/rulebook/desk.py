@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
 from typing import Any
 
@@ -20,12 +21,14 @@ from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run_state import RunState, read_actor, same_actor
 from allocation_engine.what_if import Scope, Shadow
+from ingest.audit_log import Verb
 from ingest.caller import present
 from ingest.period_inputs import site_names
 from ingest.preview_desk import PreviewDesk
 from ingest.rulebook.leases import lease_faults
 from ingest.rulebook.parts import Books, Change, PartMoved, apply, put_part, read_part, rebased
 from ingest.runs_desk import Draft, NothingPublished, RunsDesk
+from ingest.store.audit import touching
 from ingest.store.database import Connection, Database
 from ingest.store.rule_drafts import (
     DraftMoved,
@@ -40,7 +43,7 @@ from ingest.store.rule_drafts import (
 )
 from ingest.store.run_log import add_exclusions
 from ingest.store.runs import RunHead, list_runs
-from ingest.store.sites import SiteVersion, import_site, lock_site, newest_numbers, require_site
+from ingest.store.sites import SiteVersion, import_site, lock_site, newest_numbers, require_site, site_version
 from metering.clock import Clock
 from metering.errors import BooksError, DocumentError, Fault
 from metering.identity import SiteId
@@ -57,6 +60,17 @@ _WRITABLE = ("pool", "definition", "numbers", "series", "tariff", "loss", "unit"
 
 class NothingChanged(BooksError):
     """What is to be saved or released says nothing that is not in force already."""
+
+
+class FormStale(BooksError):
+    """Somebody released another form of what is being written since the writer opened it; carries who and when."""
+
+    def __init__(self, by: str, at: datetime, version: int) -> None:
+        told = f"{by or 'somebody'} released version {version} at {at:%Y-%m-%d %H:%M} UTC"
+        super().__init__(f"{told}, with another form of what you are writing: look at it before you save again")
+        self.by = by
+        self.at = at
+        self.version = version
 
 
 class NotHandedIn(BooksError):
@@ -110,17 +124,18 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What somebody saves: a part of a site's books as it is to be, in a draft or (None) in a new one.
+    """What somebody saves: parts of a site's books as they are to be, in a draft or (None) in a new one.
 
     revision   of the draft, as the writer has it before him
+    version    of the site, as he has it before him; None where he does not say
     """
 
-    part: str
-    content: Any
+    parts: Mapping[str, Any]
     title: str
     note: str = ""
     draft: int | None = None
     revision: int = 0
+    version: int | None = None
 
 
 class RuleDesk:
@@ -190,18 +205,20 @@ class RuleDesk:
     def save(self, site: SiteId, entry: Entry) -> StoredDraft:
         """Keep what somebody wrote, in a new draft or a further revision; raises DraftMoved and NothingChanged."""
         by, now = read_actor(present().name), self._clock.now()
-        if entry.part.partition("/")[0] not in _WRITABLE:
-            raise BooksError(f"{entry.part} is not written here")
+        for part in entry.parts:
+            if part.partition("/")[0] not in _WRITABLE:
+                raise BooksError(f"{part} is not written here")
         with self.database.transaction() as connection:
             ground = self._ground(connection, site)
-            change = Change(entry.part, read_part(ground.books, entry.part), entry.content)
+            if entry.version is not None and entry.version != ground.version.version:
+                _refuse_stale(connection, ground, entry.parts, entry.version)
             old = None if entry.draft is None else require_draft(connection, site, entry.draft)
-            others = () if old is None else rebased(ground.books, old.changes)
-            changes = tuple(one for one in others if one.part != entry.part)
-            changes += (change,) if change.before != change.after else ()
+            wanted = {one.part: one.after for one in (() if old is None else old.changes)} | dict(entry.parts)
+            every = (Change(part, read_part(ground.books, part), content) for part, content in wanted.items())
+            changes = tuple(one for one in every if one.before != one.after)
             if not changes:
                 raise NothingChanged("nothing of it differs from what is in force")
-            title = entry.title.strip()[:TITLE_MAX] or entry.part
+            title = entry.title.strip()[:TITLE_MAX] or next(iter(entry.parts))
             written = Written(title, ground.version.version, changes, entry.note.strip()[:NOTE_MAX])
             if old is None:
                 return begin_draft(connection, site, written, by, now)
@@ -345,6 +362,17 @@ def require_second_person(stored: StoredDraft, by: str) -> None:
 def written_by_others(drafts: Iterable[StoredDraft], by: str) -> Sequence[StoredDraft]:
     """Give the drafts that wait for somebody else, and that `by` could release."""
     return [one for one in drafts if one.state is DraftState.HANDED_IN and same_actor(by) not in one.authors]
+
+
+def _refuse_stale(connection: Connection, ground: Ground, parts: Iterable[str], seen: int) -> None:
+    """Raise FormStale where somebody released another form of one of `parts` after version `seen`."""
+    site = ground.version.site.id
+    old = site_version(connection, site, seen)
+    before = Books(old.site.to_document(), old.rules)
+    if all(read_part(before, part) == read_part(ground.books, part) for part in parts):
+        return
+    acts = touching(connection, [f"site/{site}"], verb=str(Verb.SITE_PUT), most=1)
+    raise FormStale(acts[0].who if acts else "", ground.version.imported_at, ground.version.version)
 
 
 def _held_always(pool: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from datetime import date
 from typing import Any
 
 from allocation_engine.formula.blocks import BlocksInvalid, from_blocks
+from allocation_engine.formula.faults import FormulaInvalid
+from allocation_engine.formula.syntax import parse_formula
 from allocation_engine.formula.text import write_formula
 from allocation_engine.formula.vocabulary import Vocabulary
 from ingest.rulebook.parts import Books, Change
@@ -64,13 +66,12 @@ def overdue(books: Books, today: date) -> tuple[Overdue, ...]:
 
 
 def formula_text(formula: Any, vocabulary: Vocabulary, language: str) -> str:
-    """Write a formula that may be kept as blocks."""
-    if isinstance(formula, Mapping):
-        try:
-            return write_formula(from_blocks(formula), vocabulary, language)
-        except BlocksInvalid:
-            return str(dict(formula))
-    return str(formula)
+    """Write a formula in `language`, whether it is kept as text or as blocks; as it stands where it does not read."""
+    try:
+        sentence = from_blocks(formula) if isinstance(formula, Mapping) else parse_formula(str(formula), vocabulary)
+        return write_formula(sentence, vocabulary, language)
+    except (BlocksInvalid, FormulaInvalid):
+        return str(formula)
 
 
 def _told(content: Any, vocabulary: Vocabulary, language: str) -> Iterator[tuple[str, str]]:
