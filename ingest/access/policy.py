@@ -26,6 +26,7 @@ class RouteRule:
     masks       "door": the answer is masked on its way out. "itself": the handler asks the principal
     filters     query parameter -> field that must be seen to ask by it
     sorts       path below which the name given as `sort` stands
+    media       type of an answer that is no document, for the contract
     is_limited  whether calls are counted; of those that a signature or claim opens, the handler counts
     """
 
@@ -39,6 +40,7 @@ class RouteRule:
     filters: Mapping[str, str] = field(default_factory=dict)
     sorts: str = ""
     is_limited: bool = True
+    media: str = ""
 
     @property
     def key(self) -> str:
@@ -105,11 +107,11 @@ class Policy:
 
     def is_whole(self, resource: str) -> bool:
         """Say whether a resource is of one piece, given whole or refused."""
-        return is_whole(self._tree(resource))
+        return is_whole(self.tree(resource))
 
     def has_site(self, resource: str) -> bool:
         """Say whether rows of a resource say of which site they are, so that those of others can be left out."""
-        return any(SITE in one for one in self._tree(resource).rules())
+        return any(SITE in one for one in self.tree(resource).rules())
 
     def is_plain(self, principal: Principal, resource: str) -> bool:
         """Say whether an answer can pass as it is: nothing hidden, no site left out."""
@@ -120,7 +122,7 @@ class Policy:
     def mask(self, principal: Principal, resource: str, document: Any) -> Any:
         """Give what somebody may see of a document; what no rule names is hidden. None where nothing is left."""
         eyes = Eyes(self.classes_of(principal), principal.sites)
-        seen = eyes.look(document, self._tree(resource))
+        seen = eyes.look(document, self.tree(resource))
         return None if seen is HIDDEN else seen
 
     def visible(self, principal: Principal, resource: str, prefix: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -129,9 +131,10 @@ class Policy:
 
     def without_rule(self, resource: str, document: Any) -> tuple[str, ...]:
         """Name the fields of a document that no rule names."""
-        return tuple(without_rule(document, self._tree(resource)))
+        return tuple(without_rule(document, self.tree(resource)))
 
-    def _tree(self, resource: str) -> Node:
+    def tree(self, resource: str) -> Node:
+        """Give the rules of a resource as a tree; raises PolicyIncomplete."""
         found = self._trees.get(resource)
         if found is None:
             raise PolicyIncomplete(f"the policy has no [fields.{resource}]")

@@ -9,7 +9,8 @@ Of a route: `permission`, or `open` with the reason; `resource`, "" for answers 
 of a call is found: "none" (nothing of any site), "all" (only who has all sites, also where nothing is said), "rows"
 (the door leaves out what is of other sites), or `<kind>:<parameter>` for the site a run, statement, gateway ... is of,
 `path:site`, `query:site` and `body:site` for the name of the site itself. `masks = "itself"` where the handler masks.
-`filters` and `sorts` name the fields that a call chooses and sorts by. `limited = false` where handlers count.
+`filters` and `sorts` name the fields that a call chooses and sorts by. `limited = false` where handlers count;
+`media` names the type of an answer that is a file.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ from metering.toml_source import TomlSource
 CLASSES = frozenset({"public", "operating", "money", "personal", "tenant-trade", "secret", SITE})
 SITE_WORDS = frozenset({"none", "all", "rows"})
 SITE_KINDS = frozenset(
-    ("path", "query", "body", "run", "statement", "gateway", "binding", "alert", "reading", "quarantine", "charge")
+    ("path", "query", "body", "run", "statement", "gateway", "binding", "alert", "reading", "quarantine", "charge", "dispute")
 )
-_ROUTE = frozenset({"permission", "open", "resource", "site", "masks", "filters", "sorts", "limited"})
+_ROUTE = frozenset({"permission", "open", "resource", "site", "masks", "filters", "sorts", "limited", "media"})
 _SECTIONS = frozenset({"roles", "permissions", "routes", "fields"})
 
 
@@ -81,6 +82,7 @@ def _route(key: str, row: Mapping[str, Any]) -> RouteRule:
         filters=row.get("filters", {}),
         sorts=row.get("sorts", ""),
         is_limited=row.get("limited", True),
+        media=row.get("media", ""),
     )
 
 

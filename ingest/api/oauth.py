@@ -35,7 +35,7 @@ class TokenAnswer(BaseModel):
 
     access_token: str = Field(examples=["mta_..."])
     token_type: str = "Bearer"
-    expires_in: int = Field(TOKEN_S, description="seconds")
+    expires_in: int = Field(default=TOKEN_S, description="seconds")
     scope: str = Field(
         examples=["allocations.read charges.acknowledge"], description="permissions, with blanks between"
     )
@@ -82,7 +82,7 @@ class OAuthRoutes:
     def router(self) -> APIRouter:
         """Give the route."""
         router = APIRouter(tags=["sign-in of programs"])
-        body = {"required": ["grant_type"], "type": "object"}
+        body: dict[str, object] = {"required": ["grant_type"], "type": "object"}
         names = ("grant_type", "client_id", "client_secret", "scope")
         body["properties"] = {name: {"type": "string"} for name in names}
         router.add_api_route(

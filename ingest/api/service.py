@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from functools import cache
 
 from fastapi import FastAPI, Request, Response
 
@@ -19,6 +20,7 @@ from ingest.api.allocations import AllocationRoutes
 from ingest.api.billing_lists import BillingLists
 from ingest.api.certificates import CertificateRoutes
 from ingest.api.charges import ChargeRoutes
+from ingest.api.contract import describe
 from ingest.api.contract import describe
 from ingest.api.desk import DeskRoutes
 from ingest.api.disputes import DisputeRoutes
@@ -207,6 +209,8 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(DisputeRoutes(statements).router(admin))
     app.include_router(DisputePages(statements).router())
     routes.learn(app)
+    contract = cache(lambda: describe(app, routes.policy))
+    app.openapi = contract  # type: ignore[method-assign]
     contract = cache(lambda: describe(app, routes.policy))
     app.openapi = contract  # type: ignore[method-assign]
     return app

@@ -115,7 +115,7 @@ def test_a_rotated_key_counts_until_the_overlap_is_over_and_hands_its_scopes_on(
         old, new = client_of_key(connection, first, later), client_of_key(connection, second, later)
         assert old is not None
         assert new is not None
-        assert new.scopes == old.scopes == {"runs.read"}
+        assert new.scopes == old.scopes == frozenset({"runs.read"})
         after = NOW + timedelta(hours=24)
         assert client_of_key(connection, first, after) is None
         assert client_of_key(connection, second, after) is not None
