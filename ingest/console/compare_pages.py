@@ -15,7 +15,7 @@ from allocation_engine.run_diff import PartyDiff, RunDiff
 from allocation_engine.run_state import RunUnknown
 from ingest.console.rendering import money
 from ingest.console.review_lines import difference_table, money_signed
-from ingest.console.review_words import review_words
+from ingest.console.review_words import period_words, review_words
 from ingest.console.tables import Cell, Table, money_cell, table, words_cell
 from ingest.console.visit import Visit, visit_of
 from ingest.console.words import Language, words
@@ -97,6 +97,7 @@ class ComparePages:
             site=head.site,
             word=word,
             head_run=head,
+            period=period_words(head.period),
             other=other,
             lead=word["diff-lead"].format(before=other[:12], after=run[:12]),
             fault=fault,
@@ -152,6 +153,7 @@ class ComparePages:
             site=head.site,
             word=word,
             head_run=head,
+            period=period_words(head.period),
             pools=_pools(kept, visit.language),
             rules=[(name, word[f"rule-{name}"]) for name in RULES],
             versions=self._versions(head, kept, word),
@@ -255,7 +257,8 @@ def _pools(kept: Kept, language: Language) -> list[tuple[str, str]]:
 
 def _shared_by(pool: Mapping[str, Any], rule: Mapping[str, Any]) -> dict[str, Any]:
     """Describe a pool with another rule; what only its own rule takes is left out."""
-    return {name: pool[name] for name in (*_KEPT, *_DATED) if name in pool} | dict(rule)
+    kept = {name: pool[name] for name in (*_KEPT, *_DATED) if name in pool}
+    return {"units": "all", **kept, **rule}
 
 
 def _causes(found: RunDiff | None, language: Language) -> Table:

@@ -18,7 +18,7 @@ from fastapi.responses import HTMLResponse, Response, StreamingResponse
 from ingest.api.problems import Problem
 from ingest.console.forms import Form, FormRead
 from ingest.console.rendering import local_time
-from ingest.console.review_words import review_words, took_words
+from ingest.console.review_words import period_words, review_words, took_words
 from ingest.console.tables import Table, table, words_cell
 from ingest.console.visit import Visit, visit_of
 from ingest.console.words import words
@@ -240,7 +240,7 @@ def _shown(found: Standing, terms: SiteTerms, visit: Visit, now: datetime) -> di
         "state": str(job.state),
         "state_word": word[f"job-{job.state}"],
         "tone": TONES[job.state],
-        "title": word["job-close"].format(subject=job.order.subject),
+        "title": word["job-close"].format(subject=period_words(job.order.subject)),
         "site_title": terms.names.of(visit.language),
         "ordered_by": job.order.ordered_by,
         "ordered_at": local_time(job.ordered_at, terms.calendar),
@@ -272,7 +272,7 @@ def _table(found: tuple[OrderedJob, ...], terms: dict[SiteId, SiteTerms], visit:
     word = {**words(visit.language), **review_words(visit.language)}
     rows = (
         [
-            words_cell(word["job-close"].format(subject=one.order.subject), one.job),
+            words_cell(word["job-close"].format(subject=period_words(one.order.subject)), one.job),
             words_cell(terms[one.order.site].names.of(visit.language), one.order.site),
             words_cell(word[f"job-{one.state}"], str(one.state), TONES[one.state]),
             words_cell(one.order.ordered_by),

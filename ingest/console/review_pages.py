@@ -17,7 +17,7 @@ from ingest.caller import acting
 from ingest.console.forms import Form, FormRead
 from ingest.console.review_lines import LineRows, difference_table
 from ingest.console.review_view import OUTLIERS_SHOWN, ReviewView, state_tone
-from ingest.console.review_words import refusal_word, review_words
+from ingest.console.review_words import period_words, refusal_word, review_words
 from ingest.console.visit import Visit, visit_of
 from ingest.console.words import words
 from ingest.review.sheet import Asked, LineChange, Only, Order
@@ -280,9 +280,10 @@ class ReviewPages:
 
         return {
             "run_head": head,
+            "period": period_words(head.period),
             "run": run,
             "asked": asked,
-            "before_period": kept.sheet.before_period,
+            "before_period": period_words(kept.sheet.before_period),
             "line_rows": [
                 rows.row(line, energies.get(-1 if line.number is None else line.number)) for line in page.lines
             ],

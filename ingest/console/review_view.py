@@ -12,7 +12,7 @@ from allocation_engine.run_state import RunState, same_actor
 from ingest.alert_words import span_words
 from ingest.console.rendering import grouped, kwh, local_time, money, percent
 from ingest.console.review_lines import money_signed
-from ingest.console.review_words import review_words, took_words
+from ingest.console.review_words import period_words, review_words, took_words
 from ingest.console.tables import Cell, Table, money_cell, table, words_cell
 from ingest.console.words import Language, words
 from ingest.review.outliers import Against, Outlier
@@ -122,7 +122,7 @@ class ReviewView:
             return self._word["no-before"]
         delta = self._kept.sums.tenants_minor - before
         change = ("+" if delta > 0 else "") + percent(delta, before)
-        return self._word["against-before"].format(period=self._kept.sheet.before_period, change=change)
+        return self._word["against-before"].format(period=period_words(self._kept.sheet.before_period), change=change)
 
     @property
     def needs(self) -> list[dict[str, Any]]:
@@ -261,7 +261,8 @@ class ReviewView:
             mark = words_cell(("+" if far > 0 else "") + share, tone="warn" if one.is_far else "good")
             rows.append([words_cell(word["difference"]), self._money(far), mark])
         columns = ("", word["amount"], "")
-        return table("totals", word["totals"], columns, rows)
+        is_missing = any(one.invoiced_minor is None for one in sums.invoices)
+        return table("totals", word["totals"], columns, rows, note=word["invoice-none-how"] if is_missing else "")
 
     def pools(self) -> Table:
         """Show what each pool cost, what its lines come to, and what it cost before."""
@@ -286,7 +287,7 @@ class ReviewView:
         heads = ("pool", "cost", "lines-sum", "verdict", "before", "change")
         columns = [word[one] for one in heads]
         if self._kept.sheet.before_period:
-            columns[4] = word["before-of"].format(period=self._kept.sheet.before_period)
+            columns[4] = word["before-of"].format(period=period_words(self._kept.sheet.before_period))
         return table("pools", word["pool-sums"], columns, rows, wide=frozenset({2, 4}))
 
     def residuals(self) -> Table:

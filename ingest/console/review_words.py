@@ -156,7 +156,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "computed": ("计算合计", "Computed"),
     "invoiced": ("供电账单", "Invoiced"),
     "difference": ("差额", "Difference"),
-    "invoice-none": ("没有覆盖本账期的账单", "no invoice covers the period"),
+    "invoice-none": ("没有账单", "no invoice for it"),
     "invoice-none-how": (
         "把供电公司的账单写入 invoices.toml，即可在此逐笔核对。",
         "Enter the supplier's invoices in invoices.toml, and they are compared here.",
@@ -374,6 +374,12 @@ def review_words(language: Language) -> Mapping[str, str]:
 def refusal_word(error: Exception) -> str:
     """Give the key of what a refused step is called."""
     return next((key for kind, key in _REFUSALS if isinstance(error, kind)), "refused-other")
+
+
+def period_words(label: str) -> str:
+    """Write a period: a month or a single day as it is, first and last day with a dash between."""
+    first, _, last = label.partition("--")
+    return first if last in ("", first) else f"{first} – {last}"
 
 
 def took_words(span: timedelta | None, language: Language) -> str:

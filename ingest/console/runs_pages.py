@@ -14,7 +14,7 @@ from allocation_engine.run_state import RunState
 from ingest.access.policy_file import shipped_policy
 from ingest.console.rendering import local_time, money
 from ingest.console.review_view import stage_steps, state_tone
-from ingest.console.review_words import review_words, took_words
+from ingest.console.review_words import period_words, review_words, took_words
 from ingest.console.tables import Cell, Table, money_cell, number_cell, table, words_cell
 from ingest.console.visit import Visit, visit_of
 from ingest.console.words import words
@@ -87,7 +87,7 @@ class RunsPages:
         return {
             "href": f"/runs/{head.run}/review" if _may(visit, "pages.review") else f"/runs/{head.run}",
             "site": terms.names.of(language),
-            "period": head.period,
+            "period": period_words(head.period),
             "state": word[f"state-{head.state}"],
             "tone": state_tone(head.state),
             "amount": money(row.amount_minor, terms.currency),
