@@ -112,6 +112,16 @@ def _event(after: dict[str, Any], _: Entry) -> str:
     return f"{after['kind']}, {after['digest']}{bound}"
 
 
+def _post(after: dict[str, Any], _: Entry) -> str:
+    """Tell whether somebody counts, and as what; of acts from before there were roles, what he became by them."""
+    roles, sites = after.get("roles"), after.get("sites")
+    usual = after["standing"] != "in force" or roles is None or (roles == USUAL_ROLES and sites is None)
+    where = "" if sites is None else f" at {','.join(sites)}"
+    return str(after["standing"]) if usual else f"in force as {','.join(roles or ())}{where}"
+
+
+USUAL_ROLES = ["approver", "energy-manager", "field-engineer"]
+"""What operators had from before there were roles, and have who are added without a word about it."""
 _BINDING_NOTHING = (EventKind.REPLACE, EventKind.PORT_CHANGE)
 _TRACES: dict[str, Callable[[dict[str, Any], Entry], str]] = {
     Verb.SITE_PUT: lambda after, _: f"version {after['version']}, {after['hash']}",
@@ -127,11 +137,15 @@ _TRACES: dict[str, Callable[[dict[str, Any], Entry], str]] = {
     Verb.KEY_ROLLED: lambda after, _: f"key {after['key']} in epoch {after['epoch']}",
     Verb.EVENT_TAKEN: _event,
     Verb.INSTALL_ORDERED: lambda _after, _entry: "install order",
+    Verb.KEY_MADE: lambda after, _: f"key {after['key']}",
 }
 _STANDINGS: dict[str, Callable[[dict[str, Any], Entry], str]] = {
-    Verb.OPERATOR_ADDED: lambda after, _: str(after["standing"]),
-    Verb.OPERATOR_RENEWED: lambda after, _: str(after["standing"]),
-    Verb.OPERATOR_REMOVED: lambda after, _: str(after["standing"]),
+    Verb.OPERATOR_ADDED: _post,
+    Verb.OPERATOR_RENEWED: _post,
+    Verb.OPERATOR_CHANGED: _post,
+    Verb.OPERATOR_REMOVED: _post,
+    Verb.CLIENT_ADDED: _post,
+    Verb.CLIENT_REMOVED: _post,
     Verb.BINDING_APPROVED: lambda after, entry: f"{after['state']} by {entry.who}",
     Verb.BINDING_REFUSED: lambda after, entry: f"{after['state']} by {entry.who}",
 }

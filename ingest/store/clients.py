@@ -104,7 +104,8 @@ def add_client(
         raise ClientRefused(f"there is a client {name} already; names are never given again: take another")
     row = {"client": name, "roles": sorted(set(roles)), "sites": None if sites is None else list(sites)}
     connection.execute(load_queries("clients")["add_client"], {**row, "at": now, "by": caller.name})
-    after = {"roles": row["roles"]} | ({} if sites is None else {"sites": list(sites)})
+    after: dict[str, Any] = {"standing": "in force", "roles": row["roles"]}
+    after |= {} if sites is None else {"sites": list(sites)}
     record(connection, caller.act(now, Verb.CLIENT_ADDED, f"client/{name}", after=after))
 
 
@@ -113,7 +114,8 @@ def remove_client(connection: Connection, name: str, caller: Caller, now: dateti
     _require(connection, name)
     connection.execute(load_queries("clients")["end_keys"], {"client": name, "key": None, "at": now})
     connection.execute(load_queries("clients")["remove_client"], {"client": name, "at": now})
-    record(connection, caller.act(now, Verb.CLIENT_REMOVED, f"client/{name}", reason=reason))
+    after = {"standing": "removed"}
+    record(connection, caller.act(now, Verb.CLIENT_REMOVED, f"client/{name}", after=after, reason=reason))
 
 
 def make_key(

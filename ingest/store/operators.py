@@ -113,7 +113,7 @@ def change_operator(
         Verb.OPERATOR_CHANGED,
         f"operator/{name}",
         before=_post(before).told(),
-        after=post.told(),
+        after={"standing": _standing(before)} | post.told(),
         reason=reason,
     )
     record(connection, act)

@@ -21,10 +21,11 @@ from ingest.jobs import shipped_jobs
 from ingest.runs_desk import Act
 from ingest.settlement import Settlement
 from ingest.store.audit import entries, record, withdraw
+from ingest.store.clients import add_client, make_key, remove_client, rotate_key
 from ingest.store.database import Connection, Database
 from ingest.store.erasure import AUDITED, erase, plan_engineer, sweep_out
 from ingest.store.gateway_reports import Ordered, add_order
-from ingest.store.operators import add_operator, remove_operator
+from ingest.store.operators import Post, add_operator, change_operator, remove_operator
 from ingest.store.revocations import revoke
 from metering.identity import GatewayId, SiteId
 from metering.interval import SLOT
@@ -48,6 +49,14 @@ def desk(database: Database) -> AuditDesk:
         add_operator(connection, "eng-1", BY, NOW)
         add_operator(connection, "eng-2", BY, NOW)
         remove_operator(connection, "eng-2", BY, NOW, "left")
+        add_operator(connection, "eng-3", BY, NOW, Post(("finance",), ("park",)))
+        add_operator(connection, "eng-4", BY, NOW)
+        change_operator(connection, "eng-4", Post(("auditor",)), BY, NOW, "moved")
+        add_client(connection, "billing", ["billing"], ["park"], BY, NOW)
+        make_key(connection, "billing", BY, NOW)
+        rotate_key(connection, "billing", timedelta(hours=1), BY, NOW)
+        add_client(connection, "old", ["billing"], None, BY, NOW)
+        remove_client(connection, "old", BY, NOW)
         revoke(connection, GW, None, BY, "stolen", NOW)
     made = AuditDesk(database)
     made.sign(CENTRE, NOW)
@@ -110,7 +119,7 @@ def test_books_and_log_as_they_were_made_hold(full_desk: AuditDesk) -> None:
     assert found.checkpoints == 1
     assert found.entries >= 9
     assert found.rows is not None
-    assert found.rows.held == 8
+    assert found.rows.held == 14
     assert found.rows.older == 0
 
 
@@ -125,7 +134,15 @@ CHANGES = {
     "a revocation taken back": "DELETE FROM revocations",
     "an operator let in again": "UPDATE operators SET removed_at = NULL",
     "an operator taken out": "DELETE FROM operators WHERE operator = 'eng-1'",
-    "an operator put in": "INSERT INTO operators SELECT 'eve', sha256('x'), now(), 'eve', NULL",
+    "an operator put in": "INSERT INTO operators (operator, token_hash, added_at, added_by, roles)"
+    " VALUES ('eve', sha256('x'), now(), 'eve', '{approver}')",
+    "an operator made administrator": "UPDATE operators SET roles = '{administrator}' WHERE operator = 'eng-1'",
+    "an operator let into all sites": "UPDATE operators SET sites = NULL WHERE operator = 'eng-3'",
+    "a program let in again": "UPDATE clients SET removed_at = NULL",
+    "a program with more sites": "UPDATE clients SET sites = '{park,campus}'",
+    "a key put in": "INSERT INTO client_keys (key, client, secret_hash, made_at, made_by)"
+    " VALUES ('mtk_eve', 'billing', sha256('x'), now(), 'eve')",
+    "a key taken out": "DELETE FROM client_keys WHERE key = (SELECT min(key) FROM client_keys)",
     "an order of settings put in": "INSERT INTO settings_orders (gateway, version, epoch, octets, ordered_by,"
     " ordered_at, ask_at) VALUES ('gw-a', 1, 1, 'x', 'eve', now(), now())",
 }

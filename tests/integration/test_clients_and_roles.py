@@ -297,7 +297,7 @@ def test_roles_change_from_the_next_call_on_and_the_change_is_recorded(closed: C
     assert list(chain_faults(log)) == []
     told = next(one.told for one in log if one.verb == "operator-changed")
     assert told["before"] == {"roles": ["finance"]}
-    assert told["after"] == {"roles": ["field-engineer"], "sites": ["park"]}
+    assert told["after"] == {"standing": "in force", "roles": ["field-engineer"], "sites": ["park"]}
 
 
 def test_an_administrator_looks_through_other_eyes_changes_nothing_and_it_is_recorded(closed: Centre) -> None:

@@ -21,6 +21,16 @@ WHERE (%(subjects)s::text[] IS NULL OR subject = ANY (%(subjects)s) OR touches &
     AND (%(who)s::text IS NULL OR who = %(who)s) AND (%(verb)s::text IS NULL OR verb = %(verb)s)
 ORDER BY number DESC LIMIT %(most)s;
 
+-- name: entries_asked
+-- The newest entries before one, as a page asks for them.
+SELECT number, at, who, verb, subject, touches, content_hash, previous, digest, content, salt
+FROM audit_log
+WHERE (%(before)s::bigint IS NULL OR number < %(before)s)
+    AND (%(who)s::text IS NULL OR who = %(who)s) AND (%(verb)s::text IS NULL OR verb = %(verb)s)
+    AND (%(subject)s::text IS NULL OR subject = %(subject)s OR touches @> ARRAY[%(subject)s::text])
+    AND (%(start)s::timestamptz IS NULL OR at >= %(start)s) AND (%(end)s::timestamptz IS NULL OR at < %(end)s)
+ORDER BY number DESC LIMIT %(most)s;
+
 -- name: withdraw_content
 UPDATE audit_log SET content = NULL, salt = NULL WHERE strpos(content, %(text)s) > 0 RETURNING number;
 
@@ -51,6 +61,8 @@ SELECT 'gateway/' || gateway, 'key ' || encode(key_id, 'hex') || ' in epoch ' ||
 UNION ALL
 SELECT 'order/' || install_order, 'install order', ordered_at FROM install_orders
 UNION ALL
+SELECT 'client/' || client, 'key ' || key, made_at FROM client_keys
+UNION ALL
 SELECT 'event/' || event, events.kind || ', ' || encode(sha256(octets), 'hex')
         || CASE WHEN binding IS NULL THEN '' ELSE ', binding' END,
     received_at
@@ -58,13 +70,25 @@ FROM installation_events AS events LEFT JOIN bindings ON binding = event;
 
 -- name: rows_standing
 -- What goes through states, as it stands. What a later act at the site superseded needs no person's word.
-SELECT 'operator/' || operator, CASE WHEN removed_at IS NULL THEN 'in force' ELSE 'removed' END, added_at FROM operators
+SELECT 'operator/' || operator,
+    CASE WHEN removed_at IS NOT NULL THEN 'removed'
+        WHEN roles @> usual AND roles <@ usual AND sites IS NULL THEN 'in force'
+        ELSE 'in force as ' || array_to_string(roles, ',') || coalesce(' at ' || array_to_string(sites, ','), '') END,
+    added_at
+FROM operators, (SELECT ARRAY['approver', 'energy-manager', 'field-engineer'] AS usual) AS posts
+UNION ALL
+SELECT 'client/' || client,
+    CASE WHEN removed_at IS NOT NULL THEN 'removed'
+        ELSE 'in force as ' || array_to_string(roles, ',') || coalesce(' at ' || array_to_string(sites, ','), '') END,
+    added_at
+FROM clients
 UNION ALL
 SELECT 'binding/' || binding, state || ' by ' || decided_by, decided_at FROM bindings
 WHERE state IN ('approved', 'refused');
 
 -- name: standing_subjects
-SELECT 'operator/' || operator FROM operators UNION ALL SELECT 'binding/' || binding FROM bindings WHERE state <> 'pending';
+SELECT 'operator/' || operator FROM operators UNION ALL SELECT 'client/' || client FROM clients
+UNION ALL SELECT 'binding/' || binding FROM bindings WHERE state <> 'pending';
 
 -- name: site_contents
 -- Documents from which no name was taken out: their hash can be made again.
