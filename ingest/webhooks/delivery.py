@@ -31,7 +31,7 @@ from ingest.webhooks.post import Sender
 from ingest.webhooks.signing import SealBroken, Secret, SecretBox, signed_headers
 from metering.clock import Clock
 
-AT_ONCE = 2
+AT_ONCE = 4
 """Tries that one endpoint may have in hand: a slow server keeps a few threads busy, and never all."""
 _log = logging.getLogger(__name__)
 
@@ -70,9 +70,8 @@ class Deliverer:
         """Try what has been due longest; False: nothing is due."""
         with self.database.transaction() as connection:
             claimed = claim_delivery(connection, self.clock.now(), AT_ONCE)
-        if claimed is None:
-            return False
-        with self.database.transaction() as connection:
+            if claimed is None:
+                return False
             letter = self._letter(connection, claimed)
         answer = Answer(None, letter.fault) if isinstance(letter, Refusal) else self._send(claimed, letter)
         self._write_down(claimed, answer, is_refused=isinstance(letter, Refusal))

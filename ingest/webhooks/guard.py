@@ -25,7 +25,6 @@ _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _VISIBLE = re.compile(r"[\x21-\x7e]+\Z")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-_COMPATIBLE = ipaddress.IPv6Network("::/96")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -186,12 +185,13 @@ def _meanings(address: Address) -> Iterator[Address]:
         return
     if address.ipv4_mapped is not None:
         yield address.ipv4_mapped
-        return
-    yield address
-    inner = [address.sixtofour, *(address.teredo or ())]
-    if address in _NAT64 or (address in _COMPATIBLE and int(address) > 1):
-        inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    yield from (one for one in inner if one is not None)
+    elif address in _NAT64:
+        # What a machine without IPv4 is told of one that has nothing else.
+        yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    else:
+        yield address
+        if address.sixtofour is not None:
+            yield address.sixtofour
 
 
 def _of_port(port: int, ports: frozenset[int]) -> str:

@@ -16,8 +16,8 @@ from ingest.webhooks.signing import SecretBox
 from metering.clock import Clock
 from provisioning.keys import read_salt_key
 
-THREADS = 4
-"""Tries at the same time. An endpoint has at most two of them, so one slow server leaves room for others."""
+THREADS = 8
+"""Tries at the same time. An endpoint has at most half of them, so one slow server leaves room for others."""
 TURN_TRIES = 200
 """So many tries of a thread before it is told how far the job is, and it may be ended."""
 

@@ -23,7 +23,7 @@ from ingest.webhooks.post import Sender, tls_context
 from tests.doubles.hooked import LOOPBACK, Receiver, receiving
 
 BODY = b'{"type":"webhook.test"}'
-Talk = Callable[[socket.socket], None]
+Talk = Callable[[socket.socket], object]
 
 
 @contextmanager

@@ -57,23 +57,24 @@ WHERE endpoint = %(endpoint)s ORDER BY number DESC;
 
 -- name: claim_delivery
 -- The delivery that has been due longest of any endpoint that is on, not resting, and has fewer in hand than it may. Who
--- claims holds a lease and no lock, so that nothing waits for another's server.
+-- claims holds a lease and no lock, so that nothing waits for another's server. It is due again when the lease ends, so
+-- one index says what is due and what is in hand, however much waits.
 WITH found AS (
     SELECT endpoint, due.event
     FROM webhook_endpoints CROSS JOIN LATERAL (
         SELECT event, next_at FROM webhook_deliveries
         WHERE webhook_deliveries.endpoint = webhook_endpoints.endpoint AND state = 'waiting' AND next_at <= %(now)s
-            AND (leased_until IS NULL OR leased_until <= %(now)s)
-        ORDER BY next_at, made_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        ORDER BY next_at LIMIT 1 FOR UPDATE SKIP LOCKED
     ) AS due
     WHERE state = 'on' AND (paused_until IS NULL OR paused_until <= %(now)s)
         AND (
             SELECT count(*) FROM webhook_deliveries
-            WHERE webhook_deliveries.endpoint = webhook_endpoints.endpoint AND state = 'waiting' AND leased_until > %(now)s
+            WHERE webhook_deliveries.endpoint = webhook_endpoints.endpoint AND state = 'waiting'
+                AND next_at > %(now)s AND next_at <= %(until)s AND leased_until > %(now)s
         ) < %(at_once)s
     ORDER BY next_at LIMIT 1
 )
-UPDATE webhook_deliveries SET leased_until = %(until)s, attempt = attempt + 1
+UPDATE webhook_deliveries SET leased_until = %(until)s, next_at = %(until)s, attempt = attempt + 1
 FROM found
 WHERE webhook_deliveries.endpoint = found.endpoint AND webhook_deliveries.event = found.event
 RETURNING webhook_deliveries.endpoint, webhook_deliveries.event, attempt,

@@ -175,7 +175,9 @@ def test_an_address_taken_is_public_whatever_is_inside_it(address: ipaddress.IPv
         GUARD.read(f"https://[{address}]/")
     except UrlRefused:
         return
-    for inner in (address.ipv4_mapped or address, address.sixtofour):
+    nat64 = address in ipaddress.ip_network("64:ff9b::/96")
+    mapped = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if nat64 else address.ipv4_mapped
+    for inner in (mapped or address, address.sixtofour):
         assert inner is None or is_public(inner)
 
 
@@ -190,8 +192,8 @@ def test_an_ipv4_address_is_judged_the_same_plain_and_inside_an_ipv6_one(address
     plain = taken(f"https://{address}/")
     assert plain == is_public(address)
     assert taken(f"https://[::ffff:{address}]/") == plain
+    assert taken(f"https://[64:ff9b::{address}]/") == plain
     if not plain:
-        assert not taken(f"https://[64:ff9b::{address}]/")
         assert not taken(f"https://[{ipaddress.IPv6Address((0x2002 << 112) | (int(address) << 80))}]/")
 
 
