@@ -225,8 +225,8 @@ HOST = """<!doctype html><html lang="en"><head><title>Statement</title>
 <link rel="stylesheet" href="/static/console.css">
 <link rel="stylesheet" href="/static/verify/verify.css"></head><body><main>
 <section class="verify" data-verify data-statement="/s/x/statement.json"
-data-keys="{keys}" data-lang="en">Check by hand</section>
-<p data-recomputed="own-use/a/t-1"></p><p data-recomputed="nobody/z/t-9"></p>
+{number}data-keys="{keys}" data-lang="en">Check by hand</section>
+<p data-recomputed="own-use/a/t-1"{amount}></p><p data-recomputed="nobody/z/t-9"></p>
 <ol data-player data-lang="en" aria-label="Calculation">
 <li data-depth="0">one</li><li data-depth="1">two</li><li>three</li></ol>
 </main><script type="module" src="/static/verify/statement_page.js"></script></body></html>"""
@@ -235,11 +235,13 @@ addEventListener(name, (event) => window.told.push([name, event.detail ?? null])
 
 
 @contextmanager
-def hosted(chromium: Browser, statement: bytes | None, **context: Any) -> Iterator[Page]:
+def hosted(
+    chromium: Browser, statement: bytes | None, *, number: str = "", amount: str = "", **context: Any
+) -> Iterator[Page]:
     """A page that embeds the module under the console's policy; its errors fail the test."""
     faults: list[str] = []
     opened_in = chromium.new_context(**context)
-    pages = {"/s/x": HOST.format(keys=CENTRE.public_key.hex()).encode()}
+    pages = {"/s/x": HOST.format(keys=CENTRE.public_key.hex(), number=number, amount=amount).encode()}
     if statement is not None:
         pages["/s/x/statement.json"] = statement
     serve_static(opened_in, pages)
@@ -277,6 +279,26 @@ def test_the_statement_page_names_the_link_that_broke(chromium: Browser, tampere
         (detail,) = told(page, "metertree:verified")
         assert detail["broken"] == ["evidence gw-golden/1/3"]
         assert page.locator("[data-verify]").get_attribute("data-verdict") == "broken"
+
+
+@pytest.mark.parametrize(
+    ("number", "amount", "broken"),
+    [
+        ("golden-case-t-1-v1", "500", []),
+        ("golden-case-t-2-v1", "500", ["page"]),
+        ("golden-case-t-1-v1", "400", ["page"]),
+    ],
+)
+def test_a_page_that_shows_other_figures_than_were_signed_is_told_from_one_that_does_not(
+    chromium: Browser, honest: bytes, number: str, amount: str, broken: list[str]
+) -> None:
+    shown = {"number": f'data-number="{number}" ', "amount": f' data-amount="{amount}"'}
+    with hosted(chromium, honest, **shown) as page:
+        expect(page.locator(".verify-headline")).to_be_visible()
+        (detail,) = told(page, "metertree:verified")
+        assert detail["broken"] == broken
+        assert detail["holds"] == (broken == [])
+        assert (page.locator("[data-recomputed].broken").count() == 2) == (amount != "500")
 
 
 def test_a_file_that_cannot_be_fetched_is_not_a_file_that_holds(chromium: Browser) -> None:

@@ -16,6 +16,24 @@ function lineMarks(report, words) {
   }
 }
 
+/** The page shows the statement that was checked, and the amounts of its lines: what a server writes is no proof. */
+function comparePage(section, report) {
+  if (report.statement === null || section.dataset.number === undefined) return;
+  const amounts = new Map(report.statement.lines.map(({ id, amount }) => [id, String(amount)]));
+  const marks = [...document.querySelectorAll("[data-recomputed][data-amount]")];
+  const other = marks.find(({ dataset }) => amounts.get(dataset.recomputed) !== dataset.amount);
+  if (section.dataset.number !== report.statement.number) {
+    const { number } = report.statement;
+    report.add("page", false, { en: `it shows another statement than the signed one, ${number}`, zh: `本页显示的不是已签名的账单 ${number}` });
+  } else if (other !== undefined) {
+    const id = other.dataset.recomputed;
+    report.lines.set(id, { amount: null, holds: false });
+    report.add("page", false, { en: `it shows another amount of ${id} than the signed statement`, zh: `${id} 显示的金额与已签名的账单不同` });
+  } else {
+    report.add("page", true, { en: "it shows the lines of the signed statement", zh: "显示的各行与已签名的账单一致" });
+  }
+}
+
 function tell(section, report) {
   const lines = Object.fromEntries([...report.lines].map(([id, { amount, holds }]) => [id, { amountMinor: amount === null ? null : String(amount), holds }]));
   const detail = { holds: report.holds, final: report.isFinal, broken: report.broken.map(({ link }) => link), lines };
@@ -38,6 +56,7 @@ async function check(section) {
   }
   const seals = new Seals();
   const report = await verifyFile(octets, section.dataset.keys.split(/\s+/).filter(Boolean), seals);
+  comparePage(section, report);
   place.replaceChildren(reportView(report, language, await seals.means()));
   lineMarks(report, words);
   tell(section, report);

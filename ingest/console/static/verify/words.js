@@ -4,11 +4,11 @@ const LINKS = {
   en: {
     bundle: "File", "statement key": "Signing key", statement: "Statement signature", evidence: "Sealed readings",
     "gateway signature": "Gateway signature", profile: "Meter profile", reading: "Register", line: "Line", pool: "Cost",
-    commitment: "Fingerprint of the run", total: "Total", publication: "Publication",
+    commitment: "Fingerprint of the run", total: "Total", publication: "Publication", page: "This page",
   },
   zh: {
     bundle: "文件", "statement key": "签名密钥", statement: "账单签名", evidence: "密封读数", "gateway signature": "网关签名",
-    profile: "电表规约", reading: "表码", line: "账单行", pool: "费用", commitment: "核算指纹", total: "合计", publication: "发布",
+    profile: "电表规约", reading: "表码", line: "账单行", pool: "费用", commitment: "核算指纹", total: "合计", publication: "发布", page: "本页",
   },
 };
 
