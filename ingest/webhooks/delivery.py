@@ -70,8 +70,10 @@ class Deliverer:
         """Try what has been due longest; False: nothing is due."""
         with self.database.transaction() as connection:
             claimed = claim_delivery(connection, self.clock.now(), AT_ONCE)
-            if claimed is None:
-                return False
+        if claimed is None:
+            return False
+        # Committed first: what nobody can make a letter of would otherwise be the oldest due for ever.
+        with self.database.transaction() as connection:
             letter = self._letter(connection, claimed)
         answer = Answer(None, letter.fault) if isinstance(letter, Refusal) else self._send(claimed, letter)
         self._write_down(claimed, answer, is_refused=isinstance(letter, Refusal))
