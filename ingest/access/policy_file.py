@@ -28,7 +28,10 @@ from metering.toml_source import TomlSource
 CLASSES = frozenset({"public", "operating", "money", "personal", "tenant-trade", "secret", SITE})
 SITE_WORDS = frozenset({"none", "all", "rows"})
 SITE_KINDS = frozenset(
-    ("path", "query", "body", "run", "statement", "gateway", "binding", "alert", "reading", "quarantine", "charge", "dispute")
+    (
+        *("path", "query", "body", "run", "statement", "charge", "dispute"),
+        *("gateway", "binding", "alert", "reading", "quarantine"),
+    )
 )
 _ROUTE = frozenset({"permission", "open", "resource", "site", "masks", "filters", "sorts", "limited", "media"})
 _SECTIONS = frozenset({"roles", "permissions", "routes", "fields"})

@@ -8,7 +8,10 @@ from functools import cached_property
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 
+from ingest.api.metrics import Metrics
+from ingest.api.service import WebParts, create_app
 from ingest.caller import Caller
 from ingest.closing import Closing
 from ingest.runs_desk import Act
@@ -30,6 +33,7 @@ BY = Caller("fay", "127.0.0.1", "a test", in_person=True)
 PHONE = Caller("tenant/park/t-01", "203.0.113.9", "a telephone")
 TENANT = "park-2026-07-01--2026-07-01-t-01-v1"
 SALT_KEY = bytes(32)
+ADMIN_TOKEN = "the-admin-token"
 BO, CY = (Act(name, BOOKED_AT + timedelta(hours=hours)) for name, hours in (("bo", 2), ("cy", 3)))
 
 
@@ -80,6 +84,20 @@ class IssuedPark:
     def token(self) -> str:
         """The token of the first tenant's statement."""
         return self.desk.link(TENANT, BY).token
+
+    @property
+    def app(self) -> FastAPI:
+        """The whole web application over it."""
+        parts = WebParts(
+            database=self.database,
+            closing=self.closing,
+            clock=self.clock,
+            centre_key=CENTRE.public_key,
+            admin_token=ADMIN_TOKEN,
+            checks={},
+            metrics=Metrics(),
+        )
+        return create_app(parts)
 
     def view(self) -> StatementView:
         """The first tenant's statement as it stands."""

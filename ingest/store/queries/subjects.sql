@@ -25,3 +25,7 @@ SELECT gateways.site FROM quarantine JOIN gateways USING (gateway) WHERE quarant
 
 -- name: charge
 SELECT site FROM charges WHERE charge = %(name)s;
+
+-- name: dispute
+SELECT site FROM disputes JOIN statements ON number = disputes.statement JOIN allocation_runs USING (run)
+WHERE dispute::text = %(name)s;
