@@ -36,7 +36,7 @@ export class Recomputed {
 
   /** What a line comes to: {amount, told}. Throws LineWrong. */
   line(line) {
-    if (line.party !== this.statement.party) throw new LineWrong(`it is a line of ${line.party}`, `这是 ${line.party} 的账单行`);
+    if (line.party !== this.statement.party) throw new LineWrong(`it is a line of ${line.party}`, `这是 ${line.party} 的明细行`);
     try {
       const how = { metered: this.metered, charge: this.charge, loss: this.loss, share: this.share }[line.trace.how];
       return how.call(this, line, line.trace);
@@ -53,14 +53,14 @@ export class Recomputed {
   require(line, amount, told) {
     if (amount !== line.amount) {
       const [found, said] = [this.money(amount), this.money(line.amount)];
-      throw new LineWrong(`${told.en} give ${found}; the line says ${said}`, `${told.zh}，得 ${found}；账单行写的是 ${said}`);
+      throw new LineWrong(`${told.en} give ${found}; the line says ${said}`, `${told.zh}，得 ${found}；明细行写的是 ${said}`);
     }
     return { amount, told: { en: `${told.en} give ${this.money(amount)}`, zh: `${told.zh}，得 ${this.money(amount)}` } };
   }
 
   pool(line) {
     const pool = this.statement.pools.find(({ id }) => id === line.pool);
-    if (pool === undefined) throw new LineWrong(`the statement does not state pool ${line.pool}`, `账单没有说明费用池 ${line.pool}`);
+    if (pool === undefined) throw new LineWrong(`the statement does not state pool ${line.pool}`, `确认单没有说明费用池 ${line.pool}`);
     return pool;
   }
 
@@ -76,7 +76,7 @@ export class Recomputed {
     if (energy.length !== line.energy.length || energy.some((one, band) => one !== line.energy[band])) {
       throw new LineWrong(
         `its registers give ${pointed(sumOf(energy), 3)} kWh by band, not what the line says`,
-        "由表码得出的分时电量与账单行不符",
+        "由表码得出的分时电量与明细行不符",
       );
     }
     const nano = sumOf(energy.map((one, band) => priceOf(bands[band], one))) + this.tiers(trace, tariff);
@@ -125,7 +125,7 @@ export class Recomputed {
       .map(({ first, end }) => [first > piece.first ? first : piece.first, end < piece.end ? end : piece.end])
       .filter(([first, end]) => first < end);
     const amount = sumOf(inside.map(([first, end]) => this.counted(trace, first, end)));
-    if (amount !== piece.amount) throw new LineWrong("its registers give another amount for its tiers", "由表码得出的阶梯电量与账单行不符");
+    if (amount !== piece.amount) throw new LineWrong("its registers give another amount for its tiers", "由表码得出的阶梯电量与明细行不符");
     const band = this.statement.bands.findLast((one) => one.tariff === tariff && one.version === piece.version);
     if (band === undefined) throw new Malformed("tiers of a price that is not stated");
     const { upto, adds } = piece.tiers;
@@ -141,9 +141,9 @@ export class Recomputed {
   charge(line, trace) {
     if (trace.of.length) {
       const taken = trace.of.map((id) => this.statement.lines.find((one) => one.id === id));
-      if (taken.includes(undefined)) throw new LineWrong("it rests on lines that are not here", "所依据的账单行不在账单中");
+      if (taken.includes(undefined)) throw new LineWrong("it rests on lines that are not here", "所依据的明细行不在确认单中");
       const thousandths = floored(sumOf(taken.map(({ amount }) => amount)) * 1000n, 10n ** BigInt(minorDigits(this.statement.currency)));
-      if (thousandths !== trace.steps[0]?.quantity) throw new LineWrong("the lines it rests on come to another amount", "所依据的账单行合计不符");
+      if (thousandths !== trace.steps[0]?.quantity) throw new LineWrong("the lines it rests on come to another amount", "所依据的明细行合计不符");
     }
     const amount = toMinor(stepsNano(trace.steps), this.statement.currency);
     return this.require(line, amount, { en: `${trace.steps.length} steps`, zh: `${trace.steps.length} 步计算` });
@@ -153,7 +153,7 @@ export class Recomputed {
 
   share(line, trace) {
     const pool = this.pool(line);
-    if (pool.cost === null) throw new LineWrong("the statement does not say what its pool cost", "账单没有说明费用池的总额");
+    if (pool.cost === null) throw new LineWrong("the statement does not say what its pool cost", "确认单没有说明费用池的总额");
     this.requireCost(pool);
     requireKeys(pool, trace);
     const product = magnitude(pool.cost) * trace.weight;
@@ -213,7 +213,7 @@ function partOf(reached, low, high, step) {
 
 /** The odd unit is the line's exactly if (remainder, then smaller id) reaches the cut. */
 function requireOdd(line, trace, remainder) {
-  if (trace.line_id !== line.ownId) throw new LineWrong("its trace is that of another line", "计算过程属于另一账单行");
+  if (trace.line_id !== line.ownId) throw new LineWrong("its trace is that of another line", "计算过程属于另一明细行");
   const { cut_remainder: cut, cut_id: last } = trace;
   const isBefore = remainder > cut || (remainder === cut && ordered(utf8(line.ownId), utf8(last)) <= 0);
   if ((last !== "" && isBefore) !== trace.extra) throw new LineWrong("the odd unit is not where its remainder puts it", "零头归属与余数不符");
@@ -240,7 +240,7 @@ function overDays(pool, parts) {
   const costs = new Map(pool.days.map(({ day, cost_nano: cost }) => [day, magnitude(cost)]));
   const whole = sumOf([...costs.values()]);
   if (whole === 0n || [...parts.keys()].some((day) => !costs.has(day))) {
-    throw new LineWrong("the statement does not say what its pool cost on each day", "账单没有说明费用池每天的金额");
+    throw new LineWrong("the statement does not say what its pool cost on each day", "确认单没有说明费用池每天的金额");
   }
   const sum = [...parts].map(([day, part]) => part.times(new Ratio(costs.get(day)))).reduce((one, other) => one.plus(other));
   return sum.times(new Ratio(1n, whole));

@@ -24,13 +24,13 @@ function comparePage(section, report) {
   const other = marks.find(({ dataset }) => amounts.get(dataset.recomputed) !== dataset.amount);
   if (section.dataset.number !== report.statement.number) {
     const { number } = report.statement;
-    report.add("page", false, { en: `it shows another statement than the signed one, ${number}`, zh: `本页显示的不是已签名的账单 ${number}` });
+    report.add("page", false, { en: `it shows another statement than the signed one, ${number}`, zh: `本页显示的不是已签名的确认单 ${number}` });
   } else if (other !== undefined) {
     const id = other.dataset.recomputed;
     report.lines.set(id, { amount: null, holds: false });
-    report.add("page", false, { en: `it shows another amount of ${id} than the signed statement`, zh: `${id} 显示的金额与已签名的账单不同` });
+    report.add("page", false, { en: `it shows another amount of ${id} than the signed statement`, zh: `${id} 显示的金额与已签名的确认单不同` });
   } else {
-    report.add("page", true, { en: "it shows the lines of the signed statement", zh: "显示的各行与已签名的账单一致" });
+    report.add("page", true, { en: "it shows the lines of the signed statement", zh: "显示的各行与已签名的确认单一致" });
   }
 }
 

@@ -230,7 +230,7 @@ class Verification {
     }
     const people = byPeople ? [`; ${byPeople} of them read by people`, `；其中 ${byPeople} 个由人抄读`] : ["", ""];
     const fitted = declared ? [`; ${declared} meters were hung or taken down with a declared register`, `；${declared} 次装拆表码由安装人登记`] : ["", ""];
-    return plain(`${count} registers are what was stated${people[0]}${fitted[0]}`, `${count} 个表码与账单一致${people[1]}${fitted[1]}`);
+    return plain(`${count} registers are what was stated${people[0]}${fitted[0]}`, `${count} 个表码与确认单一致${people[1]}${fitted[1]}`);
   }
 
   async asLink(link, act) {
@@ -275,7 +275,7 @@ class Verification {
 
   sumsTold(pool, top) {
     if (top.charges === null) {
-      return plain("your line is committed to; the registers of others stay hidden", "您的账单行已固定；他人的表码不公开");
+      return plain("your line is committed to; the registers of others stay hidden", "您的明细行已固定；他人的表码不公开");
     }
     const { currency, lines } = this.statement;
     const own = money(sumOf(lines.filter((line) => line.pool === pool.id).map(({ amount }) => amount)), currency);
