@@ -7,12 +7,15 @@ and what people said of it is read each time.
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
+
+import psycopg
 
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
@@ -46,10 +49,11 @@ from ingest.store.run_changes import RunChanges, changes_since
 from ingest.store.run_log import LoggedTransition, Reason, reasons_of, transitions_of
 from ingest.store.runs import RunHead, StoredRun
 from ingest.store.sites import SiteVersion, newest_numbers, site_version
-from metering.errors import DocumentError
+from metering.errors import DocumentError, MeteringError
 from metering.identity import SiteId
 from provisioning.site import Site
 
+_log = logging.getLogger(__name__)
 KEPT_MAX = 6
 """Runs kept: one of ten thousand lines takes some 20 MB."""
 
@@ -123,6 +127,7 @@ class ReviewDesk:
         self._kept: OrderedDict[tuple[Any, ...], Kept] = OrderedDict()
         self._terms: dict[tuple[SiteId, int], SiteTerms] = {}
         self._lock = Lock()
+        self._is_warming = False
 
     def runs(self, wanted: RunsWanted) -> RunsPage:
         """List runs, newest first."""
@@ -176,6 +181,22 @@ class ReviewDesk:
                 outliers=outliers,
                 needs=needs,
             )
+
+    def warm_soon(self, run: str) -> None:
+        """Read a run in a thread of its own, so that whoever opens it next waits for nothing."""
+        with self._lock:
+            if self._is_warming or any(key[0] == run for key in self._kept):
+                return
+            self._is_warming = True
+        Thread(target=self._warm, args=(run,), name="review-warm", daemon=True).start()
+
+    def _warm(self, run: str) -> None:
+        try:
+            self.lines(run)
+        except (MeteringError, psycopg.Error) as error:
+            _log.info("review.not_warmed run=%s: %s", run, error)
+        finally:
+            self._is_warming = False
 
     def lines(self, run: str) -> tuple[RunHead, Kept, tuple[Outlier, ...], frozenset[str]]:
         """Give what a page of lines needs of a run, and no more; raises RunUnknown."""

@@ -154,6 +154,8 @@ class JobsPages:
         found = self._find(visit, job)
         if found is None:
             return visit.missing()
+        if found.job.run is not None:
+            self.desk.warm_soon(found.job.run)
         terms = self._terms(visit)[found.job.order.site]
         return visit.page(
             "job.html",

@@ -27,6 +27,8 @@ PAGE = 20
 """Runs on a page."""
 CSV_MAX = 2000
 SECTION = "runs"
+WAITING = frozenset({RunState.COMPUTED, RunState.CHECKED, RunState.APPROVED})
+"""What somebody will open next: the newest of these is read ahead."""
 _PERIOD_MAX = 24
 
 
@@ -55,6 +57,9 @@ class RunsPages:
         count = sum(counts.values()) if wanted.state is None else counts.get(wanted.state, 0)
         pages = max(1, -(-count // PAGE))
         word = review_words(visit.language)
+        waits = next((row.head.run for row in found.rows if row.head.state in WAITING), None)
+        if waits is not None:
+            self._desk.warm_soon(waits)
         return visit.page(
             "runs.html",
             section=SECTION,
