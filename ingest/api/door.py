@@ -44,6 +44,7 @@ BODY_OCTETS_MAX = 1 << 20
 SIGN_IN = "/sign-in"
 _NAME_MAX = 200
 UNRULED_TOLD = 20
+LONG_OCTETS = 65_536
 FAULT = HTTPStatus.INTERNAL_SERVER_ERROR
 EMPTY = (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED)
 _log = logging.getLogger(__name__)
@@ -332,26 +333,29 @@ class _Sender:
         await answer(self._request.scope, _nothing, self._send)
 
     async def _send_seen(self, start: Message) -> None:
+        # A long answer would keep all others waiting.
+        found = await run_in_threadpool(self._seen) if len(self._body) > LONG_OCTETS else self._seen()
+        if isinstance(found, tuple):
+            await self._tell(*found)
+            return
+        kept = [(key, text) for key, text in start["headers"] if key.lower() != b"content-length"]
+        start["headers"] = [*kept, (b"content-length", str(len(found)).encode())]
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": found})
+
+    def _seen(self) -> bytes | tuple[HTTPStatus, str]:
+        """Give what is left of an answer, or what there is to say in place of it."""
         document, policy, resource = json.loads(bytes(self._body)), self._house.policy, self._rule.resource
-        if unruled := policy.without_rule(resource, document):
+        if self._house.check_fields and (unruled := policy.without_rule(resource, document)):
             told = (
-                f"{self._rule.key} answers fields that [fields.{resource}] in ingest/access/policy/*.toml does not "
-                f"name: {', '.join(unruled[:UNRULED_TOLD])}"
+                f"{self._rule.key} answers fields that [fields.{resource}] in ingest/access/policy/*.toml does not name"
             )
-            if self._house.check_fields:
-                await self._tell(FAULT, told)
-                return
-            _log.warning("door.unruled %s", told)
+            return FAULT, f"{told}: {', '.join(unruled[:UNRULED_TOLD])}"
         seen = policy.mask(self._who, resource, document)
         if seen is None and document is not None:
-            await self._tell(HTTPStatus.NOT_FOUND, "this does not exist at a site that is yours")
-            return
+            return HTTPStatus.NOT_FOUND, "this does not exist at a site that is yours"
         # As the framework writes it: who sees everything gets the same octets with and without a look.
-        body = json.dumps(seen, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-        kept = [(key, text) for key, text in start["headers"] if key.lower() != b"content-length"]
-        start["headers"] = [*kept, (b"content-length", str(len(body)).encode())]
-        await self._send(start)
-        await self._send({"type": "http.response.body", "body": body})
+        return json.dumps(seen, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _header(start: Message, name: bytes) -> str:
