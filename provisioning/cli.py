@@ -19,7 +19,7 @@ from metering.errors import MeteringError
 from metering.identity import GatewayId, check_identifier
 from provisioning.authority import read_certificates
 from provisioning.broker_tls import BrokerTls, BrokerTlsInvalid
-from provisioning.centre_client import CentreClient, CentreUnreachable
+from provisioning.centre_client import CentreClient, CentreUnreachable, read_token
 from provisioning.commands import bindings, broker_config, ca, import_list, label, order, report, revoke, send
 from provisioning.enrolment import Claim, open_bundle, seal_bundle
 from provisioning.gateway_config import SYSTEM_CLOCK, BrokerConfig, GroupInterval, HttpWay, gateway_config
@@ -164,7 +164,8 @@ def _tls(args: argparse.Namespace) -> BrokerTls | None:
 
 def _show(args: argparse.Namespace, clock: Clock) -> Mapping[str, Any]:  # noqa: ARG001 every command has this shape
     """Show what the centre knows of a gateway."""
-    return CentreClient(args.centre).gateway(GatewayId(check_identifier(args.gateway)))
+    token = None if args.token_file is None else read_token(args.token_file)
+    return CentreClient(args.centre, token).gateway(GatewayId(check_identifier(args.gateway)))
 
 
 def _granted_epoch(path: Path, gateway: GatewayId) -> int:
@@ -196,6 +197,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--json", action="store_true", help="print one JSON object")
         if name != "config":
             command.add_argument("--centre", required=True, metavar="URL", help="address of the centre, http(s)://...")
+        if name == "show":
+            command.add_argument("--token-file", type=Path, help="file with your operator's token, or the admin token")
         if name == "enrol":
             command.add_argument(
                 "--claim-file", type=Path, help="file with the claim; asked for if left out, never an argument"
