@@ -7,7 +7,6 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from functools import cache
 
 from fastapi import FastAPI, Request, Response
 
@@ -20,7 +19,6 @@ from ingest.api.allocations import AllocationRoutes
 from ingest.api.billing_lists import BillingLists
 from ingest.api.certificates import CertificateRoutes
 from ingest.api.charges import ChargeRoutes
-from ingest.api.contract import describe
 from ingest.api.contract import describe
 from ingest.api.desk import DeskRoutes
 from ingest.api.disputes import DisputeRoutes
@@ -45,22 +43,27 @@ from ingest.api.runs import RunRoutes
 from ingest.api.series import SeriesRoutes
 from ingest.api.statements import StatementRoutes
 from ingest.api.verify_page import verify_page_router
+from ingest.api.viewing import Viewing
 from ingest.api.webhooks import WebhookRoutes
 from ingest.caller import STRANGER, acting
 from ingest.certificates_desk import Centre, CertificateDesk
 from ingest.closing import Closing
 from ingest.console.about_runs import run_pages
 from ingest.console.account_pages import AccountPages
+from ingest.console.audit_pages import AuditPages
+from ingest.console.client_pages import ClientPages
 from ingest.console.composer_page import ComposerPages
-from ingest.console.draft_pages import DraftPages
 from ingest.console.dispute_pages import DisputePages
+from ingest.console.draft_pages import DraftPages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.guard import FormGuard
 from ingest.console.inbox_pages import InboxPages
+from ingest.console.operator_pages import OperatorPages
 from ingest.console.pages import Console
 from ingest.console.part_pages import PartPages
 from ingest.console.rules_pages import RulesPages
 from ingest.console.series_page import SeriesPages
+from ingest.console.settings_parts import settings_router
 from ingest.console.sign_in_pages import OPEN_FORMS, SessionResolver, SignInPages, refusal
 from ingest.console.site_pages import SitePages
 from ingest.console.tenant_pages import TenantPages
@@ -99,7 +102,7 @@ class WebParts:
     guard         where webhooks may go
     open_reads    who calls from this machine and shows nothing may read; for listeners on a loopback address only
     map_tiles     address of a tile server for maps, with {z}, {x} and {y}; empty: none is asked
-    check_fields  an answer with a field that the policy does not name is an error; of the programs, a line in the log
+    check_fields  an answer with a field that the policy does not name is an error; the programs leave the field out
     calls_per_second  how many one client, operator or address may make in the long run; 0: any number
     """
 
@@ -152,7 +155,7 @@ def create_app(parts: WebParts) -> FastAPI:
     problems.install(app)
     sign_ins = SignInDesk(parts.database, parts.clock)
     # Further ways to know who asks are added here, each a Resolver.
-    ways = (SessionResolver(sign_ins),)
+    ways = (SessionResolver(sign_ins, Viewing(parts.database, parts.clock)),)
     admin = Admission(parts.admin_token, parts.database, clock=parts.clock, open_reads=parts.open_reads, resolvers=ways)
     routes = Routes(shipped_policy())
     # What stands outermost is added last.
@@ -190,6 +193,9 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(run_pages(parts.database, parts.closing, parts.clock, previews))
     app.include_router(SignInPages(sign_ins).router())
     app.include_router(AccountPages(sign_ins).router())
+    for pages in (OperatorPages(sign_ins), ClientPages(parts.database, parts.clock), AuditPages(parts.database)):
+        app.include_router(pages.router())
+    app.include_router(settings_router())
     app.include_router(Console(parts.database).router())
     app.include_router(FleetPages(parts.database, fleet).router())
     app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
@@ -209,8 +215,6 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(DisputeRoutes(statements).router(admin))
     app.include_router(DisputePages(statements).router())
     routes.learn(app)
-    contract = cache(lambda: describe(app, routes.policy))
-    app.openapi = contract  # type: ignore[method-assign]
     contract = cache(lambda: describe(app, routes.policy))
     app.openapi = contract  # type: ignore[method-assign]
     return app

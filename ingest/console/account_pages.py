@@ -157,7 +157,12 @@ class AccountPages:
         source = "data:image/svg+xml;base64," + base64.b64encode(picture.getvalue()).decode()
         status = HTTPStatus.UNPROCESSABLE_ENTITY if faults else HTTPStatus.OK
         spaced = " ".join(text[at : at + 4] for at in range(0, len(text), 4))
-        content = {"secret": text, "spaced": spaced, "picture": source, "faults": defaultdict(str, faults or {})}
+        content: dict[str, Any] = {
+            "secret": text,
+            "spaced": spaced,
+            "picture": source,
+            "faults": defaultdict(str, faults or {}),
+        }
         return self._kept_nowhere(
             visit.page("account_code.html", status, word=sign_in_words(visit.language), **content)
         )

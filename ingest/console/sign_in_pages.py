@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
@@ -11,6 +12,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from ingest.access.principal import Kind, Principal, site_scope
 from ingest.api.admission import visitor
+from ingest.api.viewing import Viewing
 from ingest.caller import STRANGER
 from ingest.console.forms import FormRead
 from ingest.console.sign_in_words import sign_in_words
@@ -20,7 +22,7 @@ from ingest.sign_in_desk import Answer, Outcome, SignInDesk
 from ingest.store.sessions import session_of
 
 HELD_S = 15 * 60
-OPEN_FORMS = frozenset({"/sign-in", "/sign-in/code", "/sign-out", "/welcome/{token}"})
+OPEN_FORMS = frozenset({"/sign-in", "/sign-in/code", "/sign-out", "/welcome/{token}", "/view-as/end"})
 """Forms that anybody may send; the guard takes the token of his visit for them."""
 _NAME_MAX = 200
 
@@ -30,6 +32,7 @@ class SessionResolver:
     """Finds out who asks by the cookie of a session; beside the tokens of programs (admission.py)."""
 
     desk: SignInDesk
+    viewing: Viewing
 
     def __call__(self, request: Request) -> Principal | None:
         """Give the operator whose session it is; None without one. The session lies on `request.state.session`."""
@@ -43,7 +46,8 @@ class SessionResolver:
         request.state.session = found
         caller = visitor(request, found.operator, in_person=True)
         roles, sites = frozenset(found.post.roles), site_scope(found.post.sites)
-        return Principal(found.operator, roles, sites, Kind.OPERATOR, caller, found.viewing_as)
+        who = Principal(found.operator, roles, sites, Kind.OPERATOR, caller)
+        return who if found.viewing_as is None else self.viewing.through(who, found.viewing_as)
 
 
 class SignInPages:
@@ -157,7 +161,7 @@ def _status(answer: Answer) -> HTTPStatus:
 
 
 def _page(visit: Visit, template: str, status: HTTPStatus = HTTPStatus.OK, **content: object) -> Response:
-    parts: dict[str, object] = {"name": "", "fault": "", "faults": {}, **content}
+    parts: dict[str, Any] = {"name": "", "fault": "", "faults": {}, **content}
     answer = visit.open_forms().page(template, status, word=sign_in_words(visit.language), **parts)
     answer.headers["Cache-Control"] = "no-store"
     if status is HTTPStatus.TOO_MANY_REQUESTS:

@@ -62,7 +62,10 @@ _WORDS: dict[str, tuple[str, str]] = {
         "for long. Go back, load the page again, and send it once more.",
     ),
     "account": ("我的账户", "Account"),
-    "account-lead": ("您的密码、两步验证与已登录的设备。", "Your password, second step, and where you are signed in."),
+    "account-lead": (
+        "您的密码、两步验证与已登录的设备。",
+        "Your password, second step, and where you are signed in.",
+    ),
     "roles": ("角色", "Roles"),
     "sites": ("园区", "Sites"),
     "password-since": ("上次更改", "Changed"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,19 @@ from ingest.audit_log import FIRST, SALT_OCTETS, Act, Entry, Verb, chained, json
 from ingest.caller import Caller, present
 from ingest.store.database import Connection, load_queries
 
-__all__ = ["Act", "Verb", "entries", "head", "note", "record", "touching", "whole_texts", "withdraw"]
+__all__ = [
+    "Act",
+    "Asked",
+    "Verb",
+    "asked_entries",
+    "entries",
+    "head",
+    "note",
+    "record",
+    "touching",
+    "whole_texts",
+    "withdraw",
+]
 
 PAGE = 5000
 """Entries read at once."""
@@ -97,6 +110,33 @@ def touching(
         "most": most,
     }
     return tuple(map(_from_row, connection.execute(load_queries("audit")["entries_touching"], wanted)))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of the log is asked for: by whom, of what kind, about what, from when until before when; None: any."""
+
+    who: str | None = None
+    verb: str | None = None
+    subject: str | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def asked_entries(
+    connection: Connection, asked: Asked, *, before: int | None = None, most: int = 1000
+) -> tuple[Entry, ...]:
+    """Give the newest entries that are asked for, newest first, of those before the entry `before`."""
+    wanted = {
+        "who": asked.who,
+        "verb": asked.verb,
+        "subject": asked.subject,
+        "start": asked.start,
+        "end": asked.end,
+        "before": before,
+        "most": most,
+    }
+    return tuple(map(_from_row, connection.execute(load_queries("audit")["entries_asked"], wanted)))
 
 
 def withdraw(connection: Connection, text: str, caller: Caller, at: datetime, reason: str) -> Entry | None:

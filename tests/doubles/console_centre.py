@@ -51,6 +51,16 @@ class ConsoleCentre:
             add_operator(connection, name, LOCAL, now, Post(roles, sites))
             set_password(connection, name, PASSWORD, Caller(name, "127.0.0.1", "", True), now)
 
+    @property
+    def session(self) -> str:
+        """What the cookie of the session holds; empty without one."""
+        return self.client.cookies.get(SESSION) or ""
+
+    def become(self, session: str) -> None:
+        """Go on with another session, as another browser has it."""
+        self.client.cookies.clear()
+        self.client.cookies.set(SESSION, session, domain=self.client.base_url.host, path="/")
+
     def form_token(self) -> str:
         """What forms of this client carry."""
         secret = self.client.cookies.get(SESSION) or self.client.cookies.get(VISIT, "")

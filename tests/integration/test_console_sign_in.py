@@ -85,11 +85,11 @@ def test_guessing_is_answered_429(centre: ConsoleCentre) -> None:
 
 def test_signing_out_ends_the_session_and_a_stolen_cookie_with_it(centre: ConsoleCentre) -> None:
     centre.sign_in("manager")
-    stolen = centre.client.cookies[SESSION]
+    stolen = centre.session
     assert signed_in(centre) == "manager"
     answer = centre.send("/sign-out")
     assert (answer.status_code, answer.headers["Clear-Site-Data"]) == (303, '"cache"')
-    centre.client.cookies.set(SESSION, stolen)
+    centre.become(stolen)
     assert signed_in(centre) == ""
 
 
