@@ -13,7 +13,7 @@ CUT_ARGS ?=
 FUZZ_ARGS ?=
 ATTACK_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long attacks trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long attacks trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr bench-api scale test-cluster lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -134,6 +134,11 @@ bench-settle: $(READY)
 # writes docs/performance-edge.md.
 bench-edge: $(READY)
 	$(BIN)/python -m tests.bench.edge.run
+
+# Billing: the feed and files in lines a second, and 200 readers at once. Five minutes; writes docs/performance-api.md;
+# SCALE=0.1 tries it and writes nothing.
+bench-api: $(READY)
+	$(BIN)/python -m tests.bench.api_speed
 
 # How well photos of displays are read (after scripts/install_ocr.sh); two minutes; writes docs/photo-reading.md.
 bench-ocr: $(READY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -59,15 +59,23 @@ def feed_id(entry: Entry, row: Row) -> str:
 
 def quantity(_: Entry, row: Row) -> int | None:
     """Sum the amounts of all bands [base units]; None of a correction."""
-    return None if row[6] is None else sum(row[6])
+    return None if row[6] is None else sum(_amounts(row[6]))
 
 
 def unit_of_quantity(entry: Entry, row: Row) -> str | None:
     """Give the base unit of `quantity`: that of the bands the line draws from."""
     if row[6] is None:
         return None
-    units = {unit for unit, amount in zip(entry.units, row[6], strict=False) if amount} or set(entry.units[:1])
+    if entry.has_one_unit:
+        return entry.units[0]
+    units = {unit for unit, amount in zip(entry.units, _amounts(row[6]), strict=False) if amount} or {*entry.units[:1]}
     return units.pop() if len(units) == 1 else None
+
+
+def _amounts(listed: str) -> Iterable[int]:
+    """Read a list of whole numbers: three times as fast as by a parser of JSON, and there is one for each line."""
+    inside = listed[1:-1]
+    return map(int, inside.split(",")) if inside else ()
 
 
 def _entry(name: str, kind: Type, of: Callable[[Entry], Content]) -> Column:

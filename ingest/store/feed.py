@@ -73,6 +73,11 @@ class Entry:
     lines: int
     published_at: datetime
 
+    @property
+    def has_one_unit(self) -> bool:
+        """Say whether all bands are of one unit, as in every run that meters electricity only."""
+        return bool(self.units) and self.units.count(self.units[0]) == len(self.units)
+
     def cursor(self, lines: int) -> Cursor:
         """Name the place behind so many of its lines."""
         return Cursor(self.position, lines, self.key)
@@ -93,8 +98,8 @@ class Wanted:
     until: int | None = None
 
 
-Row = tuple[int, str, str, str | None, str | None, int, list[int] | None]
-"""place, pool, party, unit, kind, amount_minor and amounts by band; the last is None in a correction."""
+Row = tuple[int, str, str, str | None, str | None, int, str | None]
+"""place, pool, party, unit, kind, amount_minor and amounts by band (a JSON list); the last is None in a correction."""
 
 
 @dataclass(frozen=True, slots=True)

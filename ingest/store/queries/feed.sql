@@ -53,7 +53,8 @@ WHERE position >= %(position)s
 ORDER BY position LIMIT %(most)s;
 
 -- name: feed_run_lines
-SELECT line, pool, party, unit, kind, amount_minor, energy FROM run_lines
+-- energy as text: as JSON every line would be parsed for a sum.
+SELECT line, pool, party, unit, kind, amount_minor, energy::text FROM run_lines
 WHERE run = %(run)s AND line >= %(first)s AND (%(party)s::text IS NULL OR party = %(party)s)
 ORDER BY line LIMIT %(most)s;
 
