@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import standardwebhooks
@@ -12,16 +13,19 @@ import standardwebhooks
 import ingest.alerts as spine
 from ingest.event_kinds import Event, EventKind
 from ingest.store.database import Database
-from ingest.store.events import tell, tell_all
+from ingest.store.events import KEPT, tell, tell_all
 from ingest.store.operators import Post as OperatorPost
 from ingest.store.operators import add_operator, change_operator, remove_operator
 from ingest.store.webhooks import Delivery, Endpoint, claim_delivery
+from ingest.webhooks.config import Sending
 from ingest.webhooks.desk import EndpointRefused, EndpointUnknown, Shown, Wish
 from ingest.webhooks.guard import Guard, UrlRefused
 from ingest.webhooks.ladder import LADDER, Fate
 from ingest.webhooks.signing import Algorithm, Secret, SecretBox
+from ingest.webhooks.work import deliver, forget
 from metering.identity import SiteId
-from tests.doubles.hooked import ADMINISTRATOR, Post, Receiver, operator, receiving
+from provisioning.keys import write_salt_key
+from tests.doubles.hooked import ADMINISTRATOR, LOOPBACK, Post, Receiver, operator, receiving
 from tests.doubles.revoked_session import BY
 
 AT = datetime(2026, 8, 1, 9, tzinfo=UTC)
@@ -193,6 +197,29 @@ def test_an_endpoint_to_which_nothing_came_for_days_is_turned_off_and_nothing_is
     found = yard.read(endpoint)
     assert (found.state, found.dead) == ("failing", 0)
     assert found.waiting >= 16
+
+
+def test_the_job_delivers_with_the_salt_key_beside_the_centres_and_does_nothing_without_one(
+    yard: Yard, tmp_path: Path
+) -> None:
+    yard.add()
+    yard.tell(*(charged(f"c-{number}") for number in range(5)))
+    salt_key = tmp_path / "salt.key"
+    sending = Sending(LOOPBACK)
+    assert list(deliver(yard.post.database, salt_key, sending, yard.post.clock)) == []
+    write_salt_key(salt_key, bytes(32))
+    assert list(deliver(yard.post.database, salt_key, sending, yard.post.clock)) == ["5 deliveries tried"]
+    assert sorted(yard.charges()) == [f"c-{number}" for number in range(5)]
+    assert list(deliver(yard.post.database, salt_key, sending, yard.post.clock)) == []
+
+
+def test_events_that_nobody_pulls_any_more_are_dropped_with_their_deliveries(yard: Yard) -> None:
+    endpoint = yard.add().endpoint.endpoint
+    yard.tell(charged("old"), charged("newest"))
+    yard.post.run()
+    assert list(forget(yard.post.database, yard.post.clock.now())) == []
+    assert list(forget(yard.post.database, yard.post.clock.now() + KEPT)) == ["1 events dropped"]
+    assert [one.number for one in yard.sent(endpoint)] == [2]
 
 
 def test_an_endpoint_that_nothing_reaches_is_an_alert_until_it_is_on_again(
