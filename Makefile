@@ -13,7 +13,7 @@ CUT_ARGS ?=
 FUZZ_ARGS ?=
 ATTACK_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long attacks trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr bench-api scale test-cluster lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long attacks trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr bench-api scale test-cluster screenshots lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -161,6 +161,11 @@ lock: $(READY)
 	for extra in central:centre edge:gateway; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 	  --extra $${extra%%:*} --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock \
 	  pyproject.toml -o deploy/$${extra##*:}.lock; done
+
+# Every page as desktop and telephone, Chinese and English, light and dark: pictures below .metertree/screenshots, with an
+# index.html to leaf through. Five minutes.
+screenshots: $(READY) tools
+	METERTREE_SCREENS=$(CURDIR)/.metertree/screenshots $(BIN)/python -m pytest -q tests/integration/test_every_page.py
 
 clean:
 	rm -rf $(VENV) .metertree .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -139,7 +139,8 @@ _WORDS: dict[str, tuple[str, str]] = {
 def inbox_word(key: str, language: Language, **parts: object) -> str:
     """Give one text."""
     text = _WORDS[key][0 if language is Language.ZH else 1]
-    return text.format(**parts) if parts else text
+    told = text.format(**parts) if parts else text
+    return told[:1].upper() + told[1:]
 
 
 def inbox_words(language: Language) -> Mapping[str, str]:

@@ -102,7 +102,7 @@ def drawing(tops: Sequence[Branch], more: str) -> Drawing:
         for one in _walk(top):
             bars.append(_bar(one, column))
             flows.extend(_flows(one, column, scale))
-    return Drawing(WIDTH, round(bottom + MARGIN), tuple(bars), tuple(flows))
+    return Drawing(WIDTH, round(bottom + STUB / 2 + MARGIN), tuple(bars), tuple(flows))
 
 
 def _pruned(branch: Branch, level: int, more: str) -> Branch:
@@ -188,9 +188,15 @@ def _band(x1: float, y1: float, height1: float, x2: float, y2: float, height2: f
 
 
 def _stub(x: float, y: float, height: float) -> str:
-    """Draw a band that bends down and ends: energy that nobody received."""
+    """Draw a band that ends: energy that nobody received. A thin one bends down, a thick one ends in a point."""
+    if height > STUB / 3:
+        tip = x + STUB + min(STUB / 2, height / 2)
+        return (
+            f"M{x:.1f} {y:.1f}H{x + STUB:.1f}L{tip:.1f} {y + height / 2:.1f}L{x + STUB:.1f} {y + height:.1f}H{x:.1f}Z"
+        )
+    right, bottom = x + STUB, y + STUB / 2 + height
+    left, turn, back = right - height, x + STUB / 2, y + height
     return (
-        f"M{x:.1f} {y:.1f}C{x + STUB / 2:.1f} {y:.1f} {x + STUB:.1f} {y:.1f} {x + STUB:.1f} {y + STUB / 2 + height:.1f}"
-        f"L{x + STUB - height:.1f} {y + STUB / 2 + height:.1f}"
-        f"C{x + STUB - height:.1f} {y + height:.1f} {x + STUB / 2:.1f} {y + height:.1f} {x:.1f} {y + height:.1f}Z"
+        f"M{x:.1f} {y:.1f}C{turn:.1f} {y:.1f} {right:.1f} {y:.1f} {right:.1f} {bottom:.1f}"
+        f"H{left:.1f}C{left:.1f} {back:.1f} {turn:.1f} {back:.1f} {x:.1f} {back:.1f}Z"
     )

@@ -55,7 +55,7 @@ def test_a_binding_waits_side_by_side_with_its_plan_until_a_second_person_decide
     park.install()
     boss = operator(park, "boss", "energy-manager")
     listed = client.get("/inbox", params=EN, headers=boss).text
-    assert "meter bound: " in listed
+    assert "Meter bound: " in listed
     path = "/inbox/bindings/gw-a-2-1"
     assert f'href="{path}"' in listed
     page = client.get(path, params=EN, headers=boss).text
