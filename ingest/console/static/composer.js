@@ -29,12 +29,17 @@ function start(form) {
   const state = { root: rows.rowWith(rows.hole()), selected: null, past: [], coming: [], places: new Map(), faults: [] };
   const asked = { number: 0, timer: 0, previewTimer: 0 };
   const made = new Map();
+  let drag = null;
 
   // ---- showing ----
 
   function show() {
+    const place = [...board.querySelectorAll(".block")].indexOf(document.activeElement?.closest(".block"));
     made.clear();
     board.replaceChildren(shownRow(state.root, words.formula));
+    // Whoever works by keys stays where he was.
+    const stays = made.get(state.selected) || [...board.querySelectorAll(".block")].slice(0, place + 1).pop();
+    if (place >= 0) stays.focus();
     state.places = rows.placesOf(state.root);
     markFaults();
     const terms = rows.termsIn(state.root);
@@ -120,7 +125,7 @@ function start(form) {
       unit.append(option);
     }
     unit.addEventListener("change", () => edit(() => (term.unit = unit.value), words.changed));
-    block.append(field, unit);
+    block.append(grip(), field, unit);
     return block;
   }
 
@@ -133,12 +138,17 @@ function start(form) {
       select.append(option);
     }
     select.addEventListener("change", () => edit(() => (term.node = select.value), words.changed));
-    block.append(element("b", "", {}, words.meter), select);
+    block.append(grip(), element("b", "", {}, words.meter), select);
     return block;
+  }
+
+  function grip() {
+    return element("span", "grip", { "aria-hidden": "true" });
   }
 
   function shownHolder(term) {
     const block = element("span", `block holder ${term.kind}`, { role: "group", "aria-label": words[term.kind] });
+    block.append(grip());
     if (term.kind !== "group") block.append(element("b", "", {}, term.kind === "minus" ? "−" : words[term.kind]));
     block.append(element("span", "bracket", { "aria-hidden": "true" }, "("));
     term.rows.forEach((row, place) => {
@@ -290,10 +300,12 @@ function start(form) {
         text.value = found.text;
         blocks.value = "";
         markFaults();
-      } else if (found.blocks) {
+      } else if (found.blocks && JSON.stringify(found.blocks) !== JSON.stringify(rows.blocksOf(state.root))) {
+        // What is held by a pointer must not be drawn anew under it.
+        if (drag) return soon();
         state.root = rows.rowOf(found.blocks);
         show();
-      }
+      } else markFaults();
       board.classList.toggle("stale", !fromBlocks && !found.blocks);
       form.dataset.asked = String(mine);
       if (found.holds) asked.previewTimer = setTimeout(() => look(mine), PREVIEW_MS);
@@ -320,8 +332,6 @@ function start(form) {
   }
 
   // ---- pointer ----
-
-  let drag = null;
 
   function grab(event, source, term, block) {
     if (event.button !== 0 || event.target.closest("input, select, .more")) return;
