@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +29,7 @@ from ingest.program_config import AllInOneConfig, ApiConfig, IntakeConfig, JobsC
 from ingest.readiness import Check
 from ingest.settlement import Settlement
 from ingest.settlement_turns import SettlementTurns
-from ingest.small_port import PortTaken, small_port
+from ingest.small_port import listen, small_port
 from ingest.store.database import Database
 from ingest.store.intake_store import PostgresIntakeStore
 from ingest.store.job_log import newest_run, record_fault, record_start, record_success
@@ -38,7 +37,7 @@ from ingest.store.migrate import is_migrated
 from ingest.store.notices import Announcer, Listener
 from ingest.store.turns import Leadership
 from ingest.tracing import span, traced
-from ingest.webhooks.work import deliver
+from ingest.webhooks.work import delivering
 from ingest.worker_keeper import WorkerKeeper
 from metering.clock import Clock, SystemClock
 from metering.errors import MeteringError
@@ -65,8 +64,6 @@ IDLE_S = 60.0
 LOOK_S = 5.0
 """How often a job is looked at: whether this program leads, and whether the job is due."""
 STEP_S = 0.2
-BACKLOG = 1024
-"""Calls that wait to be accepted."""
 
 _log = logging.getLogger(__name__)
 
@@ -240,8 +237,7 @@ def _do_jobs(program: Program, stack: ExitStack, database: Database, config: Job
     signer = webhooks = None
     if config.centre_key is not None:
         signer = FileSigner.read(config.centre_key)
-        salt_key, sending = config.centre_key.with_name(SALT_KEY), config.sending
-        webhooks = lambda database, _now: deliver(database, salt_key, sending, clock)  # noqa: E731
+        webhooks = delivering(config.centre_key.with_name(SALT_KEY), config.sending, clock)
     for job in shipped_jobs(config.storage, config.nightly_at, config.alerting, signer, webhooks):
         program.start(f"job-{job.name}", JobLoop(job, database, leadership, program.metrics, clock).run)
 
@@ -297,7 +293,7 @@ def _answer(
         check_fields=False,
         calls_per_second=config.calls_per_second,
     )
-    listener = _listen(config.host, config.port)
+    listener = listen(config.host, config.port)
     if not config.open_reads:
         _invite_first(database, config)
     settings = uvicorn.Config(
@@ -311,20 +307,6 @@ def _answer(
     # Outside the main thread uvicorn leaves signals alone: they are for the whole program.
     program.start("web", lambda _: server.run(sockets=[listener]), end=lambda: setattr(server, "should_exit", True))
     _log.info("serve.started address=http://%s:%s", config.host, config.port)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise PortTaken(
-            f"{host}:{port} cannot be listened on ({error.strerror}); give another --host or --port"
-        ) from error
-    # Inherited by every connection. asyncio sets it on sockets it made itself only; without it the body of an answer
-    # waits 40 ms for the acknowledgement of its head.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 class Program:

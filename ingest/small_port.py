@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,11 +23,28 @@ from metering.errors import MeteringError
 
 CALLER_S = 10
 """Longest silence of a caller [s]."""
+BACKLOG = 1024
+"""Calls that wait to be accepted."""
 _log = logging.getLogger(__name__)
 
 
 class PortTaken(MeteringError):
     """Another program listens on this port, or the address is not this machine's."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Listen for callers of the web application; raises PortTaken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise PortTaken(
+            f"{host}:{port} cannot be listened on ({error.strerror}); give another --host or --port"
+        ) from error
+    # Inherited by every connection. asyncio sets it on sockets it made itself only; without it the body of an answer
+    # waits 40 ms for the acknowledgement of its head.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class _Server(ThreadingHTTPServer):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,11 @@ def deliver(database: Database, salt_key: Path, sending: Sending, clock: Clock) 
                 yield f"{tried} deliveries tried"
             if not numbered and tried < TURN_TRIES:
                 return
+
+
+def delivering(salt_key: Path, sending: Sending, clock: Clock) -> Callable[[Database, datetime], Iterator[str]]:
+    """Give `deliver` as the work of a job."""
+    return lambda database, _now: deliver(database, salt_key, sending, clock)
 
 
 def forget(database: Database, now: datetime) -> Iterator[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import socket
 
-from ingest.app import _listen
+from ingest.small_port import listen
 
 
 def test_answers_on_an_accepted_connection_do_not_wait_for_acknowledgements() -> None:
-    with _listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ingest import app
+from ingest import app, small_port
 from ingest.app import Program, ProgramFell
 
 ROOT = Path(__file__).parents[3]
@@ -60,9 +60,9 @@ def test_a_program_that_cannot_begin_ends_what_it_began() -> None:
     def begin() -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken, Program("serve") as program:
             program.start("one", work)
-            app._listen(*taken.getsockname())
+            small_port.listen(*taken.getsockname())
 
-    with pytest.raises(app.PortTaken):
+    with pytest.raises(small_port.PortTaken):
         begin()
     assert ended.is_set()
 
@@ -130,7 +130,7 @@ def test_a_program_that_ended_in_time_is_not_ended_by_force(monkeypatch: pytest.
 STUBBORN = """
     import sys
     from threading import Event
-    from ingest import app
+    from ingest import app, small_port
     app.FORCE_S = float(sys.argv[1])
     program = app.Program("settle", stop_s=0.2)
     with program:
@@ -171,5 +171,5 @@ def test_a_second_signal_ends_at_once() -> None:
 def test_a_port_that_is_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(app.PortTaken, match=rf"127\.0\.0\.1:{port} cannot be listened on .* --port"):
-            app._listen("127.0.0.1", port)
+        with pytest.raises(small_port.PortTaken, match=rf"127\.0\.0\.1:{port} cannot be listened on .* --port"):
+            small_port.listen("127.0.0.1", port)
