@@ -22,6 +22,8 @@ CHARACTERS_MAX = 256
 """Longer ones are no safer, and hashing them costs the caller nothing and us something."""
 AT_ONCE = 2
 """Hashings that run beside each other: each takes 64 MiB, and guessing must not fill the memory."""
+WAITING_MAX = 6
+"""Hashings that wait for room: more callers than these are sent away at once, so that no other call waits for them."""
 SECRET_OCTETS = 20
 """RFC 4226, section 4, R6: 160 bits are recommended."""
 STEP_S = 30
@@ -47,6 +49,7 @@ _COMMON = (
 """Of what the commonest long passwords are put together."""
 _hasher = PasswordHasher(time_cost=3, memory_cost=64 * 1024, parallelism=2, type=Type.ID)
 _room = BoundedSemaphore(AT_ONCE)
+_line = BoundedSemaphore(AT_ONCE + WAITING_MAX)
 
 
 class PasswordWeak(BooksError):
@@ -55,6 +58,10 @@ class PasswordWeak(BooksError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the password is too weak: {reason}")
         self.reason = reason
+
+
+class HashingBusy(BooksError):
+    """So many passwords are being looked at that another one has to come again later."""
 
 
 def require_good(password: str, name: str) -> None:
@@ -77,13 +84,20 @@ def hash_password(password: str) -> str:
 
 
 def is_password(password: str, hashed: str | None) -> bool:
-    """Compare a password with a hash. Without one it takes as long and is False, so that nobody learns who is known."""
+    """Compare a password with a hash. Without one it takes as long and is False, so that nobody learns who is known.
+
+    Raises HashingBusy.
+    """
     given = password[:CHARACTERS_MAX]
-    with _room:
-        try:
+    if not _line.acquire(blocking=False):
+        raise HashingBusy("too many passwords are being looked at: try again in a moment")
+    try:
+        with _room:
             return _hasher.verify(hashed or _nobody(), given) and hashed is not None
-        except (VerificationError, InvalidHashError):
-            return False
+    except (VerificationError, InvalidHashError):
+        return False
+    finally:
+        _line.release()
 
 
 def needs_renewal(hashed: str) -> bool:

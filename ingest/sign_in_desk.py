@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from ingest.access.principal import ADMINISTRATOR
 from ingest.caller import SERVICE, Caller
-from ingest.passwords import is_password, needs_renewal, require_good, step_of
+from ingest.passwords import HashingBusy, is_password, needs_renewal, require_good, step_of
 from ingest.store.database import Connection, Database, load_queries
 from ingest.store.operators import Post, add_operator
 from ingest.store.sessions import end_session, session_of, start_session
@@ -71,7 +71,11 @@ class SignInDesk:
                 return Answer(Outcome.HELD)
             known = sign_in_of(connection, name)
         # Outside of a transaction: hashing takes long, and waits for room.
-        if not is_password(password, None if known is None else known.password_hash) or known is None:
+        try:
+            is_right = is_password(password, None if known is None else known.password_hash)
+        except HashingBusy:
+            return Answer(Outcome.HELD)
+        if not is_right or known is None:
             with self.database.transaction() as connection:
                 note_failure(connection, attempt, now)
             return Answer(Outcome.WRONG)

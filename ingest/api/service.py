@@ -55,6 +55,7 @@ from ingest.console.client_pages import ClientPages
 from ingest.console.composer_page import ComposerPages
 from ingest.console.dispute_pages import DisputePages
 from ingest.console.draft_pages import DraftPages
+from ingest.console.error_pages import ErrorPages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.guard import FormGuard
 from ingest.console.inbox_pages import InboxPages
@@ -163,6 +164,7 @@ def create_app(parts: WebParts) -> FastAPI:
     app.add_middleware(FormGuard, open_forms=OPEN_FORMS, refusal=refusal)
     limit = RateLimit(parts.clock, parts.calls_per_second) if parts.calls_per_second else None
     app.add_middleware(Door, house=House(routes.policy, routes, admin, parts.database, parts.check_fields, limit))
+    app.add_middleware(ErrorPages)
     app.add_middleware(Representation)
     app.middleware("http")(_counting(parts.metrics))
     app.add_middleware(SecurityHeaders)

@@ -18,7 +18,7 @@ from ingest.console.forms import FormRead
 from ingest.console.rendering import local_time
 from ingest.console.sign_in_words import sign_in_words
 from ingest.console.visit import Visit, visit_of
-from ingest.passwords import PasswordWeak, is_password, new_secret, require_good, step_of
+from ingest.passwords import HashingBusy, PasswordWeak, is_password, new_secret, require_good, step_of
 from ingest.sign_in_desk import SignInDesk
 from ingest.store.database import Connection
 from ingest.store.sessions import Device, end_from_elsewhere, end_session, sessions_of
@@ -178,8 +178,11 @@ class AccountPages:
             known = sign_in_of(connection, visit.who)
             if is_held(connection, attempt, now):
                 return word["held"]
-        if is_password(password, None if known is None else known.password_hash):
-            return ""
+        try:
+            if is_password(password, None if known is None else known.password_hash):
+                return ""
+        except HashingBusy:
+            return word["held"]
         with self._desk.database.transaction() as connection:
             note_failure(connection, attempt, now)
         return word["old-password-fault"]

@@ -145,6 +145,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "filter": ("筛选", "Filter"),
     "clear": ("清除", "Clear"),
     "where": ("来自", "From where"),
+    "details": ("详情", "Details"),
     "before": ("之前", "Before"),
     "after": ("之后", "After"),
     "withdrawn": ("内容已依规撤去", "its content was withdrawn"),

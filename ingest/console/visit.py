@@ -246,6 +246,11 @@ class Visit:
             self._visit = secrets.token_urlsafe(24)
         return self
 
+    def without_books(self) -> Visit:
+        """Let the page that follows ask nothing of the database, which may be away."""
+        self.__dict__ |= {"_faces": {}, "_counts": {}}
+        return self
+
     def missing(self, problem: str = "") -> HTMLResponse:
         """Say that there is no such page."""
         return self.page("missing.html", HTTPStatus.NOT_FOUND, problem=problem)

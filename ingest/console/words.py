@@ -217,6 +217,28 @@ _WORDS: dict[str, tuple[str, str]] = {
     ),
     "times-in": ("时间均为", "Times are in"),
     "not-found": ("没有这个页面", "There is no such page"),
+    "not-found-note": (
+        "地址可能有误，或者它属于您无权查看的园区。",
+        "The address may be wrong, or it belongs to a site that is not yours.",
+    ),
+    "not-yours": ("您没有权限", "This is not open to you"),
+    "not-yours-note": (
+        "没有更改任何内容。如需此权限，请联系管理员。",
+        "Nothing was changed. Ask an administrator if you should have it.",
+    ),
+    "too-many": ("请求过多", "Too many calls"),
+    "too-many-note": ("请稍等片刻再试。", "Wait a moment and try again."),
+    "not-done": ("没有执行", "This was not done"),
+    "not-done-note": (
+        "没有更改任何内容。请返回并更正后重试。",
+        "Nothing was changed. Go back, mend it, and try again.",
+    ),
+    "our-fault": ("系统暂时无法处理", "Something is wrong on our side"),
+    "our-fault-note": (
+        "未完成的更改已整体撤回，没有丢失任何已保存的内容。请稍后重试；若仍出现，请联系管理员。",
+        "What was not finished was taken back whole, and nothing that was saved is lost. Try again in a while; if it "
+        "stays, tell an administrator.",
+    ),
     "home": ("返回首页", "Back to the first page"),
     "verify-with": ("离线验证", "Verify offline"),
 }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 
 from ingest.passwords import (
     RECOVERY_CODES,
+    HashingBusy,
     PasswordWeak,
     code_at,
     hash_password,
@@ -98,3 +100,18 @@ def test_recovery_codes_differ_and_count_as_they_are_typed() -> None:
     assert recovery_digest(codes[0].upper().replace("-", " ")) == recovery_digest(codes[0])
     assert recovery_digest(codes[0]) != recovery_digest(codes[1])
     assert new_secret() != new_secret()
+
+
+def test_more_passwords_at_once_than_there_is_room_for_are_sent_away() -> None:
+    hashed = hash_password("correct horse battery")
+
+    def look(_: int) -> bool | None:
+        try:
+            return is_password("correct horse battery", hashed)
+        except HashingBusy:
+            return None
+
+    with ThreadPoolExecutor(30) as pool:
+        found = list(pool.map(look, range(30)))
+    assert set(found) == {True, None}
+    assert is_password("correct horse battery", hashed)
