@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from allocation_engine.bundle import Bundle, pack_bundle, unpack_bundle, with_publication
+from allocation_engine.inclusion import InclusionProof, leaf_of, line_digest, place_of, pool_root
+from allocation_engine.pool_facts import cut_of, facts_digest, facts_of
+from allocation_engine.statement_content import StatementContent
+from allocation_engine.sum_tree import SumNode, regrow
 from metering.envelope import decode_canonical, encode, parse_sign1, sign1
 from provisioning.keys import FileSigner
 from tests.doubles.sealed_cases import CENTRE
@@ -45,6 +49,39 @@ def reproved(file: bytes, change: Change) -> bytes:
     proof = plain(decode_canonical(unpack_bundle(file).proof))
     change(proof)
     return with_parts(file, proof=encode(proof))
+
+
+def rerooted(file: bytes, say: Change | None = None, prove: Change | None = None) -> bytes:
+    """What a centre would sign that commits to a lie: roots and fingerprint are made to fit what is said and proven."""
+    file = file if say is None else lied(file, say)
+    file = file if prove is None else reproved(file, prove)
+    content = StatementContent.from_wire(content_of(file))
+    proof = InclusionProof.from_octets(unpack_bundle(file).proof)
+    roots = []
+    for pool, opened in zip(content.pools, proof.pools, strict=True):
+        own = [
+            (line, opening) for line, opening in zip(content.lines, proof.lines, strict=True) if line.pool == pool.id
+        ]
+        leaves = {}
+        for line, opening in own:
+            digest = line_digest(content.run_id, line)
+            for number, (piece, depth) in enumerate(zip(opening.pieces, opening.depths, strict=True)):
+                leaf = leaf_of(digest, opening.salt, number, piece, is_open=pool.cost_minor is not None)
+                leaves[leaf.digest] = depth, leaf
+        facts = facts_digest(facts_of(pool, cut_of(line for line, _ in own)))
+        roots.append(pool_root(pool.id, regrow(leaves, opened.stubs), facts))
+    places = {
+        place_of(pool.id): (opened.depth, SumNode(root, 0, 0))
+        for pool, opened, root in zip(content.pools, proof.pools, roots, strict=True)
+    }
+    fingerprint = regrow(places, proof.stubs).digest
+
+    def commit(said: Any) -> None:
+        said["commitment"] = fingerprint
+        for pool, root in zip(said["pools"], roots, strict=True):
+            pool["root"] = root
+
+    return lied(file, commit)
 
 
 def flipped(octets: bytes, place: int) -> bytes:

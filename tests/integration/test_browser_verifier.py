@@ -24,7 +24,7 @@ from metering.identity import MeterId, PartyId
 from metering.interval import SLOT, Interval
 from provisioning.keys import FileSigner, public_verifier
 from tests.doubles.browser_verifier import PLAIN, BrowserVerifier, browser_verifier, links_of, vectors_of
-from tests.doubles.changed_files import Change, by, content_of, flipped, lied, reproved, to, with_parts
+from tests.doubles.changed_files import Change, by, content_of, flipped, lied, reproved, rerooted, to, with_parts
 from tests.doubles.memory_centre import bundle_of
 from tests.doubles.park_books import CENTRE as PARK_CENTRE
 from tests.doubles.sealed_cases import CENTRE, case_names, sealed_case
@@ -193,7 +193,15 @@ SHARE_LIES: dict[str, Change] = {
     "its amount": by(1, "amount_minor"),
     "whose trace it is": to("z/t-99", "trace", "line_id"),
     "the cut": by(1, "trace", "cut_remainder"),
+    "one unit for a favourite": lambda line: favoured(line),
 }
+
+
+def favoured(line: Any) -> None:
+    """Turn the odd unit and the amount together, as a centre would that favours somebody, or the other way round."""
+    got = line["trace"]["extra"]
+    line["trace"]["extra"] = not got
+    line["amount_minor"] += (-1 if got else 1) * (-1 if line["amount_minor"] < 0 else 1)
 
 
 @pytest.mark.parametrize("name", ["building-floor-lease", "one-fen-over-many", "services-reciprocal", "heating-70-30"])
@@ -206,6 +214,38 @@ def test_no_number_of_a_share_can_be_another(verifier: BrowserVerifier, name: st
     for lie, found in zip(files, verifier.check(*files.values()), strict=True):
         assert found.broken, lie
         assert found.broken == links_of(python(files[lie])), lie
+
+
+def test_a_favourite_among_losses_is_found_out(verifier: BrowserVerifier) -> None:
+    file = lied(file_of(LOSSY, "t-01"), lambda content: favoured(content["lines"][first_loss(content)]))
+    (found,) = verifier.check(file)
+    assert found.broken[0].startswith("line loss/")
+    assert found.broken == links_of(python(file))
+
+
+def phantom(proof: Any) -> None:
+    """Let somebody that nobody knows take out what others pay in on top."""
+    stub = next(stub for _, stubs in proof[1] for stub in stubs if stub[1])
+    stub[1] += 500
+    stub[2] += 500
+
+
+def test_a_centre_that_commits_to_a_lie_is_found_out_by_the_sums(verifier: BrowserVerifier) -> None:
+    """Signature, roots and fingerprint all fit: only the arithmetic says that the cost, or somebody, is made up."""
+    honest = file_of("building-floor-lease", "t-02")
+    files = {
+        "nothing": rerooted(honest),
+        "a higher cost": rerooted(honest, by(1, "pools", 0, "cost_minor")),
+        "a phantom credit": rerooted(honest, prove=phantom),
+    }
+    found = dict(zip(files, verifier.check(*files.values()), strict=True))
+    assert found["nothing"].holds
+    assert found["a phantom credit"].broken == ["pool lift"]
+    assert "takes out" in found["a phantom credit"].told["pool lift"]["en"]
+    assert "pool lift" in found["a higher cost"].broken
+    assert "not its cost" in found["a higher cost"].told["pool lift"]["en"]
+    for name, file in files.items():
+        assert found[name].broken == links_of(python(file)), name
 
 
 def test_keys_steps_and_flows_are_divided_again(verifier: BrowserVerifier) -> None:

@@ -270,6 +270,7 @@ def test_the_statement_page_checks_its_file_and_says_so_beside_each_line(chromiu
         assert (detail["holds"], detail["final"], detail["broken"]) == (True, True, [])
         assert detail["lines"]["own-use/a/t-1"] == {"amountMinor": "500", "holds": True}
         assert page.locator("[data-verify]").get_attribute("data-verdict") == "holds"
+        assert page.locator(".verify-alarm").count() == 0
         assert grave_faults(page) == []
 
 
@@ -279,6 +280,7 @@ def test_the_statement_page_names_the_link_that_broke(chromium: Browser, tampere
         (detail,) = told(page, "metertree:verified")
         assert detail["broken"] == ["evidence gw-golden/1/3"]
         assert page.locator("[data-verify]").get_attribute("data-verdict") == "broken"
+        expect(page.locator("main > :first-child")).to_contain_text("This statement does not hold See which link broke")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,15 @@ function comparePage(section, report) {
   }
 }
 
+/** A statement that does not hold is said where the page begins, not only where it is explained. */
+function alarm(section, report, words) {
+  document.querySelector(".verify-alarm")?.remove();
+  if (report.holds) return;
+  const link = element("a", { href: `#${section.closest("[id]")?.id ?? ""}` }, words.seeWhere);
+  const note = element("p", { class: "verify-alarm", role: "alert" }, element("b", {}, `✗ ${words.broken}`), " ", link);
+  (document.querySelector("main") ?? document.body).prepend(note);
+}
+
 function tell(section, report) {
   const lines = Object.fromEntries([...report.lines].map(([id, { amount, holds }]) => [id, { amountMinor: amount === null ? null : String(amount), holds }]));
   const detail = { holds: report.holds, final: report.isFinal, broken: report.broken.map(({ link }) => link), lines };
@@ -59,6 +68,7 @@ async function check(section) {
   comparePage(section, report);
   place.replaceChildren(reportView(report, language, await seals.means()));
   lineMarks(report, words);
+  alarm(section, report, words);
   tell(section, report);
 }
 
