@@ -68,7 +68,8 @@ class OperatorPages:
         """List people, those in force first."""
         visit = visit_of(request)
         rows = [_row(one, known, visit) for one, known in self._all()]
-        return Settings(visit).page("operators.html", rows=rows, view_roles=[one[:2] for one in role_choices(visit, ROLES[1:])])
+        roles = [one[:2] for one in role_choices(visit, ROLES[1:])]
+        return Settings(visit).page("operators.html", rows=rows, view_roles=roles)
 
     def csv(self, request: Request) -> Response:
         """Give the list for spreadsheets."""
