@@ -70,7 +70,11 @@ class ShownRegister:
 
 @dataclass(frozen=True, slots=True)
 class MeterEnds:
-    """A meter of the payer with what it showed at both ends of what he pays for."""
+    """A meter of the payer with what it showed at both ends of what he pays for.
+
+    used     what it counted, times its ratio; empty where the ends alone do not say it
+    turned   what it counts to, where it passed that between the ends and began at nothing
+    """
 
     meter: MeterId
     node: str
@@ -78,6 +82,7 @@ class MeterEnds:
     first: ShownRegister
     last: ShownRegister
     used: str
+    turned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +182,9 @@ class Story:
             inside = [one for one in readings if any(first <= one.mark <= end for first, end in within)]
             if len(inside) < 2 or (obis == ENERGY_EXPORT and inside[0].register_wh == inside[-1].register_wh):
                 continue
-            used = (inside[-1].register_wh - inside[0].register_wh) * installation.multiplier
+            difference = inside[-1].register_wh - inside[0].register_wh
+            turned = installation.modulus_wh if difference < 0 else None
+            used = (difference + (turned or 0)) * installation.multiplier
             yield MeterEnds(
                 meter=installation.meter,
                 node=self._names.nodes.get(point.node, point.node),
@@ -185,6 +192,7 @@ class Story:
                 first=self._register(inside[0], medium),
                 last=self._register(inside[-1], medium),
                 used=self._amount(used, medium) if used >= 0 else "",
+                turned="" if turned is None else self._amount(turned, medium).rpartition(" ")[0],
             )
 
     def _register(self, reading: PointReading, medium: Medium) -> ShownRegister:
@@ -205,6 +213,9 @@ class Story:
             for key, end in (("step-first", one.first), ("step-last", one.last)):
                 yield StoryStep(self._say(key, when=end.when), one.node, f"{end.number} {end.unit}")
             how = f"{one.last.number} − {one.first.number}"
+            if one.turned:
+                how = f"{one.last.number} + {one.turned} − {one.first.number}"
+                yield StoryStep(self._say("step-turned", full=one.turned), "", "")
             if one.used:
                 key = "step-between" if one.ratio == 1 else "step-ratio"
                 how = how if one.ratio == 1 else f"({how}) × {one.ratio}"

@@ -87,6 +87,11 @@ _WORDS: dict[str, _Pair] = {
     "step-first": ("{when} 表上显示", "On {when} the meter showed"),
     "step-last": ("{when} 表上显示", "On {when} the meter showed"),
     "step-between": ("两次相减，就是用掉的", "The difference is what was used"),
+    "step-turned": (
+        "表走满 {full} 后从零重新开始，所以要加上一整圈",
+        "The meter counts to {full} and begins at 0 again, so one full turn is added",
+    ),
+    "turned": ("中间走满一圈，从零重新开始", "it passed its largest number in between and began at 0"),
     "step-ratio": ("两次相减，再乘互感器倍率 {ratio}", "The difference, times the meter's ratio {ratio}"),
     "step-counted": (
         "其中计入您的（按您使用的时间；含换表、翻转或估算的时段）",
