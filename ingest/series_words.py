@@ -9,6 +9,11 @@ from ingest.series.quality import QUALITIES
 from metering.quantity_names import quantity_name
 
 _WORDS: dict[str, tuple[str, str]] = {
+    "events": ("事件", "What happened here"),
+    "event-fitted": ("装表 {serial}", "meter {serial} fitted"),
+    "event-exchanged": ("换表 {before} → {after}", "meter {before} exchanged for {after}"),
+    "event-ratio": ("变比 {before} → {after}", "ratio changed from {before} to {after}"),
+    "event-read": ("人工读数 {shown}", "read by a person: {shown}"),
     "chart": ("曲线", "Chart"),
     "quantity": ("数据项", "Quantity"),
     "per": ("粒度", "Per"),

@@ -6,12 +6,13 @@ with no break between them; what stands alone is a dot.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from device_profiles.profile import ChannelKind
 from ingest.console.rendering import grouped
+from ingest.console.series_events import NodeEvent
 from ingest.console.words import Language
 from ingest.series.forms import amounts_of, shown_unit
 from ingest.series.points import Method
@@ -74,13 +75,23 @@ class Chart:
     line: str
     gaps: tuple[Mark, ...]
     strip: tuple[Mark, ...]
+    events: tuple[Tick, ...]
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
 
 
-def draw(series: Series, language: Language, *, key: str, width: int, height: int, ticks: int) -> Chart:
+def draw(
+    series: Series,
+    language: Language,
+    *,
+    key: str,
+    width: int,
+    height: int,
+    ticks: int,
+    events: Sequence[NodeEvent] = (),
+) -> Chart:
     """Draw a series into a box; `ticks` is how many labels the time axis has room for."""
-    return _Drawing(series, language, width, height).chart(key, ticks)
+    return _Drawing(series, language, width, height).chart(key, ticks, events)
 
 
 class _Drawing:
@@ -100,7 +111,7 @@ class _Drawing:
         self._is_sums = series.method is Method.SUMS
         self._low, self._step, self._high = self._scale()
 
-    def chart(self, key: str, ticks: int) -> Chart:
+    def chart(self, key: str, ticks: int, events: Sequence[NodeEvent]) -> Chart:
         """Give all shapes."""
         as_bars = not self._is_gauge and (self._is_sums or len(self._starts) <= BARS_MAX)
         return Chart(
@@ -116,6 +127,7 @@ class _Drawing:
             line="" if as_bars else self._line(),
             gaps=tuple(self._gaps()),
             strip=tuple(self._strip()),
+            events=tuple(Tick(self._x(one.at.timestamp()), one.told) for one in events),
             x_ticks=tuple(self._x_ticks(ticks)),
             y_ticks=tuple(self._y_ticks()),
         )

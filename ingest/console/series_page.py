@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from http import HTTPStatus
@@ -20,12 +21,15 @@ from ingest.series.registers import Quantity
 from ingest.series.sums import Per
 from ingest.series_words import series_words
 from ingest.store.database import Connection, Database
+from ingest.store.hand_readings import HandReading, list_hand_readings
 from ingest.store.series import newest_settled_day
 from metering.errors import MeteringError
 from metering.identity import NodeId, SiteId
 from metering.obis import Obis
 from provisioning.site import NodeKind, Site
 
+LOOKS = 200
+"""Readings of people that are marked, of each meter."""
 POINTS = 900
 """About one for each pixel of the broad picture."""
 DEFAULT_DAY = date(2026, 1, 1)
@@ -118,7 +122,8 @@ class SeriesPages:
                 per=ways.per,
                 most=POINTS,
             )
-            return with_chart(page, read_series(connection, self.catalogue, question), ways)
+            series = read_series(connection, self.catalogue, question)
+            return with_chart(page, series, ways, _looks(connection, ways))
         except SeriesRefused as error:
             problem, mend = error.told(ways.language)
             return replace(page, problem=problem, mend=mend)
@@ -127,6 +132,14 @@ class SeriesPages:
 
     def _plain(self, error: MeteringError, visit: Visit) -> Response:
         return visit.missing(": ".join(error.told(visit.language)) if isinstance(error, SeriesRefused) else str(error))
+
+
+def _looks(connection: Connection, ways: Navigation) -> Iterator[HandReading]:
+    """Give what people read at the node of the quantity shown."""
+    for meter in ways.site.meters_at(ways.node):
+        for one in list_hand_readings(connection, site=ways.site.id, meter=meter.id, most=LOOKS):
+            if str(one.obis) == ways.obis:
+                yield one
 
 
 def _grain(known: tuple[Quantity, ...], obis: str, per: Per) -> Per:

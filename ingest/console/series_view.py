@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from urllib.parse import quote, urlencode
@@ -11,6 +11,7 @@ from allocation_engine.intervals import SlotException
 from device_profiles.profile import ChannelKind
 from ingest.console.chart import Chart, draw
 from ingest.console.rendering import grouped, local_time, percent
+from ingest.console.series_events import events_of
 from ingest.console.tables import Table
 from ingest.console.view import Mark, Tile
 from ingest.console.words import Language, words
@@ -22,6 +23,7 @@ from ingest.series.reader import Series
 from ingest.series.registers import Quantity
 from ingest.series.sums import Per
 from ingest.series_words import obis_word, quality_word, series_words
+from ingest.store.hand_readings import HandReading
 from metering.identity import NodeId
 from metering.obis import SETTLED_QUANTITIES
 from provisioning.site import Site
@@ -124,6 +126,7 @@ class SeriesView:
     legend: tuple[Mark, ...] = ()
     note: str = ""
     table: Table | None = None
+    events: tuple[tuple[str, str], ...] = ()
     exceptions: tuple[Finding, ...] = ()
     exceptions_left: str = ""
 
@@ -180,13 +183,14 @@ def _quantity(one: Quantity, ways: Navigation) -> Link:
     return Link(obis_word(str(one.obis), ways.language), ways.href(obis=one.obis), str(one.obis) == ways.obis)
 
 
-def with_chart(page: SeriesView, series: Series, ways: Navigation) -> SeriesView:
-    """Add the chart, and all that is told about it."""
+def with_chart(page: SeriesView, series: Series, ways: Navigation, looks: Iterable[HandReading] = ()) -> SeriesView:
+    """Add the chart, and all that is told about it; `looks` are readings of people at the node."""
     language, word = ways.language, series_words(ways.language)
     if not series.points.known.any():
         return replace(page, problem=word["nothing"])
+    events = events_of(series.site, ways.node, series.span, looks, language)
     wide, narrow = (
-        draw(series, language, key=key, width=width, height=height, ticks=ticks)
+        draw(series, language, key=key, width=width, height=height, ticks=ticks, events=events)
         for key, (width, height, ticks) in (("broad", BROAD), ("slim", SLIM))
     )
     calendar, span = series.site.calendar, series.span
@@ -204,6 +208,7 @@ def with_chart(page: SeriesView, series: Series, ways: Navigation) -> SeriesView
         legend=tuple(_legend(series, ways)),
         note=word["sums-note" if series.method is Method.SUMS else f"{series.method}-note"],
         table=to_table(series, language) if len(series.points.known) <= ROWS_SHOWN else None,
+        events=tuple((local_time(one.at, calendar), one.told) for one in events),
         exceptions=tuple(_exception(one, series, ways) for one in series.exceptions[:EXCEPTIONS_SHOWN]),
         exceptions_left=word["left-off"].format(count=left) if left > 0 else "",
     )

@@ -15,5 +15,8 @@ class HandAnswers:
     def _waiting_readings(self, a: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return []
 
+    def _list_hand_readings(self, a: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return []
+
     def _hand_read_meters(self, a: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         return []

@@ -85,6 +85,19 @@ def test_the_park_is_read_settled_and_shown(database: Database, client: Client) 
     assert page.text.count('<svg class="chart') == 2
 
 
+def test_an_exchange_is_marked_in_the_curve_and_told_below(database: Database, client: Client) -> None:
+    site, rules, play, catalogue = read_park()
+    both = frozenset({MeterId("m-u-a102"), MeterId("m-u-a102-2")})
+    park = ParkBooks(database, site, rules, play, catalogue, only=both)
+    park.enrol_all()
+    first = site.calendar.period("2026-07-21--2026-07-21").start
+    park.write(first + index * SLOT for index in range(97))
+    Settlement(database, catalogue).settle_pending()
+    page = client.get("/series/park/u-a102", params={"from": "2026-07-21", "to": "2026-07-22", "lang": "en"}).text
+    assert page.count('<g class="event">') == 2, "in the picture for a screen and in that for a phone"
+    assert "exchanged for" in page.split('id="events"')[1]
+
+
 def test_a_day_has_as_many_slots_as_clocks_give_it(berlin: Client) -> None:
     day = get(berlin, **{"from": "2026-10-25", "to": "2026-10-26"})
     assert (day["slots"], len(day["amounts"])) == (100, 100)
