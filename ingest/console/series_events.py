@@ -1,4 +1,4 @@
-"""What happened at a metering point that a curve alone does not tell: meters exchanged, ratios, looks of people. Pure."""
+"""What happened at a metering point that a curve alone does not tell: exchanges, ratios, looks of people. Pure."""
 
 from __future__ import annotations
 
