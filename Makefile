@@ -13,7 +13,7 @@ CUT_ARGS ?=
 FUZZ_ARGS ?=
 ATTACK_ARGS ?=
 
-.PHONY: demo test lint types unit tools compiled-off test-long attacks trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-settle bench-series bench-footprint bench-edge bench-ocr bench-api scale test-cluster screenshots lock clean help
+.PHONY: demo test lint types unit tools compiled-off test-long attacks trust fuzz bench-profiles bench-ingest bench-allocation bench-close bench-preview bench-review bench-settle bench-series bench-footprint bench-edge bench-ocr bench-api scale test-cluster screenshots lock clean help
 
 help:
 	@sed -n '1,4p' Makefile
@@ -106,6 +106,10 @@ bench-close: $(READY)
 bench-preview: $(READY)
 	$(BIN)/python -m tests.bench.preview_speed
 
+# Writes docs/performance-review.md; a minute. Needs a Chromium for its second half.
+bench-review: $(READY)
+	$(BIN)/python -m tests.bench.review_speed
+
 # Octets of a row and of the log, in PostgreSQL and in columns; CPU of TLS at Mosquitto. Takes two minutes; writes
 # docs/performance-footprint.md. SCALE=0.1 tries it and writes nothing.
 bench-footprint: $(READY)
@@ -158,8 +162,8 @@ bench-statements: $(READY)
 lock: $(READY)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra edge --extra central --extra dev --generate-hashes \
 	  --no-emit-index-url --no-header pyproject.toml -o requirements.lock
-	for extra in central:centre edge:gateway; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
-	  --extra $${extra%%:*} --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock \
+	for extra in central,bulk,pdf:centre edge:gateway; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	  $$(echo ,$${extra%%:*} | sed 's/,/ --extra /g') --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock \
 	  pyproject.toml -o deploy/$${extra##*:}.lock; done
 
 # Every page as desktop and telephone, Chinese and English, light and dark: pictures below .metertree/screenshots, with an
