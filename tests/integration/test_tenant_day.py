@@ -1,4 +1,4 @@
-"""A tenant's day in a real browser: from the code on paper to confirming and disputing, on a phone, in both languages."""
+"""A tenant's day in a real browser: from the code on paper to confirming and disputing, on a phone and a desk."""
 
 from __future__ import annotations
 
