@@ -287,6 +287,10 @@ class _Sender:
         if self._is_over:
             return
         if message["type"] == "http.response.start":
+            taken = getattr(self._request.scope.get("route"), "path", self._rule.path)
+            if taken != self._rule.path:
+                await self._tell(FAULT, f"{taken} answered what was let in as {self._rule.key}")
+                return
             self._add_headers(message)
             match self._sight(message):
                 case Sight.LOOK:
