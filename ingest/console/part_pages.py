@@ -72,7 +72,9 @@ class PartPages:
         key = form.text("key")
         before = read_part(ground.books, f"numbers/{key}") if key else None
         content, faults = read_coefficients(Fields(form.fields), before, _units(ground))
-        found = Written({f"numbers/{content['table']['name']}": content}, faults, content["table"]["names"]["zh"])
+        found = Written(
+            {f"numbers/{content['table']['name']}": content}, faults, content["table"]["names"][visit.language]
+        )
         return self._save(visit, ground, "numbers", form, found)
 
     def series(self, request: Request, site: str, name: str = "", draft: int | None = None) -> Response:

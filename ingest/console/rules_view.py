@@ -115,7 +115,11 @@ def change_content(change: Change, vocabulary: Vocabulary, language: Language) -
         "kind": word[f"part-{kind}"],
         "name": name_of(change.part, sides[1] if sides[1] is not None else sides[0], language),
         "verb": word[verb] if verb else "",
-        "items": [(key_word(one.key, language), one.before, one.after) for one in items(change, vocabulary, language)],
+        "before_is_there": change.before is not None,
+        "items": [
+            (key_word(one.key, language), *(word.get(f"{one.key}-{side}", side) for side in (one.before, one.after)))
+            for one in items(change, vocabulary, language)
+        ],
     }
 
 
