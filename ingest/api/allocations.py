@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
@@ -16,7 +16,7 @@ from ingest.access.policy_file import shipped_policy
 from ingest.access.principal import Principal
 from ingest.api.admission import Asking
 from ingest.api.problems import Problem
-from ingest.billing.columns import ALLOCATION, CORRECTION, NATIVE, Column
+from ingest.billing.columns import ALLOCATION, CORRECTION, NATIVE, Column, Type
 from ingest.billing.focus import FOCUS
 from ingest.billing.forms import MEDIA_TYPES, FormMissing, Part, page_json, require_form, stream
 from ingest.store.database import Database
@@ -70,6 +70,33 @@ Asked = Annotated[Wanted, Depends(_wanted)]
 Since = Annotated[str | None, Query(max_length=64, description="`cursor` of the page before; left out: the beginning")]
 
 
+Described = dict[int | str, dict[str, Any]]
+"""Answers as the contract (OpenAPI) describes them."""
+_JSON_TYPES = {Type.TEXT: "string", Type.WHOLE: "integer", Type.DECIMAL: "string", Type.INSTANT: "string"}
+_LINE = {
+    "type": "object",
+    "properties": {one.name: {"type": [_JSON_TYPES[one.type], "null"]} for one in NATIVE},
+    "additionalProperties": False,
+}
+_FEED_ANSWER = {
+    "application/json": {
+        "schema": {
+            "type": "object",
+            "required": ["lines", "cursor", "more"],
+            "properties": {
+                "lines": {"type": "array", "items": _LINE},
+                "cursor": {"type": "string"},
+                "more": {"type": "boolean"},
+            },
+        }
+    }
+}
+_FILE_ANSWER = {
+    media_type.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+    for media_type in MEDIA_TYPES.values()
+}
+
+
 class AllocationRoutes:
     """The handlers, over one store."""
 
@@ -80,8 +107,10 @@ class AllocationRoutes:
     def router(self) -> APIRouter:
         """Give the routes."""
         router = APIRouter(prefix=PATH, tags=["billing"])
-        router.add_api_route("", self.feed, methods=["GET"], response_class=Response)
-        router.add_api_route(".{form}", self.file, methods=["GET"], response_class=Response)
+        feed: Described = {200: {"content": _FEED_ANSWER}}
+        files: Described = {200: {"content": _FILE_ANSWER}}
+        router.add_api_route("", self.feed, methods=["GET"], response_class=Response, responses=feed)
+        router.add_api_route(".{form}", self.file, methods=["GET"], response_class=Response, responses=files)
         return router
 
     def feed(

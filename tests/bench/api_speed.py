@@ -46,7 +46,7 @@ from tests.doubles.servers import open_folder
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance-api.md"
 SCALE = float(os.environ.get("SCALE", "1"))
-RUNS, LINES = max(1, int(10 * SCALE)), 20_000
+RUNS, LINES = max(1, int(5 * SCALE)), 20_000
 BAR_LINES_S, BAR_P99_MS = 50_000, 250
 READERS = 200
 EVERY_S = 2.0
