@@ -170,6 +170,8 @@ def _blank_party(connection: Connection, site: SiteId, party: PartyId) -> None:
                 one["names"] = _party_names(party)
         row = {"site": site, "version": version, "document": Jsonb(document), "site_hash": original}
         connection.execute(load_queries("erasure")["put_document"], row)
+    connection.execute(load_queries("erasure")["blank_disputes"], {"site": site, "party": party})
+    connection.execute(load_queries("erasure")["drop_party_photos"], {"by": f"tenant/{site}/{party}"})
 
 
 def _blank_engineer(connection: Connection, engineer: str, subject: str) -> None:

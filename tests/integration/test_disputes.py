@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from ingest.statement_desk import Complaint
 from ingest.statement_states import WHOLE, DisputeState
+from ingest.store.erasure import erase, plan_party
 from ingest.store.operators import Post, add_operator
-from metering.identity import SiteId
+from metering.identity import PartyId, SiteId
 from tests.doubles.issued_park import (
     ADMIN_TOKEN,
     BY,
@@ -158,3 +160,17 @@ def test_who_may_only_read_gets_no_form(client: httpx.Client, issued_park: Issue
     assert "Send the answer" not in text
     assert client.get("/disputes/999", headers=HTML).status_code == 404
     assert client.get(f"/disputes/{number}/photo", headers=HTML).status_code == 404
+
+
+def test_what_a_party_wrote_goes_when_it_is_erased(issued_park: IssuedPark) -> None:
+    number = disputed(issued_park)
+    long_after = NOW + timedelta(days=4000)
+    with issued_park.database.transaction() as connection:
+        connection.execute(
+            "UPDATE site_versions SET document = jsonb_set(document, '{leases}', "
+            "(SELECT jsonb_agg(one) FROM jsonb_array_elements(document -> 'leases') AS one "
+            "WHERE one ->> 'party' <> 't-01'))"
+        )
+        erase(connection, plan_party(connection, SiteId("park"), PartyId("t-01"), long_after), "asked for", long_after)
+        texts = connection.execute("SELECT reason, photo FROM disputes WHERE dispute = %s", [number]).fetchone()
+    assert texts == ("(erased)", None)

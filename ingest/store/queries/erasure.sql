@@ -11,6 +11,17 @@ SELECT version, document, site_hash FROM site_versions WHERE site = %(site)s ORD
 -- name: put_document
 UPDATE site_versions SET document = %(document)s, site_hash = %(site_hash)s WHERE site = %(site)s AND version = %(version)s;
 
+-- name: blank_disputes
+-- What a party wrote and sent when it disputed. The audit log holds a digest of it.
+UPDATE disputes SET reason = '(erased)', photo = NULL
+FROM statements JOIN allocation_runs USING (run)
+WHERE statements.number = disputes.statement AND site = %(site)s AND statements.party = %(party)s;
+
+-- name: drop_party_photos
+DELETE FROM photos WHERE put_by = %(by)s
+    AND NOT EXISTS (SELECT FROM hand_readings WHERE hand_readings.photo = photos.photo)
+    AND NOT EXISTS (SELECT FROM disputes WHERE disputes.photo = photos.photo);
+
 -- name: statements_of_party
 SELECT count(*), max(issued_at) FROM statements JOIN allocation_runs USING (run)
 WHERE allocation_runs.site = %(site)s AND statements.party = %(party)s;
@@ -51,4 +62,4 @@ ORDER BY 1, 2;
 
 -- name: sweep_out
 -- What was written over is gone from the files too, not only from sight.
-VACUUM site_versions, install_orders, audit_log, hand_readings, photos;
+VACUUM site_versions, install_orders, audit_log, hand_readings, photos, disputes;
