@@ -122,11 +122,10 @@ class SealedCase:
         evidence = [disclose(self._envelopes[ref], statement.meters) for ref in statement.evidence]
         return pack_bundle(statement.octets, statement.proof, evidence, [PROFILE.canonical])
 
-    def publication(self) -> bytes:
-        """Give the centre's word that the run is final."""
-        commitment = commit_run(self.run, bytes(32)).root
+    def publication(self, run: bytes | None = None, commitment: bytes | None = None) -> bytes:
+        """Give the centre's word that the run is final; or that of another run, or one with another fingerprint."""
         words = ("checker", "approver", "publisher", (("case", "explained"),))
-        run = bytes.fromhex(self.run.id)
+        run, commitment = run or bytes.fromhex(self.run.id), commitment or commit_run(self.run, bytes(32)).root
         return Publication(run, commitment, self.run.site, self.run.label, BOOKED_AT, *words, b"").sealed(CENTRE)
 
 

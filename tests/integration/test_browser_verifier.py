@@ -320,6 +320,9 @@ def tampered() -> dict[str, tuple[bytes, str]]:
     found["a forged publication"] = (with_publication(honest, sign1(b"\xa0", STRANGER)), "publication")
     other = sealed_case(TIERED).publication()
     found["the publication of another run"] = (with_publication(honest, other), "publication")
+    for name, said in (("run", {"run": b"\1" * 32}), ("fingerprint", {"commitment": b"\1" * 32})):
+        octets = sealed_case(PLAIN_CASE).publication(**said)
+        found[f"a publication with another {name}"] = (with_publication(honest, octets), "publication")
     found["a neighbour's proof"] = (with_parts(honest, proof=unpack_bundle(file_of(TIERED, "t-1")).proof), "")
     found["a stub too many"] = (reproved(honest, lambda one: one[2].append([bytes(32), 0, 0])), "commitment")
     found["a depth"] = (reproved(honest, by(1, 1, 0, 0)), "commitment")

@@ -79,6 +79,7 @@ def test_the_page_of_a_statement_proves_itself(
         expect(page.locator(".verify-headline")).to_have_text(headline)
         expect(page.locator("[data-recomputed='own-use/a101/t-01']")).to_contain_text(AMOUNT)
         assert page.locator("[data-recomputed].broken").count() == 0
+        assert page.locator(".verify-link", has_text={"en-GB": "This page", "zh-CN": "本页"}[locale]).count() == 1
         assert page.locator("[data-recomputed].holds").count() == page.locator("[data-recomputed]").count() > 0
         assert page.locator(".player").count() == page.locator("[data-player]").count() > 0
         assert grave_faults(page) == []
