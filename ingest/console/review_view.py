@@ -288,7 +288,7 @@ class ReviewView:
         columns = [word[one] for one in heads]
         if self._kept.sheet.before_period:
             columns[4] = word["before-of"].format(period=period_words(self._kept.sheet.before_period))
-        return table("pools", word["pool-sums"], columns, rows, wide=frozenset({2, 4}))
+        return table("pools", word["pool-sums"], columns, rows, wide=frozenset({2, 3, 4}))
 
     def residuals(self) -> Table:
         """Show what nobody else is charged, by pool: vacancy and what rounding leaves are in it."""
