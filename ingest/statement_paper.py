@@ -40,7 +40,8 @@ class Press:
 
     def pdf(self, page: TenantPage, language: Language, address: str, dated: datetime) -> bytes:
         """Set one statement; `address` is what the QR code holds."""
-        return self._set(page, language, address, dated, format="pdf")
+        octets: bytes = self._set(page, language, address, dated, format="pdf")
+        return octets
 
     def pictures(self, page: TenantPage, language: Language, address: str, dated: datetime) -> list[bytes]:
         """Give the pages as PNG, to be looked at."""

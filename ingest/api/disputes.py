@@ -75,7 +75,7 @@ class DisputeRoutes:
         limit: Annotated[int, Query(ge=1, le=LIMIT_MAX)] = LIMIT,
     ) -> dict[str, Any]:
         """List disputes, newest first; `next` is null on the last page."""
-        sites = None if who.sites is None else sorted(who.sites)
+        sites: list[str] | None = None if who.sites is None else [str(one) for one in sorted(who.sites)]
         if site is not None:
             sites = [site] if sites is None or site in sites else []
         with self._desk.database.transaction() as connection:

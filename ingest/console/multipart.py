@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from email.message import Message
 from email.parser import BytesParser
 from email.policy import HTTP
 from http import HTTPStatus
@@ -58,6 +59,8 @@ def parse_multipart(kind: str, octets: bytes) -> SentForm:
         raise Problem(HTTPStatus.BAD_REQUEST, "this is no form")
     form = SentForm()
     for part in parts:
+        if not isinstance(part, Message):
+            raise Problem(HTTPStatus.BAD_REQUEST, "this is no form")
         name = part.get_param("name", header="content-disposition")
         body = part.get_payload(decode=True)
         if not isinstance(name, str) or not isinstance(body, bytes):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from allocation_engine.money import minor_digits
 from ingest.console.history_chart import HistoryChart, history_chart
@@ -299,7 +300,7 @@ class _Reader:
             for one in self._view.charges
         ]
 
-    def _acts(self) -> Mapping[str, object]:
+    def _acts(self) -> dict[str, Any]:
         view = self._view
         is_open = view.state not in (None, StatementState.SUPERSEDED)
         lines = view.billable
