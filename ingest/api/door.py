@@ -207,8 +207,10 @@ class Door:
                 reason="sight",
             )
         asked = [path for name, path in rule.filters.items() if name in request.query_params]
-        if rule.sorts and (by := request.query_params.get("sort")):
-            asked.append(f"{rule.sorts}.{by.lstrip('-+')}")
+        if rule.sorts:
+            # All of them: which of several a handler takes is its own matter.
+            given = ",".join(request.query_params.getlist("sort")).split(",")
+            asked += [f"{rule.sorts}.{by.strip().lstrip('-+')}" for by in given if by.strip()]
         for path in asked:
             if not policy.sees(who, resource, path):
                 raise Problem(

@@ -199,8 +199,8 @@ def give_token(connection: Connection, known: KnownClient, scopes: frozenset[str
     """Give an access token for TOKEN_S seconds; `scopes` are of those its key has."""
     connection.execute(load_queries("clients")["forget_tokens"], {"now": now})
     token = TOKEN_PREFIX + _random(SECRET_OCTETS)
-    row = {"token_hash": _hash(token), "key": known.key, "scopes": None if scopes is None else sorted(scopes)}
-    row |= {"now": now, "ends_at": now + timedelta(seconds=TOKEN_S)}
+    row: dict[str, Any] = {"token_hash": _hash(token), "key": known.key, "now": now}
+    row |= {"scopes": None if scopes is None else sorted(scopes), "ends_at": now + timedelta(seconds=TOKEN_S)}
     connection.execute(load_queries("clients")["give_token"], row)
     return token
 

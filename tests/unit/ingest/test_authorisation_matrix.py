@@ -342,15 +342,23 @@ en = "boss"
 sees = ["public", "money", "site"]
 [permissions]
 "read" = ["guest", "boss"]
-[routes]
-"GET /trial" = { permission = "read", resource = "trial", site = "none" }
+[routes."GET /trial"]
+permission = "read"
+resource = "trial"
+site = "none"
+filters = { most = "owed", name = "open" }
+sorts = "rows[]"
 [fields.trial]
 "open" = "public"
 "owed" = "money"
+"rows[].open" = "public"
+"rows[].owed" = "money"
 """
 
 
-def trial_of(answer: Answer, role: str, *, check_fields: bool, masked: bool = False) -> Response:
+def trial_of(
+    answer: Answer, role: str, *, check_fields: bool = True, masked: bool = False, query: str = ""
+) -> Response:
     """Let a played answer through the door of a small table."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     app.add_api_route("/trial", table, methods=["GET"])
@@ -363,7 +371,7 @@ def trial_of(answer: Answer, role: str, *, check_fields: bool, masked: bool = Fa
 
     hall = Hall(routes.policy, routes)
     hall.door = Door(handler, House(routes.policy, routes, Believing("t0ken"), NoBooks(), check_fields))
-    return hall.call("GET /trial", role)
+    return hall.call(f"GET /trial{query}", role)
 
 
 def test_a_field_without_a_rule_is_an_error_in_tests_and_hidden_in_service() -> None:
@@ -389,6 +397,30 @@ def test_a_masked_answer_has_the_length_that_is_left() -> None:
     seen = trial_of(JSONResponse({"open": "价", "owed": 2}, headers={"X-Kept": "yes"}), "guest", check_fields=False)
     assert json.loads(seen.content) == {"open": "价"}
     assert (int(seen.headers["Content-Length"]), seen.headers["X-Kept"]) == (len(seen.content), "yes")
+
+
+@pytest.mark.parametrize(
+    ("query", "guest"),
+    [
+        ("?name=x", 200),
+        ("?most=5", 403),
+        ("?name=x&most=", 403),
+        ("?sort=open", 200),
+        ("?sort=owed", 403),
+        ("?sort=-owed", 403),
+        ("?sort=open,-owed", 403),
+        ("?sort=owed&sort=open", 403),
+        ("?sort=open&sort=owed", 403),
+        ("?other=owed", 200),
+    ],
+)
+def test_who_does_not_see_amounts_finds_none_by_choosing_and_sorting(query: str, guest: int) -> None:
+    answer = JSONResponse({"open": 1})
+    refused = trial_of(answer, "guest", query=query)
+    assert refused.status_code == guest
+    assert "owed" not in refused.text.replace("/trial", "")
+    assert trial_of(answer, "boss", query=query).status_code == 200
+    assert trial_of(answer, "boss", query="?sort=never_heard_of").status_code == 403
 
 
 def test_problems_pass_as_they_are() -> None:
