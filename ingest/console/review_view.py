@@ -130,7 +130,7 @@ class ReviewView:
         return [
             {
                 "count": one.count,
-                "text": self._word[f"need-{one.what}"],
+                "text": self._word[f"need-{one.what}" + ("-1" if one.count == 1 else "")],
                 "href": NEED_PLACES[one.what].replace("details", self.details),
                 "tone": "bad" if one.blocks else "warn",
                 "blocks": one.blocks,

@@ -81,6 +81,14 @@ _WORDS: dict[str, tuple[str, str]] = {
     "need-outliers": ("行明显异常", "lines stand out"),
     "need-estimated": ("个计量点含估算", "metering points hold estimates"),
     "need-warnings": ("条提示", "remarks"),
+    "need-broken-1": ("合计对不上", "does not add up"),
+    "need-reasons-1": ("项超限需说明原因", "finding needs a reason"),
+    "need-bindings-1": ("项安装尚未批准", "installation is not approved"),
+    "need-changed-1": ("天的读数在核算后有变化", "day of readings changed since"),
+    "need-invoice-1": ("张供电账单缺失或相差较大", "supplier's invoice is missing or far off"),
+    "need-outliers-1": ("行明显异常", "line stands out"),
+    "need-estimated-1": ("个计量点含估算", "metering point holds estimates"),
+    "need-warnings-1": ("条提示", "remark"),
     "blocks": ("阻止发布", "blocks"),
     "look": ("查看", "look"),
     # Acts
@@ -168,7 +176,6 @@ _WORDS: dict[str, tuple[str, str]] = {
     "before-of": ("上期 {period}", "In {period}"),
     "now": ("本期", "This period"),
     "change": ("变化", "Change"),
-    "change-percent": ("变化率", "Change %"),
     "lines-sum": ("明细合计", "Its lines"),
     "adds-up": ("相符", "equal"),
     "adds-not": ("不符", "not equal"),
@@ -197,7 +204,6 @@ _WORDS: dict[str, tuple[str, str]] = {
         "Held against their own past, or the others of the pool, by median and median deviation, so that a few wild "
         "lines do not hide each other. A hint: it blocks nothing.",
     ),
-    "outliers-none": ("没有异常行", "No line stands out"),
     "outliers-more": ("全部 {count} 行", "All {count}"),
     "why-history": (
         "过去 {count} 期的中位数为 {median}（离散 ±{spread}），本期 {found}",

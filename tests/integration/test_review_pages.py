@@ -75,7 +75,7 @@ def review(centre: ReviewCentre, period: str = SECOND) -> str:
 def test_the_first_thing_said_is_whether_it_adds_up_and_what_needs_whom(read: ReviewCentre) -> None:
     told = text_of(page(read, review(read)))
     assert told.index("It adds up to the cent") < told.index("What needs you") < told.index("Findings to explain")
-    assert "1 findings need a reason blocks" in told
+    assert "1 finding needs a reason blocks" in told
     assert "Main meter: loss 871.496 kWh, permitted" in told
     bought, tenants, owner, unpooled = (
         int(sum_.replace(",", "").replace(".", ""))
