@@ -55,6 +55,7 @@ from ingest.console.client_pages import ClientPages
 from ingest.console.composer_page import ComposerPages
 from ingest.console.dispute_pages import DisputePages
 from ingest.console.draft_pages import DraftPages
+from ingest.console.endpoint_pages import EndpointPages
 from ingest.console.error_pages import ErrorPages
 from ingest.console.fleet_pages import FleetPages
 from ingest.console.guard import FormGuard
@@ -191,35 +192,51 @@ def create_app(parts: WebParts) -> FastAPI:
     app.include_router(AlertRoutes(parts.database, parts.clock).router(admin))
     app.include_router(_envelope_routes(parts).router(admin))
     app.include_router(ReadingRoutes(_reading_desk(parts)).router(admin))
+    app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
+    statements = StatementDesk(parts.database, parts.clock, parts.closing.salt_key)
+    app.include_router(DisputeRoutes(statements).router(admin))
     app.state.console = ConsoleParts(parts.database, may_open=routes.lets_open)
-    app.include_router(run_pages(parts.database, parts.closing, parts.clock, previews))
-    app.include_router(SignInPages(sign_ins).router())
-    app.include_router(AccountPages(sign_ins).router())
-    for pages in (OperatorPages(sign_ins), ClientPages(parts.database, parts.clock), AuditPages(parts.database)):
+    _add_pages(app, parts, Desks(sign_ins, previews, fleet, statements))
+    routes.learn(app)
+    contract = cache(lambda: describe(app, routes.policy))
+    app.openapi = contract  # type: ignore[method-assign]
+    return app
+
+
+@dataclass(frozen=True, slots=True)
+class Desks:
+    """What API and console share."""
+
+    sign_ins: SignInDesk
+    previews: PreviewDesk
+    fleet: FleetDesk
+    statements: StatementDesk
+
+
+def _add_pages(app: FastAPI, parts: WebParts, desks: Desks) -> None:
+    """Add the pages of the console."""
+    app.include_router(run_pages(parts.database, parts.closing, parts.clock, desks.previews))
+    app.include_router(SignInPages(desks.sign_ins).router())
+    app.include_router(AccountPages(desks.sign_ins).router())
+    for pages in (OperatorPages(desks.sign_ins), ClientPages(parts.database, parts.clock), AuditPages(parts.database)):
         app.include_router(pages.router())
+    app.include_router(EndpointPages(parts.endpoints).router())
     app.include_router(settings_router())
     app.include_router(Console(parts.database).router())
-    app.include_router(FleetPages(parts.database, fleet).router())
-    app.include_router(SeriesRoutes(parts.database, parts.closing.settlement.catalogue).router())
+    app.include_router(FleetPages(parts.database, desks.fleet).router())
     app.include_router(SitePages(parts.database, parts.map_tiles).router())
     inbox = InboxPages(parts.database, parts.clock, parts.installation, _reading_desk(parts), _quarantine_desk(parts))
     app.include_router(inbox.router())
     app.state.console.counts["inbox"] = inbox.count
     app.include_router(SeriesPages(parts.database, parts.closing.settlement.catalogue).router())
-    rulebook = RuleDesk(parts.database, parts.closing.desk, previews, parts.clock)
+    rulebook = RuleDesk(parts.database, parts.closing.desk, desks.previews, parts.clock)
     app.include_router(ComposerPages(rulebook, parts.clock).router())
     app.include_router(RulesPages(rulebook, parts.clock).router())
     app.include_router(DraftPages(rulebook).router())
     app.include_router(PartPages(rulebook).router())
-    statements = StatementDesk(parts.database, parts.clock, parts.closing.salt_key)
     catalogue = parts.closing.settlement.catalogue
-    app.include_router(TenantPages(statements, catalogue, (parts.centre_key,), parts.clock).router())
-    app.include_router(DisputeRoutes(statements).router(admin))
-    app.include_router(DisputePages(statements).router())
-    routes.learn(app)
-    contract = cache(lambda: describe(app, routes.policy))
-    app.openapi = contract  # type: ignore[method-assign]
-    return app
+    app.include_router(TenantPages(desks.statements, catalogue, (parts.centre_key,), parts.clock).router())
+    app.include_router(DisputePages(desks.statements).router())
 
 
 def _envelope_routes(parts: WebParts) -> EnvelopeRoutes:

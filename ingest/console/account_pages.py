@@ -21,7 +21,7 @@ from ingest.console.visit import Visit, visit_of
 from ingest.passwords import HashingBusy, PasswordWeak, is_password, new_secret, require_good, step_of
 from ingest.sign_in_desk import SignInDesk
 from ingest.store.database import Connection
-from ingest.store.sessions import Device, end_from_elsewhere, end_session, sessions_of
+from ingest.store.sessions import Device, end_from_elsewhere, end_one, sessions_of
 from ingest.store.sign_in_failures import Attempt, is_held, note_failure
 from ingest.store.sign_ins import SignIn, drop_code, set_code, set_password, sign_in_of
 
@@ -109,7 +109,7 @@ class AccountPages:
         """End one of his own sessions."""
         visit = visit_of(request)
         with self._desk.database.transaction() as connection:
-            end_session(connection, session, visit.who, self._desk.clock.now())
+            end_one(connection, session, _caller(visit), self._desk.clock.now())
         return visit.redirect("/account", told="ended")
 
     def end_others(self, request: Request) -> Response:

@@ -26,9 +26,9 @@ PARTS = (
 class Settings:
     """Makes pages of the settings for a visit."""
 
-    def __init__(self, visit: Visit) -> None:
+    def __init__(self, visit: Visit, more: Mapping[str, str] | None = None) -> None:
         self._visit = visit
-        self.word: Mapping[str, str] = {**words(visit.language), **settings_words(visit.language)}
+        self.word: Mapping[str, str] = {**words(visit.language), **settings_words(visit.language), **(more or {})}
 
     def page(self, template: str, status: HTTPStatus = HTTPStatus.OK, **content: Any) -> HTMLResponse:
         """Render a page."""

@@ -114,6 +114,14 @@ def end_from_elsewhere(
     return count
 
 
+def end_one(connection: Connection, session: int, caller: Caller, now: datetime) -> bool:
+    """End one session of the caller, from another, and say so in the log; False where he has none such."""
+    ended = end_session(connection, session, caller.name, now)
+    if ended:
+        record(connection, caller.act(now, Verb.SESSIONS_ENDED, f"operator/{caller.name}", after={"ended": 1}))
+    return ended
+
+
 def view_as(connection: Connection, session: int, role: str | None) -> None:
     """Let the operator of a session look through the eyes of a role; None: through his own again."""
     connection.execute(load_queries("sessions")["view_as"], {"session": session, "role": role})
