@@ -52,7 +52,7 @@ def _described(_: Entry, row: Row) -> Content:
     return f"{row[1]}, {row[3] or 'residual'}" + ("" if row[4] is None else f" ({row[4]})")
 
 
-def _tags(entry: Entry, _: Row) -> Content:
+def _tags(entry: Entry) -> Content:
     return json.dumps({"metertree/period": entry.period, "metertree/run": entry.run}, separators=(",", ":"))
 
 
@@ -104,7 +104,7 @@ FOCUS: tuple[Column, ...] = (
         ("unit", "line_kind"),
         lambda _, row: (row[3] or row[2]) if is_split(row) else None,
     ),
-    _line("Tags", Type.TEXT, ("period", "run"), _tags),
+    Column("Tags", Type.TEXT, ("period", "run"), of_entry=_tags),
     _line("x_FeedId", Type.TEXT, ("id",), feed_id),
     _line("x_LineId", Type.TEXT, ("line",), lambda _, row: line_id(row)),
     _entry("x_LineKind", "line_kind"),

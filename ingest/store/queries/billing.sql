@@ -27,19 +27,24 @@ WHERE charge = %(charge)s AND invoice IS NULL;
 SELECT run FROM statements WHERE number = %(number)s;
 
 -- name: statements
-SELECT number, run, site, period, party,
-    (SELECT coalesce(sum(amount_minor), 0)::bigint FROM run_lines
-     WHERE run_lines.run = listed.run AND run_lines.party = listed.party),
-    currency, run_state,
-    (SELECT to_state FROM statement_states WHERE statement = number ORDER BY step DESC LIMIT 1), issued_at
-FROM (
-    SELECT number, run, site, period, statements.party, document ->> 'currency' AS currency, state AS run_state, issued_at
+-- The document of a run is looked into once, not for each of its statements: it may hold megabytes.
+WITH listed AS MATERIALIZED (
+    SELECT number, run, site, period, statements.party, state AS run_state, issued_at
     FROM statements JOIN allocation_runs USING (run)
     WHERE number > %(after)s AND (%(sites)s::text[] IS NULL OR site = ANY (%(sites)s))
         AND (%(run)s::text IS NULL OR run = %(run)s) AND (%(site)s::text IS NULL OR site = %(site)s)
         AND (%(period)s::text IS NULL OR period = %(period)s) AND (%(party)s::text IS NULL OR party = %(party)s)
     ORDER BY number LIMIT %(most)s
-) AS listed ORDER BY number;
+),
+priced AS MATERIALIZED (
+    SELECT run, document ->> 'currency' AS currency FROM allocation_runs WHERE run IN (SELECT run FROM listed)
+)
+SELECT number, run, site, period, party,
+    (SELECT coalesce(sum(amount_minor), 0)::bigint FROM run_lines
+     WHERE run_lines.run = listed.run AND run_lines.party = listed.party),
+    currency, run_state,
+    (SELECT to_state FROM statement_states WHERE statement = number ORDER BY step DESC LIMIT 1), issued_at
+FROM listed JOIN priced USING (run) ORDER BY number;
 
 -- name: residuals
 SELECT pool, party, amount_minor FROM run_lines WHERE run = %(run)s AND unit IS NULL ORDER BY pool, party;
