@@ -49,7 +49,8 @@ _KEYS: dict[str, _Pair] = {
     "span": ("期间", "Span"),
     "keys": ("分摊键", "Keys"),
     "stages": ("分摊级", "Stages"),
-    "name": ("名称", "Name"),
+    "name": ("代号", "Id"),
+    "id": ("代号", "Id"),
 }
 _FIELD_FAULTS: dict[str, _Pair] = {
     "needed": ("这里要填", "this is needed"),

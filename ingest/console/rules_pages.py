@@ -21,6 +21,7 @@ from ingest.console.rules_view import (
     pool_items,
     pools_table,
     spans_table,
+    steps_content,
     tariff_content,
     times_table,
 )
@@ -93,7 +94,7 @@ class RulesPages:
                 "drafts": [one for one in drafts if not one.state.is_over],
                 "ended": [one for one in drafts if one.state.is_over][:10],
                 "for_you": len(written_by_others(drafts, visit.who)) if visit.who else 0,
-                "overdue": overdue(ground.books, today),
+                "overdue": overdue(ground.books, today, visit.language),
                 "step": steps[0],
             }
 
@@ -135,7 +136,7 @@ class RulesPages:
                 "table": numbers_table(ground.rules, today, visit.language),
                 "links": [f"/rules/{site}/coefficients/{name}" for name in ground.rules.formulas.numbers],
                 "times": times_table(ground.rules, today, visit.language),
-                "overdue": overdue(ground.books, today),
+                "overdue": overdue(ground.books, today, visit.language),
             }
 
         return self._page(request, site, "rules_coefficients.html", "coefficients", content)
@@ -230,7 +231,9 @@ class RulesPages:
         """Show who changed what when."""
 
         def content(visit: Visit, ground: Ground) -> dict[str, Any]:
-            return {"table": self._history(visit, ground)}
+            with self._desk.database.transaction() as connection:
+                steps = history_of(connection, SiteId(site))
+            return {"steps": steps_content(steps, ground.rules, visit.language, ground.version.site.calendar)}
 
         return self._page(request, site, "rules_history.html", "history", content)
 

@@ -140,6 +140,24 @@ def history_table(steps: Iterable[Step], vocabulary: Vocabulary, language: Langu
     return table("history", word["history"], columns, rows)
 
 
+def steps_content(
+    steps: Iterable[Step], rules: Rules, language: Language, calendar: SiteCalendar
+) -> list[dict[str, Any]]:
+    """Give the versions, newest first, each with what it changed part by part."""
+    vocabulary = rules.formulas.vocabulary
+    return [
+        {
+            "version": step.version,
+            "at": local_time(step.at, calendar),
+            "who": step.who,
+            "draft": step.draft,
+            "is_first": step.changes is None,
+            "changes": [change_content(one, vocabulary, language) for one in step.changes or ()],
+        }
+        for step in steps
+    ]
+
+
 def part_history(
     steps: Iterable[Step], part: str, vocabulary: Vocabulary, language: Language, calendar: SiteCalendar
 ) -> list[dict[str, Any]]:

@@ -52,7 +52,7 @@ def name_of(part: str, content: Any, language: str) -> str:
     return str(names.get(language, name)) if isinstance(names, Mapping) else name
 
 
-def overdue(books: Books, today: date) -> tuple[Overdue, ...]:
+def overdue(books: Books, today: date, language: str = "en") -> tuple[Overdue, ...]:
     """Name the pools and tables whose review was due by `today`, the longest overdue first; runs warn of the same."""
     pools = books.rules["pools"]
     tables = [
@@ -61,7 +61,7 @@ def overdue(books: Books, today: date) -> tuple[Overdue, ...]:
         *([("loss", pools["loss"])] if "loss" in pools else []),
     ]
     found = [(part, one, date.fromisoformat(str(one["review_by"]))) for part, one in tables if one.get("review_by")]
-    late = [Overdue(part, name_of(part, one, "en"), day) for part, one, day in found if day <= today]
+    late = [Overdue(part, name_of(part, one, language), day) for part, one, day in found if day <= today]
     return tuple(sorted(late, key=lambda one: (one.review_by, one.part)))
 
 
