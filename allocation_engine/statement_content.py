@@ -161,7 +161,7 @@ class StatementContent:
             if content["format"] != STATEMENT_FORMAT:
                 raise EnvelopeMalformed(f"statement format {content['format']!r} is not known")
             return cls(**{name: content[name] for name in _PLAIN_FIELDS}, **_parts_from_wire(content))
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError, OSError, MeteringError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, OverflowError, OSError, MeteringError) as error:
             raise EnvelopeMalformed(f"not a statement of format {STATEMENT_FORMAT}: {error}") from error
 
 

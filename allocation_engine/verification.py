@@ -18,6 +18,7 @@ The chain has these links, each named in the report where it breaks:
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -47,8 +48,8 @@ from metering.envelope import (
 )
 from metering.errors import MeteringError
 
-_UNFIT = (MeteringError, ArithmeticError, LookupError, TypeError, ValueError)
-"""What recomputing a line may meet in a statement that its own centre signed: it does not hold, whatever it is."""
+_UNFIT = (MeteringError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
+"""What a statement may lead to that its own centre signed and that says nonsense: it does not hold, whatever it is."""
 
 VerifierFor = Callable[[Algorithm, bytes], Verifier]
 """Gives the verifier of a raw public key; raises a MeteringError if the octets are no key."""
@@ -104,6 +105,21 @@ def verify_bundle(
     if content is None:
         return VerificationReport(None, (check,))
     checks = [check]
+    try:
+        return _follow(content, bundle, centre_keys, verifier_for, checks)
+    except _UNFIT as error:
+        checks.append(Check("statement", False, f"what it says makes no sense: {error!r}"))
+        return VerificationReport(content, tuple(checks))
+
+
+def _follow(
+    content: StatementContent,
+    bundle: Bundle,
+    centre_keys: Mapping[bytes, Verifier],
+    verifier_for: VerifierFor,
+    checks: list[Check],
+) -> VerificationReport:
+    """Follow the chain from a statement whose signature holds; what is found is added to `checks`."""
     found, faults = _find_evidence(content, bundle)
     checks += faults or [Check("evidence", True, f"{len(found)} envelopes are there, unaltered")]
     if not faults:

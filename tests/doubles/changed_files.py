@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from allocation_engine.bundle import Bundle, pack_bundle, unpack_bundle, with_publication
@@ -82,6 +83,25 @@ def rerooted(file: bytes, say: Change | None = None, prove: Change | None = None
             pool["root"] = root
 
     return lied(file, commit)
+
+
+def places_in(content: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place in arrays and maps."""
+    if isinstance(content, dict | list):
+        for key, one in content.items() if isinstance(content, dict) else enumerate(content):
+            yield (*path, key)
+            yield from places_in(one, (*path, key))
+
+
+def nonsense(chance: random.Random, said: Any) -> Any:
+    """Something else than what was said, and often of another kind."""
+    if isinstance(said, int) and chance.random() < 0.6:
+        return said + chance.choice([1, -1, -2 * said - 1, 1000, 2**70])
+    if isinstance(said, list) and said and chance.random() < 0.6:
+        return chance.choice([said[1:], [*said, said[0]], said[::-1], []])
+    if isinstance(said, str) and chance.random() < 0.6:
+        return chance.choice([f"{said}x", "", said[:-1]])
+    return chance.choice([0, -1, "x", None, [], {}, b"x", True, [0, 0], 2**65])
 
 
 def flipped(octets: bytes, place: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from allocation_engine.verification import VerificationReport, verify_bundle
 from metering.identity import PartyId
 from provisioning.keys import public_verifier
-from tests.doubles.changed_files import Change, lied, to
+from tests.doubles.changed_files import Change, content_of, lied, nonsense, places_in, to
 from tests.doubles.sealed_cases import CENTRE, PROFILE, sealed_case
 
 CASE, PARTY = "ratio-changed-on-the-same-meter", PartyId("t-01")
@@ -45,6 +46,31 @@ def test_nonsense_is_a_broken_link_and_no_crash(change: Change, link: str) -> No
     report = verify(change)
     assert report.broken[0].link == link
     assert report.broken[0].result
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["tiers-by-month", "loss-down-the-tree", "standing-minimum-and-tax", "services-reciprocal", "lobby-in-chinese"],
+)
+def test_whatever_a_centre_signs_the_check_never_raises(case: str) -> None:
+    chance = random.Random(case)
+    file = sealed_case(case).file_of(sealed_case(case).run.parties[-1])
+    places = list(places_in(content_of(file)))
+    broken = 0
+    for _ in range(40):
+        path = chance.choice(places)
+        said = nonsense(chance, value_at(content_of(file), path))
+        report = verify_bundle(lied(file, to(said, *path)), {CENTRE.key_id: CENTRE.verifier()}, public_verifier)
+        assert all(check.result for check in report.broken), (path, said)
+        broken += not report.holds
+    assert broken > 15
+
+
+def value_at(content: Any, path: tuple[str | int, ...]) -> Any:
+    """What is said at a place."""
+    for key in path:
+        content = content[key]
+    return content
 
 
 def test_losses_that_are_not_one_for_each_band_break_their_line() -> None:
