@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ from tests.integration.test_api_service import ADMIN, Centre, closed_centre
 BY = Caller("local/root", "here", "a test")
 TOKEN = "/v1/oauth/token"
 RUNS = "/v1/allocation-runs"
+NUMBER = "park-2026-07-01--2026-07-01-t-01-v1"
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +284,34 @@ def test_who_has_another_site_finds_nothing_of_this_one(closed: Centre) -> None:
     nameless = closed.client.post(RUNS, json={"period": "2026-07"}, headers=here)
     assert (nameless.status_code, nameless.json()["reason"]) == (403, "site")
     assert closed.client.get(f"{RUNS}/none", headers=here).status_code == 404
+
+
+def test_nothing_that_any_get_answers_tells_of_a_site_that_is_not_his(closed: Centre) -> None:
+    """Every route, page and file that reads, as it really answers: no id of the park for who has the campus."""
+    database = closed.books.database
+    for role in ("administrator", "finance"):
+        there = operator(database, f"campus-{role}", role, sites=("campus",))
+        assert telling(closed, there) == [], role
+    here = operator(database, "park-boss", "administrator", sites=("park",))
+    assert len(telling(closed, here)) > 20, "the same look finds what there is"
+
+
+def telling(closed: Centre, header: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """Ask every route that reads; give those whose answers hold an id of the park."""
+    run = closed.close()["run"]
+    real = {"run": run, "other": run, "site": "park", "node": "main", "gateway": "gw-a", "number": NUMBER}
+    tell_tales = (run, "gw-a", "t-01", "u-a101", "bldg-a", "lobby-ac", closed.books.site.names.en)
+    told = []
+    for rule in shipped_policy().routes.values():
+        path = re.sub(r"\{([^}:]*)[^}]*\}", lambda found: real.get(found[1], "1"), rule.path)
+        if rule.method != "GET" or rule.permission is None or path.endswith("/events"):
+            continue
+        answer = closed.client.get(path, headers=header)
+        assert answer.status_code < 500 or answer.status_code == 501, (rule.key, answer.text[:300])
+        found = [one for one in tell_tales if one in answer.text and one not in path]
+        if answer.status_code < 300 and found:
+            told.append((rule.key, found))
+    return told
 
 
 def test_roles_change_from_the_next_call_on_and_the_change_is_recorded(closed: Centre) -> None:
