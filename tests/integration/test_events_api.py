@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 
 from ingest.event_kinds import KINDS, Event, EventKind
+from ingest.store.clients import add_client, make_key, remove_client
 from ingest.store.database import Database
 from ingest.store.events import tell_all
 from ingest.store.operators import Post, add_operator
+from ingest.store.webhooks import Wants, change_endpoint
 from metering.identity import SiteId
+from tests.doubles.hooked import Post as DeliveryPost
+from tests.doubles.hooked import receiving
 from tests.doubles.installing import ADMIN, InstallingCentre
 from tests.doubles.revoked_session import BY
 
@@ -188,6 +192,31 @@ def test_a_secret_that_was_shown_is_not_shown_again_by_an_idempotency_key(centre
             rows = connection.execute(f"SELECT * FROM {table}".encode()).fetchall()
             assert secret not in repr(rows), table
             assert secret not in json.dumps([[str(cell) for cell in row] for row in rows]), table
+
+
+def test_a_billing_program_adds_its_endpoint_with_its_key_and_is_delivered_to_until_it_is_removed(
+    centre: InstallingCentre,
+) -> None:
+    """The whole way: key, endpoint, act, delivery; its name in the books is the one deliveries are looked up by."""
+    with centre.database.transaction() as connection:
+        add_client(connection, "billing", ["billing"], ["park"], BY, centre.clock.now())
+        key = {"Authorization": f"Bearer {make_key(connection, 'billing', BY, centre.clock.now())}"}
+    told = centre.client.post(ENDPOINTS, json=HOOK, headers=key).json()
+    assert (told["owner"], told["sites"]) == ("client/billing", ["park"])
+    assert centre.client.get(f"{ENDPOINTS}/{told['id']}", headers=key).status_code == 200
+    wants = Wants(sites=(SiteId("park"),))
+    with receiving() as receiver:
+        with centre.database.transaction() as connection:
+            change_endpoint(connection, told["id"], url=receiver.url, wants=wants, description="")
+        post = DeliveryPost(centre.database)
+        happen(centre)
+        post.run()
+        assert [one.document["type"] for one in receiver.came] == ["run.published"]
+        with centre.database.transaction() as connection:
+            remove_client(connection, "billing", BY, centre.clock.now())
+        happen(centre)
+        post.later(minutes=1).run()
+        assert len(receiver.came) == 1
 
 
 def test_who_may_not_change_endpoints_is_refused(centre: InstallingCentre) -> None:
