@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
-from ingest.audit_log import chain_faults
+from ingest.access.policy_file import shipped_policy
+from ingest.audit_log import Verb, chain_faults
 from ingest.console.visit import SESSION
 from ingest.store.audit import entries
 from ingest.store.clients import client_of_key
@@ -27,6 +28,47 @@ from tests.doubles.page_parts import foreign_parts
 SHOTS = os.environ.get("METERTREE_TEST_SHOTS")
 DESKTOP = {"width": 1280, "height": 800}
 OPERATORS, CLIENTS, AUDIT = "/settings/operators", "/settings/clients", "/settings/audit"
+
+
+RECORDED: dict[str, Verb | str] = {
+    "POST /sign-in": Verb.SIGNED_IN,
+    "POST /sign-in/code": Verb.SIGNED_IN,
+    "POST /sign-out": "ends the session of its own cookie",
+    "POST /welcome/{token}": Verb.PASSWORD_CHOSEN,
+    "POST /account/password": Verb.PASSWORD_CHOSEN,
+    "POST /account/code": Verb.SECOND_FACTOR_SET,
+    "POST /account/code/drop": Verb.SECOND_FACTOR_DROPPED,
+    "POST /account/sessions/end-others": Verb.SESSIONS_ENDED,
+    "POST /account/sessions/{session}/end": Verb.SESSIONS_ENDED,
+    "POST /settings/operators": Verb.OPERATOR_ADDED,
+    "POST /settings/operators/{name}/roles": Verb.OPERATOR_CHANGED,
+    "POST /settings/operators/{name}/link": Verb.SIGN_IN_LINK_MADE,
+    "POST /settings/operators/{name}/token": Verb.OPERATOR_RENEWED,
+    "POST /settings/operators/{name}/code": Verb.SECOND_FACTOR_DROPPED,
+    "POST /settings/operators/{name}/sessions": Verb.SESSIONS_ENDED,
+    "POST /settings/operators/{name}/remove": Verb.OPERATOR_REMOVED,
+    "POST /settings/view-as": Verb.VIEWED_AS,
+    "POST /view-as/end": "changes how he sees, nothing else",
+    "POST /settings/clients": Verb.CLIENT_ADDED,
+    "POST /settings/clients/{name}/keys": Verb.KEY_MADE,
+    "POST /settings/clients/{name}/rotate": Verb.KEY_MADE,
+    "POST /settings/clients/{name}/keys/{key}/end": Verb.KEY_ENDED,
+    "POST /settings/clients/{name}/remove": Verb.CLIENT_REMOVED,
+    "POST /settings/webhooks": Verb.ENDPOINT_ADDED,
+    "POST /settings/webhooks/{endpoint}/turn": Verb.ENDPOINT_CHANGED,
+    "POST /settings/webhooks/{endpoint}/test": "sends a test; what was sent stands in the deliveries",
+    "POST /settings/webhooks/{endpoint}/rotate": Verb.SECRET_ROTATED,
+    "POST /settings/webhooks/{endpoint}/again": Verb.DELIVERIES_REPLAYED,
+}
+"""Every form of these pages, with what it leaves in the log, or why nothing."""
+
+
+def test_no_form_changes_anything_that_nobody_thought_about() -> None:
+    ours = ("/sign-", "/welcome/", "/account", "/settings", "/view-as")
+    forms = {
+        key for key, rule in shipped_policy().routes.items() if key.startswith("POST ") and rule.path.startswith(ours)
+    }
+    assert forms == set(RECORDED)
 
 
 @pytest.fixture

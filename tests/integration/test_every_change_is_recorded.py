@@ -92,6 +92,7 @@ COMMANDS: dict[str, Verb | str] = {
     "statements": Verb.LINK_MADE,
     "site": Verb.SITE_PUT,
     "verify": NOTHING,
+    "verify_page": NOTHING,
     "webhook": Verb.ENDPOINT_ADDED,
 }
 
