@@ -9,12 +9,14 @@ import pytest
 import ingest.alerts as spine
 from ingest.alert_rules import AlertKind, Cause, Changes, Finding, Scope, Severity
 from ingest.event_kinds import KINDS, Event, EventKind, Resource
+from ingest.store import alerts as alert_store
 from ingest.store.alerts import acknowledge, store_changes
 from ingest.store.database import Database
 from ingest.store.events import NumberedEvent, number_events, read_events
 from tests.doubles.installation_centre import SECOND, Centre, park_centre
 from tests.doubles.installer import Installer
-from tests.integration.test_alerts_store import GW, NOW, Room
+from tests.doubles.store_harness import NOW
+from tests.integration.test_alerts_store import GW, Room
 from tests.integration.test_runs_desk import CY, Desk, desk, settled
 
 __all__ = ["desk", "settled"]
@@ -74,8 +76,8 @@ def test_a_draft_is_told_to_nobody(desk: Desk) -> None:
 
 def test_an_alert_is_told_when_it_opens_and_when_it_closes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spine, "missing_steps", lambda *_: ())
-    monkeypatch.setattr(spine.store, "waits_since", lambda *_: None)
-    monkeypatch.setattr(spine.store, "backed_up", lambda *_: (None, None))
+    monkeypatch.setattr(alert_store, "waits_since", lambda *_: None)
+    monkeypatch.setattr(alert_store, "backed_up", lambda *_: (None, None))
     room = Room(database)
     room.enrol(GW)
     room.intake.take(GW.chain(1))
