@@ -12,6 +12,7 @@ from httpx import Response
 
 from allocation_engine.run_state import RunState
 from ingest.store.database import Database
+from ingest.store.erasure import erase_again
 from tests.doubles.closed_park import copy_of
 from tests.doubles.review_centre import BOOKED_AT, FIRST, NOW, PARK_ID, SECOND, ReviewCentre
 from tests.doubles.servers import _database
@@ -310,3 +311,13 @@ def test_only_who_may_close_orders_it(read: ReviewCentre) -> None:
     fields = {"site": str(PARK_ID), "period": FIRST, "booked_at": BOOKED_AT.isoformat()}
     assert {post(read, "/runs/close", who, **fields).status_code for who in ("cy", "di", "ed")} == {403}
     assert page(read, "/jobs", "di").status_code == 403
+
+
+def test_a_name_that_was_erased_is_gone_from_a_review_that_was_kept(centre: ReviewCentre) -> None:
+    """Planted: names kept under the run alone. The page was looked at before, so its names lie in memory."""
+    path = f"/runs/{centre.runs[SECOND]}/lines"
+    assert "Qinghe Tea" in text_of(page(centre, path))
+    with centre.database.transaction() as connection:
+        assert erase_again(connection, [("party", PARK_ID, "t-01", "moved out", NOW)])
+    assert "Qinghe Tea" not in text_of(page(centre, path))
+    assert "Qinghe" not in text_of(page(centre, review(centre)))
