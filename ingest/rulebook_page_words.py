@@ -193,6 +193,8 @@ PAGES: dict[str, tuple[str, str]] = {
     "used-by": ("用于", "Used by"),
     "unit-of-site": ("单元", "Unit"),
     "always": ("一直", "always"),
+    "band": ("时段", "Band"),
+    "rate": ("单价", "Rate"),
     "months": ("{months} 月", "months {months}"),
     "medium-electricity": ("电", "electricity"),
     "medium-water": ("水", "water"),

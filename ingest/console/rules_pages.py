@@ -20,6 +20,7 @@ from ingest.console.rules_view import (
     part_history,
     pool_items,
     pools_table,
+    rates_table,
     spans_table,
     steps_content,
     tariff_content,
@@ -65,7 +66,11 @@ class RulesPages:
         get(f"{PATH}/series/{{name}}", self.one_series)
         get(f"{PATH}/leases", self.leases)
         get(f"{PATH}/history", self.history)
-        for name, handler in (("pools", self.pools_csv), ("coefficients", self.coefficients_csv)):
+        for name, handler in (
+            ("pools", self.pools_csv),
+            ("coefficients", self.coefficients_csv),
+            ("tariffs", self.tariffs_csv),
+        ):
             get(f"{PATH}/{name}.csv", handler)
         get(f"{PATH}/series/{{name}}/days.csv", self.series_csv)
         get(f"{PATH}/coefficients/{{name}}/numbers.csv", self.numbers_csv)
@@ -253,6 +258,12 @@ class RulesPages:
             site,
             "coefficients",
             lambda visit, ground: numbers_table(ground.rules, self._today(ground), visit.language),
+        )
+
+    def tariffs_csv(self, request: Request, site: str) -> Response:
+        """Give every rate of every version for spreadsheets."""
+        return self._csv(
+            request, site, "tariffs", lambda visit, ground: rates_table(ground.rules.prices.tariffs, visit.language)
         )
 
     def numbers_csv(self, request: Request, site: str, name: str) -> Response:

@@ -266,6 +266,26 @@ def tariff_content(tariff: Tariff, language: Language, today: date) -> dict[str,
     }
 
 
+def rates_table(tariffs: Iterable[Tariff], language: Language) -> Table:
+    """Give every rate of every version of all tariffs, for spreadsheets [currency units per billing unit]."""
+    word = rules_words(language)
+    columns = (word[one] for one in ("tab-tariffs", "version", "holds-from", "holds-to", "band", "rate"))
+    rows = (
+        [
+            words_cell(tariff.id),
+            words_cell(version.id),
+            day_cell(version.valid_from),
+            words_cell(word["open-ended"]) if version.valid_to is None else day_cell(version.valid_to),
+            words_cell(word.get(f"band-{band}", band), band),
+            number_cell(rate, 6),
+        ]
+        for tariff in tariffs
+        for version in tariff.versions
+        for band, rate in version.rates
+    )
+    return table("tariffs", word["tab-tariffs"], columns, rows)
+
+
 def _version_content(version: TariffVersion, word: Mapping[str, str], today: date) -> dict[str, Any]:
     rates = sorted(version.rates, key=lambda rate: -rate[1])
     rank = {band: min(place, BANDS_MAX - 1) for place, (band, _) in enumerate(rates)}

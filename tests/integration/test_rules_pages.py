@@ -39,7 +39,7 @@ PAGES = (
     f"{RULES}/drafts/2",
 )
 LOOKED_AT = (f"{RULES}/coefficients/rated", f"{RULES}/coefficient-form?name=rated")
-TABLES = ("pools", "coefficients", "leases", "history", "series/tmax/days", "coefficients/rated/numbers")
+TABLES = ("pools", "coefficients", "tariffs", "leases", "history", "series/tmax/days", "coefficients/rated/numbers")
 HEADS = {
     "name": "heads",
     "name_zh": "人数",
