@@ -160,6 +160,7 @@ class _Reader:
         self._lines = self._story.lines()
 
     def page(self) -> TenantPage:
+        """Give the whole page."""
         view, content = self._view, self._content
         total = content.total_minor
         rooms = dict.fromkeys(one.room for one in self._lines if one.room)

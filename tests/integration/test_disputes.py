@@ -20,13 +20,8 @@ from tests.doubles.issued_park import (
     PHONE,
     TENANT,
     IssuedPark,
-    closed_park,
-    issued_park,
-    published_park,
 )
 from tests.doubles.web import serving
-
-__all__ = ["closed_park", "issued_park", "published_park"]
 
 ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 HTML = {"Accept": "text/html", "Accept-Language": "en"}

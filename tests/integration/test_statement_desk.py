@@ -30,9 +30,7 @@ from ingest.statement_states import (
 )
 from ingest.store.audit import entries
 from ingest.store.disputes import count_disputes, list_disputes
-from tests.doubles.issued_park import BY, NOW, PHONE, TENANT, IssuedPark, closed_park, issued_park, published_park
-
-__all__ = ["closed_park", "issued_park", "published_park"]
+from tests.doubles.issued_park import BY, NOW, PHONE, TENANT, IssuedPark
 
 UPHELD = Answer(DisputeState.UPHELD, "the register was read twice; it stands")
 RECOMPUTED = Answer(DisputeState.RECOMPUTED, "the area was wrong; you get a new statement")

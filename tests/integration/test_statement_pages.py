@@ -19,11 +19,9 @@ from allocation_engine.verification import verify_bundle
 from ingest.statement_desk import Answer
 from ingest.statement_states import DisputeState, StatementState
 from provisioning.keys import public_verifier
-from tests.doubles.issued_park import BY, TENANT, IssuedPark, closed_park, issued_park, published_park
+from tests.doubles.issued_park import BY, TENANT, IssuedPark
 from tests.doubles.park_books import CENTRE
 from tests.doubles.web import serving
-
-__all__ = ["closed_park", "issued_park", "published_park"]
 
 EN = {"Accept-Language": "en"}
 

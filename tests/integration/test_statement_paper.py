@@ -22,10 +22,8 @@ from provisioning.keys import SALT_KEY as SALT_FILE
 from provisioning.keys import write_salt_key, write_signing_key
 from provisioning.paper.fonts import FontMissing, chinese_font
 from provisioning.paper.qr import qr_path
-from tests.doubles.issued_park import BY, SALT_KEY, TENANT, IssuedPark, closed_park, issued_park, published_park
+from tests.doubles.issued_park import BY, SALT_KEY, TENANT, IssuedPark
 from tests.doubles.web import serving
-
-__all__ = ["closed_park", "issued_park", "published_park"]
 
 BASE = "https://energy.example.com"
 DATED = datetime(2026, 8, 1, 12, tzinfo=UTC)

@@ -13,10 +13,8 @@ from playwright.sync_api import Browser, Page
 from ingest.statement_desk import Answer
 from ingest.statement_states import DisputeState
 from tests.doubles.browser import DESKTOP, PHONE, browser, grave_faults, widest_overflow
-from tests.doubles.issued_park import BY, TENANT, IssuedPark, closed_park, issued_park, published_park
+from tests.doubles.issued_park import BY, TENANT, IssuedPark
 from tests.doubles.web import serving
-
-__all__ = ["closed_park", "issued_park", "published_park"]
 
 SHOTS = os.environ.get("METERTREE_TEST_SHOTS")
 
