@@ -180,7 +180,16 @@ def asking(request: Request) -> Principal:
     return found
 
 
-Admitted = Annotated[Caller, Depends(admitted)]
+async def _admitted(request: Request) -> Caller:
+    """Without waiting for a thread, as the framework has plain functions do."""
+    return admitted(request)
+
+
+async def _asking(request: Request) -> Principal:
+    return asking(request)
+
+
+Admitted = Annotated[Caller, Depends(_admitted)]
 """Parameter of a guarded handler: who calls."""
-Asking = Annotated[Principal, Depends(asking)]
+Asking = Annotated[Principal, Depends(_asking)]
 """Parameter of any handler or page: who asks, for `Policy.may`, `sees` and `mask`."""

@@ -56,7 +56,7 @@ class Form(StrEnum):
 Name = Annotated[str | None, Query(max_length=200)]
 
 
-def _wanted(
+async def _wanted(
     site: Name = None,
     period: Annotated[str | None, Query(max_length=64, examples=["2026-07"])] = None,
     party: Name = None,

@@ -40,7 +40,7 @@ class AcknowledgementRequest(BaseModel):
     invoice: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["INV-2026-000123"])
 
 
-def _wanted(
+async def _wanted(
     site: Name = None,
     period: Name = None,
     party: Name = None,
