@@ -8,6 +8,7 @@ from typing import Any
 
 from allocation_engine.calendar_days import HolidayCalendar
 from allocation_engine.formula.proven import Formula
+from allocation_engine.formula.text import decimal_text
 from allocation_engine.formula.vocabulary import Vocabulary
 from allocation_engine.pools import FormulaRule, Pool
 from allocation_engine.rules import Rules
@@ -225,7 +226,7 @@ def spans_table(numbers: UnitNumbers, names: Mapping[str, str], language: Langua
         ends = [day.isoformat() for day, _ in days[1:]] + [word["open-ended"]]
         for (day, number), end in zip(days, ends, strict=True):
             since = word["always"] if day == _ALWAYS else day.isoformat()
-            told = f"{float(number):.6g}" if number.denominator != 1 else str(number)
+            told = decimal_text(number)
             rows.append(
                 [
                     words_cell(names.get(subject, subject), subject),
@@ -358,7 +359,7 @@ def leases_table(site: Site, language: Language) -> Table:
     for unit in site.units:
         head = [
             words_cell(unit.names.of(language), unit.id),
-            Cell(area_m2(unit.area_cm2), f"{unit.area_cm2 / 10_000:.4f}", True),
+            Cell(area_m2(unit.area_cm2), f"{unit.area_cm2 // 10_000}.{unit.area_cm2 % 10_000:04}", True),
             words_cell(nodes.get(unit.node, unit.node)),
         ]
         leases = sorted(
