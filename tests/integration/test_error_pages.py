@@ -14,7 +14,7 @@ HTML = {"Accept": "text/html,application/xhtml+xml"}
 
 
 @pytest.fixture
-def centre(database: Database) -> Iterator[ConsoleCentre]:
+def centre(database: Database, cheap_passwords: None) -> Iterator[ConsoleCentre]:
     with console_centre(database) as running:
         running.add("manager", "energy-manager")
         running.client.headers["Accept-Language"] = "en"

@@ -34,7 +34,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def desk(database: Database, clock: ManualClock) -> SignInDesk:
+def desk(database: Database, clock: ManualClock, cheap_passwords: None) -> SignInDesk:
     with database.transaction() as connection:
         add_operator(connection, NAME, ADMIN, NOW, Post(("energy-manager",), ("park",)))
         set_password(connection, NAME, PASSWORD, PERSON, NOW)
@@ -206,7 +206,9 @@ def test_the_password_waits_for_the_code_five_minutes(desk: SignInDesk, clock: M
 # Links
 
 
-def test_the_first_start_makes_one_administrator_with_one_link(database: Database, clock: ManualClock) -> None:
+def test_the_first_start_makes_one_administrator_with_one_link(
+    database: Database, clock: ManualClock, cheap_passwords: None
+) -> None:
     desk = SignInDesk(database, clock)
     with ThreadPoolExecutor(4) as pool:
         links = [one for one in pool.map(lambda _: desk.first_link(), range(4)) if one is not None]
@@ -231,6 +233,7 @@ def test_a_first_link_that_ran_out_is_made_anew(database: Database, clock: Manua
     assert first is not None
     assert desk.first_link() is None
     clock.sleep_until(NOW + LINK_LASTS)
+    assert desk.operator_of_link(first) is None
     assert desk.choose_password(first, PASSWORD, HERE).outcome is Outcome.OVER
     second = desk.first_link()
     assert second not in (None, first)

@@ -9,7 +9,9 @@ from ingest.store.sign_ins import set_code
 from tests.doubles.console_centre import NOW, console_centre
 
 
-def test_the_cookie_of_who_has_shown_his_password_alone_opens_nothing(database: Database) -> None:
+def test_the_cookie_of_who_has_shown_his_password_alone_opens_nothing(
+    database: Database, cheap_passwords: None
+) -> None:
     with console_centre(database) as centre:
         centre.add("manager", "energy-manager")
         with database.transaction() as connection:
