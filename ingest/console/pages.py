@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from allocation_engine.rules import Rules
 from allocation_engine.rules_file import rules_from_document
+from ingest.access.policy_file import shipped_policy
 from ingest.console.assets import asset_router
 from ingest.console.rendering import local_time
 from ingest.console.run_tables import SHOWN, RunTables
@@ -141,6 +142,7 @@ class Console:
             tables=self._tables(connection, stored, language),
             shown=("provisional", "changed", *SHOWN),
             provisional_word=provisional_word("mark", language),
+            may_review=shipped_policy().may(visit.principal, "pages.review", head.site),
             site_id=site.id,
             chart_span=_chart_span(stored, site.calendar, language),
             gateways=_gateways(gateway_states(connection), site.calendar),

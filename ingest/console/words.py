@@ -112,6 +112,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "until": ("至", "Until"),
     "pool": ("费用池", "Pool"),
     "csv": ("下载 CSV", "CSV"),
+    "review": ("核对", "Review"),
     "posting": ("公示", "Public posting"),
     "state-computed": ("已核算", "computed"),
     "state-draft": ("草稿", "draft"),
