@@ -27,9 +27,11 @@ UNITS = ("a101", "a102", "a201", "a202", "a301", "b101", "b102", "b201", "b202",
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One browser for all tests of this file."""
+    """One browser for all tests of this file, with patience for a busy machine."""
+    expect.set_options(timeout=20_000)
     with browser() as running:
         yield running
+    expect.set_options(timeout=5_000)
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +233,7 @@ def test_area_by_time_by_load_is_composed_by_keys_tried_and_released_by_somebody
         page.keyboard.press("Control+z")
         expect(text_of(page)).to_have_value("unit_area * times * load")
         page.get_by_role("button", name="Save as draft").click()
-        expect(page.locator("h1")).to_contain_text("额定功率")
+        expect(page.locator("h1")).to_contain_text("Rated power")
         shoot(page, "draft-open")
         page.get_by_role("button", name="Hand in").click()
         expect(page.locator("main")).to_contain_text("somebody else has to release it")
@@ -252,6 +254,18 @@ def test_area_by_time_by_load_is_composed_by_keys_tried_and_released_by_somebody
     assert released["formula"] == "unit_area * times * load"
     assert released["times"]["sharp"] == "1.8"
     assert read_part(park.books, "numbers/rated")["table"]["values"]["a101"] == "60"
+
+
+def test_a_late_verdict_undoes_nothing_that_was_done_since(chromium: Browser, park: RuledPark, address: str) -> None:
+    with opened(chromium, park, f"{address}/rules/park/compose") as page:
+        held: list[Any] = []
+        page.route("**/verdict", lambda route: route.continue_() if held else held.append(route))
+        with page.expect_request("**/verdict"):
+            piece(page, "unit_area").click()
+        piece(page, "energy").click()
+        held[0].continue_()
+        expect(text_of(page)).to_have_value("unit_area * energy")
+        expect(page.locator("#board .block")).to_have_count(2)
 
 
 def test_what_is_typed_becomes_blocks_and_a_mistake_is_shown_at_its_block(

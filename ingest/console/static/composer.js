@@ -273,6 +273,8 @@ function start(form) {
   // ---- asking the service ----
 
   function soon() {
+    // An answer to what was written before says nothing any more: it would undo what was done since.
+    asked.number += 1;
     clearTimeout(asked.timer);
     clearTimeout(asked.previewTimer);
     asked.timer = setTimeout(ask, VERDICT_MS);
