@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from ingest.audit_log import Act, Verb
@@ -18,6 +19,7 @@ ADMIN = "admin"
 
 STRANGER = "stranger"
 """Who calls before anybody has looked at his token, or has proven nothing."""
+_IPV6_NETWORK_BITS = 64
 
 
 class NotInPerson(BooksError):
@@ -100,3 +102,19 @@ def acting(caller: Caller) -> Iterator[None]:
 def present() -> Caller:
     """Give who acts here; the service itself where nobody else does."""
     return _present.get()
+
+
+def bucket_of(address: str) -> str:
+    """Give the name under which an address is counted where guessing is; what is no address is a name already.
+
+    An IPv6 caller owns a network of 2^64 addresses; they share a name.
+    """
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return address
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return f"{int(parsed) >> (128 - _IPV6_NETWORK_BITS):x}"

@@ -12,13 +12,13 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from datetime import datetime
 from http import HTTPStatus
-from ipaddress import IPv6Address, ip_address
 from math import ceil
 from threading import Lock
 
 from fastapi import Request
 
 from ingest.api.problems import Problem
+from ingest.caller import bucket_of
 from metering.clock import Clock
 from metering.errors import MeteringError
 
@@ -26,7 +26,6 @@ FAILURES_MAX = 10
 REFILL_S = 6.0
 ADDRESSES_MAX = 10_000
 """Buckets kept; the one that was used longest ago goes first."""
-_IPV6_NETWORK_BITS = 64
 
 
 class Buckets:
@@ -84,16 +83,3 @@ class ClaimGate:
             if not isinstance(error, Problem) or error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 self._buckets.spend(address)
             raise
-
-
-def bucket_of(address: str) -> str:
-    """Give the name under which an address is counted; what is no address is a name already."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if not isinstance(parsed, IPv6Address):
-        return address
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return f"{int(parsed) >> (128 - _IPV6_NETWORK_BITS):x}"

@@ -6,6 +6,7 @@ person one spelling.
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter, Depends, Query
@@ -15,8 +16,8 @@ from allocation_engine.rules_file import rules_from_document
 from allocation_engine.run_diff import RunDiff
 from allocation_engine.run_state import RunUnknown
 from allocation_engine.what_if import Scope, totals
-from ingest.api.admission import Admission, Admitted
-from ingest.api.problems import not_found
+from ingest.api.admission import Admission, Admitted, Asking
+from ingest.api.problems import Problem, not_found
 from ingest.caller import Caller, acting
 from ingest.period_inputs import site_names
 from ingest.runs_desk import Act, Draft, RunsDesk
@@ -100,8 +101,13 @@ class DeskRoutes:
         with acting(caller):
             return _moved(self._desk.publish(run, request.act(caller)))
 
-    def diff(self, run: str, other: str) -> dict[str, Any]:
+    def diff(self, run: str, other: str, who: Asking) -> dict[str, Any]:
         """Say what `other` changes against `run`, line by line, each with its causes."""
+        with self._desk.database.transaction() as connection:
+            found = find_run(connection, other, lines=False)
+        # The door looked at `run` only.
+        if found is None or not who.reaches(found.head.site):
+            raise not_found(f"run {other}", _FIND)
         return self._desk.diff(run, other).to_document()
 
     def what_if(self, run: str, request: DraftRequest) -> dict[str, Any]:
@@ -168,13 +174,22 @@ class DeskRoutes:
         }
 
     def _draft(self, run: str, request: DraftRequest) -> Draft:
-        """Lay what the caller sent over the documents the run was made by; raises DocumentError, SiteInvalid."""
+        """Lay what the caller sent over the documents the run was made by; raises DocumentError, SiteInvalid, Problem.
+
+        A draft stays at the site of its run: who may look at one site would else try rules on the books of another.
+        """
         with self._desk.database.transaction() as connection:
             stored = find_run(connection, run, lines=False)
             if stored is None:
                 raise RunUnknown(f"run {run} does not exist")
             version = site_version(connection, stored.head.site, stored.head.site_version)
         site = version.site if request.site is None else Site.from_document(request.site)
+        if site.id != stored.head.site:
+            raise Problem(
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                f"the draft is of site {site.id}, and run {run} is of site {stored.head.site}",
+                "try it on a run of its own site",
+            )
         return Draft(site, rules_from_document({**version.rules, **request.rules}, site_names(site)))
 
 

@@ -74,6 +74,12 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_fault_of_ours)
 
 
+def told_path(request: Request) -> str:
+    """Give the path of a call as logs may hold it: where a token stands in the address, the pattern of its route."""
+    rule = getattr(request.state, "rule", None)
+    return rule.path if rule is not None and "{token}" in rule.path else request.url.path
+
+
 def _on_metering_error(request: Request, error: Exception) -> JSONResponse:
     instance = request.url.path
     if isinstance(error, Problem):
@@ -104,7 +110,7 @@ def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
 
 
 def _on_database_away(request: Request, error: Exception) -> JSONResponse:
-    _log.warning("api.database_away path=%s: %s", request.url.path, error)
+    _log.warning("api.database_away path=%s: %s", told_path(request), error)
     problem = Problem(
         HTTPStatus.SERVICE_UNAVAILABLE,
         "the database does not answer",
@@ -117,12 +123,12 @@ def _on_database_away(request: Request, error: Exception) -> JSONResponse:
 
 def _on_unstorable(request: Request, error: Exception) -> JSONResponse:
     """Text with a NUL, which no PostgreSQL column can hold: nothing is stored under it."""
-    _log.warning("api.unstorable path=%s: %s", request.url.path, error)
+    _log.warning("api.unstorable path=%s: %s", told_path(request), error)
     problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, f"the request cannot be looked up: {error}", "leave out NUL")
     return problem_response(problem, request.url.path)
 
 
 def _on_fault_of_ours(request: Request, error: Exception) -> JSONResponse:
-    _log.error("api.fault path=%s", request.url.path, exc_info=error)
+    _log.error("api.fault path=%s", told_path(request), exc_info=error)
     problem = Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service made a mistake; it is in its log")
     return problem_response(problem, request.url.path, **ids_put())

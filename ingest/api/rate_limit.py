@@ -17,7 +17,7 @@ from threading import Lock
 from fastapi import Request
 
 from ingest.access.principal import Principal
-from ingest.api.claim_gate import bucket_of
+from ingest.caller import bucket_of
 from metering.clock import Clock
 
 BURST_S = 5

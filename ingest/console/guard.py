@@ -2,7 +2,7 @@
 
 A browser sends its cookies with whatever page makes it call, so a cookie alone proves nobody's will. A call that
 changes something and stands on the session's cookie has to come from this origin, as the browser says, and carry the
-form token: in the header `Metertree-Form`, or as the first field of the form. Calls with a token in `Authorization`
+form token: in the header `Metertree-Form`, or as the first field of the form. Calls with `Authorization: Bearer`
 need none, since no browser adds that by itself. The body is looked at only as far as the token can stand, and handed on
 whole.
 """
@@ -19,6 +19,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ingest.api.problems import told_path
 from ingest.console.forms import TOKEN_FIELD, TOKEN_HEADER
 from ingest.console.visit import SESSION, VISIT, form_token
 
@@ -56,12 +57,14 @@ class FormGuard:
         if is_from_here(request) and await _shows(request, secret, receive, held):
             await self._app(scope, _again(held, receive), send)
             return
-        _log.warning("form refused", extra={"path": scope["path"], "origin": request.headers.get("Origin", "")[:100]})
+        _log.warning(
+            "console.form_refused path=%s origin=%r", told_path(request), request.headers.get("Origin", "")[:100]
+        )
         await self._refusal(request)(scope, receive, send)
 
     def _secret(self, request: Request) -> str | None:
         """Give what the token is made of; None where none is needed."""
-        if "authorization" in request.headers:
+        if shows_token(request):
             return None
         rule = getattr(request.state, "rule", None)
         if rule is not None and rule.path in self._open_forms:
@@ -69,6 +72,15 @@ class FormGuard:
         if rule is None or rule.permission is None:
             return None
         return request.cookies.get(SESSION)
+
+
+def shows_token(request: Request) -> bool:
+    """Say whether a call stands on a token and not on a cookie; the same words as where tokens are read (admission.py).
+
+    `Basic` and the like prove no will: a browser adds them by itself, to a call that still stands on its cookie.
+    """
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    return scheme.lower() == "bearer" and bool(given)
 
 
 def is_from_here(request: Request) -> bool:

@@ -33,7 +33,7 @@ from ingest.statement_desk import (
     tenant,
 )
 from ingest.statement_file import statement_file
-from ingest.statement_links import LinkExpired, LinkUnknown
+from ingest.statement_links import LinkExpired, LinkUnknown, token_hash
 from ingest.statement_paper import statement_pdf
 from ingest.statement_states import WHOLE, StatementStepRefused
 from ingest.statement_words import statement_words
@@ -183,7 +183,8 @@ class TenantPages:
     def _opened(self, request: Request, token: str, act: Callable[[StatementView], Response]) -> Response:
         """Open the link for `act`, or say why it does not open."""
         address = request.client.host if request.client else ""
-        wait_s = max(self.by_address.wait_s(address), self.by_link.wait_s(token[:64]))
+        link = _link_name(token)
+        wait_s = max(self.by_address.wait_s(address), self.by_link.wait_s(link))
         if wait_s:
             answer = self._without(request, HTTPStatus.TOO_MANY_REQUESTS, "link-busy", seconds=wait_s)
             answer.headers["Retry-After"] = str(wait_s)
@@ -195,7 +196,7 @@ class TenantPages:
             return self._without(request, HTTPStatus.NOT_FOUND, "link-unknown")
         except LinkExpired:
             return self._without(request, HTTPStatus.GONE, "link-expired")
-        self.by_link.spend(token[:64])
+        self.by_link.spend(link)
         return act(view)
 
     def _shown(self, request: Request, token: str, sent: SentForm | None = None, fault: str = "") -> Response:
@@ -233,6 +234,14 @@ class TenantPages:
 def _caller(request: Request, view: StatementView) -> Caller:
     address = request.client.host if request.client else ""
     return tenant(view, address, request.headers.get("User-Agent", "")[:200])
+
+
+def _link_name(token: str) -> str:
+    """Name a link, however it is written; empty for what is none."""
+    try:
+        return token_hash(token).hex()
+    except LinkUnknown:
+        return ""
 
 
 def _address(request: Request, token: str) -> str:

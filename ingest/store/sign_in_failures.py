@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ingest.caller import bucket_of
 from ingest.store.database import Connection, load_queries
 
 WINDOW = timedelta(minutes=15)
@@ -27,7 +28,7 @@ class Attempt:
     @property
     def row(self) -> dict[str, object]:
         """Give what is kept of it: people type passwords into the field of the name."""
-        return {"operator_hash": hashlib.sha256(self.operator.encode()).digest(), "address": self.address}
+        return {"operator_hash": hashlib.sha256(self.operator.encode()).digest(), "address": bucket_of(self.address)}
 
 
 def is_held(connection: Connection, attempt: Attempt, now: datetime) -> bool:

@@ -1,0 +1,128 @@
+"""Ways around the doors that a reviewer found open: each is tried here as somebody who wants in would."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from ingest.api.desk import DeskRoutes
+from ingest.api.problems import Problem
+from ingest.caller import Caller
+from ingest.sign_in_desk import Outcome, SignInDesk
+from ingest.store.database import Database, DatabaseUnreachable
+from ingest.store.operators import Post, add_operator
+from ingest.store.sign_in_failures import ADDRESS_MAX
+from ingest.store.sites import require_site
+from ingest.webhooks.desk import EndpointDesk, EndpointUnknown, Wish
+from ingest.webhooks.guard import Guard
+from ingest.webhooks.signing import Algorithm
+from metering.clock import ManualClock
+from tests.doubles.closed_park import PARK_ID
+from tests.doubles.console_centre import NOW, console_centre
+from tests.doubles.hooked import BOX, operator
+from tests.doubles.issued_park import BY, IssuedPark
+from tests.doubles.web import serving
+
+RUNS = "/v1/allocation-runs"
+
+
+def header(park: IssuedPark, name: str, *roles: str, sites: tuple[str, ...] | None = None) -> dict[str, str]:
+    """Add an operator; give the header that shows his token."""
+    with park.database.transaction() as connection:
+        return {"Authorization": f"Bearer {add_operator(connection, name, BY, NOW, Post(roles, sites))}"}
+
+
+def test_a_draft_tries_nothing_on_the_books_of_another_site(issued_park: IssuedPark) -> None:
+    with issued_park.database.transaction() as connection:
+        site: dict[str, Any] = dict(require_site(connection, PARK_ID).site.to_document())
+    here = header(issued_park, "ann", "energy-manager", sites=("park",))
+    with serving(issued_park.app) as client:
+        for act in ("shadow", "findings", "what-if"):
+            path = f"{RUNS}/{issued_park.run}/{act}"
+            answer = client.post(path, json={"site": site | {"id": "campus"}}, headers=here)
+            assert (answer.status_code, "of site park" in answer.text) == (422, True), (act, answer.text[:300])
+            assert client.post(path, json={"site": site}, headers=here).status_code == 200, act
+
+
+def test_a_run_of_another_site_is_compared_with_nothing(issued_park: IssuedPark) -> None:
+    """The door looks at the first run only; a refusal to compare would name site and period of the second."""
+    routes, run = DeskRoutes(issued_park.closing.desk), issued_park.run
+    assert routes.diff(run, run, operator("ann", "energy-manager", sites=("park",)))["lines"] == []
+    with pytest.raises(Problem) as refused:
+        routes.diff("of-the-campus", run, operator("bob", "energy-manager", sites=("campus",)))
+    assert (refused.value.status, "park" in str(refused.value)) == (404, False)
+
+
+def test_an_administrator_of_one_site_keeps_to_his_own_endpoints(database: Database) -> None:
+    desk = EndpointDesk(database, BOX, Guard(), ManualClock(NOW))
+    whole, here = operator("boss", "administrator"), operator("ann", "administrator", sites=("park",))
+    wish = Wish("https://billing.example/hooks", None, None)
+    theirs = desk.add(wish, Algorithm.ED25519, whole).endpoint.endpoint
+    mine = desk.add(wish, Algorithm.ED25519, here).endpoint.endpoint
+    assert [one.endpoint for one in desk.list(here)] == [mine]
+    assert {one.endpoint for one in desk.list(whole)} == {mine, theirs}
+    for act in (
+        lambda: desk.read(theirs, here),
+        lambda: desk.change(theirs, wish, here),
+        lambda: desk.rotate(theirs, here, algorithm=None, overlap_h=0),
+        lambda: desk.deliveries(theirs, here, state=None, before=None, most=10),
+    ):
+        with pytest.raises(EndpointUnknown):
+            act()
+
+
+def test_a_cookie_stays_guarded_whatever_else_a_call_carries(database: Database, cheap_passwords: None) -> None:
+    """A browser may add `Authorization: Basic` by itself; only what no browser adds takes a form's place."""
+    with console_centre(database) as centre:
+        centre.add("manager", "energy-manager")
+        centre.sign_in("manager")
+        for shown in ("Basic eDp5", "Bearer", "bearer", "Negotiate x", ""):
+            answer = centre.client.post("/account/sessions/end-others", headers={"Authorization": shown})
+            assert answer.status_code == 403, shown
+
+
+def test_no_token_of_an_address_gets_into_the_log(
+    issued_park: IssuedPark, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise DatabaseUnreachable("away")
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    token = issued_park.token
+    with caplog.at_level(logging.DEBUG), serving(issued_park.app) as client:
+        refused = client.post(f"/welcome/{token}", data={"password": "x"})
+        assert refused.status_code == 403
+        for fault in (away, broken):
+            with monkeypatch.context() as patched:
+                patched.setattr("ingest.statement_desk.StatementDesk.open_token", fault)
+                patched.setattr("ingest.sign_in_desk.SignInDesk.operator_of_link", fault)
+                for path in ("s", "welcome"):
+                    answer = client.get(f"/{path}/{token}", headers={"Connection": "close"})
+                    assert answer.status_code in (500, 503)
+    told = [f"{one.getMessage()} {one.__dict__}" for one in caplog.records if not one.name.startswith("http")]
+    assert any("/s/{token}" in one for one in told)
+    assert [one for one in told if token in one] == []
+
+
+def test_guessing_passwords_from_one_ipv6_network_is_held(database: Database, cheap_passwords: None) -> None:
+    """Whoever has one address of IPv6 has 2^64 of them: they count as one, with as many names as he likes."""
+    desk = SignInDesk(database, ManualClock(NOW))
+    outcomes = [
+        desk.sign_in(f"name-{guess}", "wrong horse battery", Caller("stranger", f"2001:db8::{guess:x}", "")).outcome
+        for guess in range(1, ADDRESS_MAX + 2)
+    ]
+    assert outcomes == [Outcome.WRONG] * ADDRESS_MAX + [Outcome.HELD]
+    elsewhere = Caller("stranger", "2001:db8:0:1::1", "")
+    assert desk.sign_in("name-0", "wrong horse battery", elsewhere).outcome is Outcome.WRONG
+
+
+def test_a_link_is_counted_as_one_however_it_is_written(issued_park: IssuedPark) -> None:
+    token = issued_park.token
+    with serving(issued_park.app) as client:
+        written = [token, token.lower(), *(f"{token[:at]}-{token[at:]}" for at in range(4, 20))]
+        seen = [client.get(f"/s/{written[at % len(written)]}/qr.svg").status_code for at in range(100)]
+    assert 429 in seen
