@@ -93,15 +93,13 @@ def drawing(tops: Sequence[Branch], more: str) -> Drawing:
     scale = TALL / max(1, sum(max(0, one.energy) for one in pruned))
     levels = max((_levels(one) for one in pruned), default=1)
     column = (WIDTH - LABEL - MARGIN - BAR) / max(1, levels - 1) if levels > 1 else 0.0
-    placed, bottom = [], float(MARGIN)
+    bottom = float(MARGIN)
+    placed: list[_Placed] = []
     for one in pruned:
         found, bottom = _place(one, 0, bottom, scale)
-        placed.append(found)
-    bars, flows = [], []
-    for top in placed:
-        for one in _walk(top):
-            bars.append(_bar(one, column))
-            flows.extend(_flows(one, column, scale))
+        placed += _walk(found)
+    bars = [_bar(one, column) for one in placed]
+    flows = [flow for one in placed for flow in _flows(one, column, scale)]
     return Drawing(WIDTH, round(bottom + STUB / 2 + MARGIN), tuple(bars), tuple(flows))
 
 

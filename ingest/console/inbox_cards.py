@@ -105,8 +105,8 @@ def _binding_tables(stored: StoredBinding, shown: Review, language: Language) ->
         found = (meter.node, made.unit or "", meter.serial, meter.profile, f"{meter.ct} × {meter.pt}")
         names = ("row-node", "row-unit", "row-serial", "row-profile", "row-ratio")
         rows = [
-            [words_cell(word(name)), *(words_cell(one or "–", one) for one in pair), _verdict(*pair, word)]
-            for name, *pair in zip(names, planned, found, strict=True)
+            [words_cell(word(name)), *(words_cell(one or "–", one) for one in pair), _verdict(pair, word)]
+            for name, pair in zip(names, zip(planned, found, strict=True), strict=True)
         ]
         yield table(
             "compared", word("differences"), (word(one) for one in ("what", "planned", "found", "verdict")), rows
@@ -120,7 +120,8 @@ def _binding_tables(stored: StoredBinding, shown: Review, language: Language) ->
             yield table("comparisons", word("comparisons"), columns, told)
 
 
-def _verdict(planned: str, found: str, word: Callable[[str], str]) -> Cell:
+def _verdict(pair: tuple[str, str], word: Callable[[str], str]) -> Cell:
+    planned, found = pair
     if not planned:
         return words_cell("–", "")
     is_same = planned == found
