@@ -215,7 +215,8 @@ class StatementDesk:
             if found.state is not DisputeState.OPEN:
                 if (found.state, found.answer) == (answer.state, text):
                     return found
-                raise DisputeAnswered(f"dispute {dispute} was answered already, by {found.answered_by}: {found.state}")
+                # By whom is not for everybody who may answer.
+                raise DisputeAnswered(f"dispute {dispute} was answered already: {found.state}")
             answer_dispute(connection, dispute, answer.state, text, caller.name, now)
             view = view_of(connection, found.statement)
             told = [_event(EventKind.DISPUTE_ANSWERED, view, now, dispute=str(dispute), state=str(answer.state))]

@@ -166,7 +166,8 @@ class DisputePages:
         answered = ""
         if one.answered_at is not None:
             when = local_time(one.answered_at, site.calendar)
-            answered = word["answered-by"].format(who=one.answered_by, when=when)
+            sees_who = shipped_policy().sees(visit.principal, "dispute", "answered_by")
+            answered = word["answered-by"].format(who=one.answered_by, when=when) if sees_who else when
         return DisputeView(
             one=found,
             about=_about(told, one.is_whole, one.line, word),

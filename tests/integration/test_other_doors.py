@@ -11,6 +11,8 @@ from ingest.api.desk import DeskRoutes
 from ingest.api.problems import Problem
 from ingest.caller import Caller
 from ingest.sign_in_desk import Outcome, SignInDesk
+from ingest.statement_desk import Answer, Complaint
+from ingest.statement_states import WHOLE, DisputeState
 from ingest.store.database import Database, DatabaseUnreachable
 from ingest.store.operators import Post, add_operator
 from ingest.store.sign_in_failures import ADDRESS_MAX
@@ -22,7 +24,7 @@ from metering.clock import ManualClock
 from tests.doubles.closed_park import PARK_ID
 from tests.doubles.console_centre import NOW, console_centre
 from tests.doubles.hooked import BOX, operator
-from tests.doubles.issued_park import BY, IssuedPark
+from tests.doubles.issued_park import BY, PHONE, IssuedPark
 from tests.doubles.web import serving
 
 RUNS = "/v1/allocation-runs"
@@ -126,3 +128,24 @@ def test_a_link_is_counted_as_one_however_it_is_written(issued_park: IssuedPark)
         written = [token, token.lower(), *(f"{token[:at]}-{token[at:]}" for at in range(4, 20))]
         seen = [client.get(f"/s/{written[at % len(written)]}/qr.svg").status_code for at in range(100)]
     assert 429 in seen
+
+
+def test_who_sees_no_names_learns_of_nobody_who_answered(issued_park: IssuedPark) -> None:
+    """Finance answers disputes and sees no names of people: not on the page, and not in a refusal."""
+    issued_park.desk.dispute(issued_park.token, Complaint(WHOLE, "too much"), PHONE)
+    dispute = issued_park.view().disputes[0].dispute
+    issued_park.desk.answer(dispute, Answer(DisputeState.UPHELD, "it is right"), Caller("quentin", "", "", True))
+    finance = header(issued_park, "fin", "finance")
+    manager = header(issued_park, "man", "energy-manager")
+    other = {"state": "recomputed", "answer": "another"}
+    with serving(issued_park.app) as client:
+        refused = client.post(f"/v1/disputes/{dispute}/answer", json=other, headers=finance)
+        pages = {
+            name: client.get(f"/disputes/{dispute}", headers=who) for name, who in (("f", finance), ("m", manager))
+        }
+        form = client.post(f"/disputes/{dispute}/answer", data=other, headers=finance)
+    assert (refused.status_code, "quentin" in refused.text) == (409, False)
+    assert "already" in refused.json()["detail"]
+    assert {name: "quentin" in page.text for name, page in pages.items()} == {"f": False, "m": True}
+    assert "it is right" in pages["f"].text
+    assert "quentin" not in form.text
