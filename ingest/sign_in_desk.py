@@ -18,6 +18,7 @@ from ingest.store.sessions import end_session, session_of, start_session
 from ingest.store.sign_in_failures import Attempt, forgive, is_held, note_failure
 from ingest.store.sign_ins import (
     SignIn,
+    hold_sign_in,
     link_of,
     make_link,
     renew_hash,
@@ -81,9 +82,14 @@ class SignInDesk:
             return Answer(Outcome.WRONG)
         person = _in_person(caller, name)
         with self.database.transaction() as connection:
+            # What was changed while it was hashed counts, and whoever changes it now ends this session too.
+            held = hold_sign_in(connection, name)
+            if held is None or held.password_hash != known.password_hash:
+                note_failure(connection, attempt, now)
+                return Answer(Outcome.WRONG)
             if needs_renewal(known.password_hash):
                 renew_hash(connection, known, password)
-            if known.code_secret is not None:
+            if held.code_secret is not None:
                 return Answer(Outcome.CODE, start_session(connection, person, now, awaits_code=True))
             forgive(connection, attempt, now)
             return Answer(Outcome.IN, start_session(connection, person, now, awaits_code=False))
@@ -93,7 +99,9 @@ class SignInDesk:
         now = self.clock.now()
         with self.database.transaction() as connection:
             half = session_of(connection, token, now)
-            known = None if half is None or not half.awaits_code else sign_in_of(connection, half.operator)
+            known = None if half is None or not half.awaits_code else hold_sign_in(connection, half.operator)
+            # Again, now that his password stays as it is: with another one, half a session is over.
+            half = session_of(connection, token, now)
             if half is None or known is None or known.code_secret is None:
                 return Answer(Outcome.OVER)
             attempt = Attempt(known.operator, caller.where)

@@ -10,9 +10,11 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import segno
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse, Response
 
+from ingest.api.admission import READS
+from ingest.api.problems import Problem
 from ingest.caller import Caller
 from ingest.console.forms import FormRead
 from ingest.console.rendering import local_time
@@ -47,7 +49,7 @@ class AccountPages:
 
     def router(self) -> APIRouter:
         """Give the routes."""
-        router = APIRouter(prefix="/account", include_in_schema=False)
+        router = APIRouter(prefix="/account", include_in_schema=False, dependencies=[Depends(_signed_in)])
         router.add_api_route("", self.account, methods=["GET"], response_class=HTMLResponse)
         router.add_api_route("/password", self.change_password, methods=["POST"], response_class=HTMLResponse)
         router.add_api_route("/code", self.code_page, methods=["GET"], response_class=HTMLResponse)
@@ -198,6 +200,12 @@ def device_words(agent: str) -> str:
     browser = next((name for mark, name in _BROWSERS if mark in agent), "")
     system = next((name for mark, name in _SYSTEMS if mark in agent), "")
     return " · ".join(part for part in (browser, system) if part) or agent[:40] or "–"
+
+
+async def _signed_in(request: Request) -> None:
+    """Refuse acts of programs: a token stands for its operator, but his password and sessions are his own."""
+    if request.method not in READS and getattr(request.state, "session", None) is None:
+        raise Problem(HTTPStatus.FORBIDDEN, "this takes somebody who is signed in, not a token", "sign in: /sign-in")
 
 
 def _caller(visit: Visit) -> Caller:

@@ -58,7 +58,16 @@ class SignInLink:
 
 def sign_in_of(connection: Connection, operator: str) -> SignIn | None:
     """Give by what an operator signs in; None for who has no password, was removed, or does not exist."""
-    row = connection.execute(load_queries("sign_ins")["sign_in_of"], {"operator": operator}).fetchone()
+    return _sign_in(connection, "sign_in_of", operator)
+
+
+def hold_sign_in(connection: Connection, operator: str) -> SignIn | None:
+    """Give the same, and let nobody change it until the transaction ends."""
+    return _sign_in(connection, "hold_sign_in", operator)
+
+
+def _sign_in(connection: Connection, query: str, operator: str) -> SignIn | None:
+    row = connection.execute(load_queries("sign_ins")[query], {"operator": operator}).fetchone()
     if row is None:
         return None
     name, hashed, password_at, secret, since, step, recovery = row

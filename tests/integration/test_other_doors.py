@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,19 +11,21 @@ import pytest
 from ingest.api.desk import DeskRoutes
 from ingest.api.problems import Problem
 from ingest.caller import Caller
+from ingest.passwords import is_password, new_secret
 from ingest.sign_in_desk import Outcome, SignInDesk
 from ingest.statement_desk import Answer, Complaint
 from ingest.statement_states import WHOLE, DisputeState
-from ingest.store.database import Database, DatabaseUnreachable
-from ingest.store.operators import Post, add_operator
+from ingest.store.database import Connection, Database, DatabaseUnreachable
+from ingest.store.operators import Post, add_operator, renew_operator
 from ingest.store.sign_in_failures import ADDRESS_MAX
+from ingest.store.sign_ins import set_code, set_password
 from ingest.store.sites import require_site
 from ingest.webhooks.desk import EndpointDesk, EndpointUnknown, Wish
 from ingest.webhooks.guard import Guard
 from ingest.webhooks.signing import Algorithm
 from metering.clock import ManualClock
 from tests.doubles.closed_park import PARK_ID
-from tests.doubles.console_centre import NOW, console_centre
+from tests.doubles.console_centre import NOW, PASSWORD, console_centre
 from tests.doubles.hooked import BOX, operator
 from tests.doubles.issued_park import BY, PHONE, IssuedPark
 from tests.doubles.web import serving
@@ -149,3 +152,47 @@ def test_who_sees_no_names_learns_of_nobody_who_answered(issued_park: IssuedPark
     assert {name: "quentin" in page.text for name, page in pages.items()} == {"f": False, "m": True}
     assert "it is right" in pages["f"].text
     assert "quentin" not in form.text
+
+
+def test_a_password_that_was_changed_while_it_was_looked_at_lets_nobody_in(
+    database: Database, cheap_passwords: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashing takes long: what was changed meanwhile counts, or a thief gets in just after he was locked out."""
+    desk = SignInDesk(database, ManualClock(NOW))
+    person, thief = Caller("manager", "192.0.2.1", "", True), Caller("stranger", "192.0.2.66", "")
+    with database.transaction() as connection:
+        add_operator(connection, "manager", BY, NOW, Post(("energy-manager",)))
+        set_password(connection, "manager", PASSWORD, person, NOW)
+
+    def change(connection: Connection) -> None:
+        set_password(connection, "manager", "quite another horse", person, NOW)
+
+    def protect(connection: Connection) -> None:
+        set_code(connection, "manager", new_secret(), 1, person, NOW)
+
+    for act, outcome in ((protect, Outcome.CODE), (change, Outcome.WRONG)):
+
+        def looked_at(given: str, hashed: str | None, act: Callable[[Connection], None] = act) -> bool:
+            with database.transaction() as connection:
+                act(connection)
+            return is_password(given, hashed)
+
+        monkeypatch.setattr("ingest.sign_in_desk.is_password", looked_at)
+        assert desk.sign_in("manager", PASSWORD, thief).outcome is outcome
+
+
+def test_the_account_is_for_who_is_signed_in_and_no_program_of_his(database: Database, cheap_passwords: None) -> None:
+    with console_centre(database) as centre:
+        centre.add("manager", "energy-manager")
+        with database.transaction() as connection:
+            token = renew_operator(connection, "manager", BY, NOW)
+        shown = {"Authorization": f"Bearer {token}", "Connection": "close"}
+        new = {"new-password": "quite another horse", "repeat": "quite another horse"}
+        for path, fields in (
+            ("sessions/end-others", {}),
+            ("password", {"old-password": PASSWORD} | new),
+            ("code/drop", {"drop-password": PASSWORD}),
+        ):
+            answer = centre.client.post(f"/account/{path}", data=fields, headers=shown)
+            assert answer.status_code == 403, path
+        assert centre.sign_in("manager").status_code == 303

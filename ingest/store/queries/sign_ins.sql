@@ -2,6 +2,11 @@
 SELECT operator, password_hash, password_at, code_secret, code_since, code_step, recovery_hashes
 FROM sign_ins JOIN operators USING (operator) WHERE operator = %(operator)s AND removed_at IS NULL;
 
+-- name: hold_sign_in
+SELECT operator, password_hash, password_at, code_secret, code_since, code_step, recovery_hashes
+FROM sign_ins JOIN operators USING (operator) WHERE operator = %(operator)s AND removed_at IS NULL
+FOR UPDATE OF sign_ins;
+
 -- name: sign_ins_set_up
 -- Who has chosen a password and a second factor, and whose link is still open.
 SELECT operator, password_at, code_since, newest.expires_at
