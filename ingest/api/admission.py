@@ -150,9 +150,10 @@ def nobody(method: str) -> Problem:
 def is_on_this_machine(request: Request) -> bool:
     """Say whether a call comes from this machine, through no proxy, and to a name of this machine.
 
-    The last keeps a page from elsewhere from reading here by a name of its own that leads to 127.0.0.1.
+    The last keeps a page from elsewhere from reading here by a name of its own that leads to 127.0.0.1. HTTP/1.0 is
+    what nginx speaks unless told otherwise, and it says nothing then of whom it asks for; no browser speaks it.
     """
-    if any(name in request.headers for name in FORWARDED):
+    if any(name in request.headers for name in FORWARDED) or request.scope.get("http_version") == "1.0":
         return False
     return is_loopback(request.client.host if request.client else "") and is_loopback(request.url.hostname or "")
 

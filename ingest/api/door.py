@@ -399,12 +399,14 @@ def _again(octets: bytes, receive: Receive) -> Receive:
 
 
 def _named(octets: bytes, name: str) -> str | None:
-    """Give the site that a JSON or form body names; None where it names none."""
+    """Give the site that a JSON or form body names; None where it names none, or one in each way."""
+    # Which of the two it is, the handler finds out; two of a name are told apart by nobody, so they name none.
+    given = parse_qs(octets.decode("utf-8", "replace"), keep_blank_values=True).get(name, [])
     try:
         document = json.loads(octets)
     except ValueError:
-        # A form. That it is one, the handler finds out; two of a name are told apart by nobody, so they name none.
-        given = parse_qs(octets.decode("utf-8", "replace")).get(name, [])
         return given[0] if len(given) == 1 else None
+    if given:
+        return None
     found = document.get(name) if isinstance(document, dict) else None
     return found if isinstance(found, str) else None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from ingest.api.desk import DeskRoutes
+from ingest.api.door import _named
 from ingest.api.problems import Problem
 from ingest.caller import Caller
 from ingest.passwords import is_password, new_secret
@@ -196,3 +198,34 @@ def test_the_account_is_for_who_is_signed_in_and_no_program_of_his(database: Dat
             answer = centre.client.post(f"/account/{path}", data=fields, headers=shown)
             assert answer.status_code == 403, path
         assert centre.sign_in("manager").status_code == 303
+
+
+def test_open_reads_are_closed_to_a_proxy_that_hides(database: Database) -> None:
+    """As nginx calls unless told otherwise: HTTP/1.0, by the address it calls, and no word of whom it calls for."""
+    with console_centre(database, open_reads=True) as centre:
+        host, port = str(centre.client.base_url.host), int(centre.client.base_url.port or 0)
+        told = {}
+        for version in ("1.0", "1.1"):
+            with socket.create_connection((host, port), 5) as wire:
+                head = f"GET /v1/allocation-runs HTTP/{version}\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n"
+                wire.sendall(head.encode())
+                told[version] = wire.makefile("rb").readline().split()[1]
+    assert told == {"1.0": b"401", "1.1": b"200"}
+
+
+@pytest.mark.parametrize(
+    ("body", "site"),
+    [
+        (b'{"site": "park"}', "park"),
+        (b"form_token=1&site=park", "park"),
+        (b"site=park&site=campus", None),
+        (b"site=&site=campus", None),
+        (b'{"site": "park", "note": "&site=campus&"}', None),
+        (b'{"site": "park", "note": "a & b, site: campus"}', "park"),
+        (b'{"site": ["park"]}', None),
+        (b"{}", None),
+    ],
+)
+def test_a_body_names_a_site_in_one_way_only(body: bytes, site: str | None) -> None:
+    """What reads as JSON and as a form would be let in by the one, and done by the other."""
+    assert _named(body, "site") == site
