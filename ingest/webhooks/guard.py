@@ -25,6 +25,8 @@ _NUMBER = re.compile(r"(0x[0-9a-f]*|[0-9]+)\Z")
 _VISIBLE = re.compile(r"[\x21-\x7e]+\Z")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
+_HOUSE = (ipaddress.IPv4Network("192.0.0.0/24"), ipaddress.IPv4Network("168.63.129.16/32"))
+"""Of protocols (RFC 6890; Oracle's metadata are at .192) and of Azure's agent: answered by the machine's own host."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -121,6 +123,7 @@ def is_public(address: Address) -> bool:
         address.is_link_local,
         address.is_private,
         isinstance(address, ipaddress.IPv6Address) and (address.is_site_local or address in _LOCAL_NAT64),
+        isinstance(address, ipaddress.IPv4Address) and any(address in network for network in _HOUSE),
     )
     return address.is_global and not any(set_aside)
 

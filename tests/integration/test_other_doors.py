@@ -23,7 +23,7 @@ from ingest.store.sign_in_failures import ADDRESS_MAX
 from ingest.store.sign_ins import set_code, set_password
 from ingest.store.sites import require_site
 from ingest.webhooks.desk import EndpointDesk, EndpointUnknown, Wish
-from ingest.webhooks.guard import Guard
+from ingest.webhooks.guard import Guard, UrlRefused
 from ingest.webhooks.signing import Algorithm
 from metering.clock import ManualClock
 from tests.doubles.closed_park import PARK_ID
@@ -229,3 +229,14 @@ def test_open_reads_are_closed_to_a_proxy_that_hides(database: Database) -> None
 def test_a_body_names_a_site_in_one_way_only(body: bytes, site: str | None) -> None:
     """What reads as JSON and as a form would be let in by the one, and done by the other."""
     assert _named(body, "site") == site
+
+
+@pytest.mark.parametrize("address", ["192.0.0.192", "192.0.0.8", "168.63.129.16", "::ffff:192.0.0.192"])
+def test_no_delivery_goes_to_the_house_services_of_a_cloud(address: str) -> None:
+    """Addresses that look public and are answered by the machine's own host: Oracle's metadata, Azure's agent."""
+    guard = Guard()
+    shown = f"[{address}]" if ":" in address else address
+    with pytest.raises(UrlRefused):
+        guard.read(f"https://{shown}/")
+    with pytest.raises(UrlRefused):
+        guard.resolve(guard.read("https://hooks.example/"), lambda *_: [address])
