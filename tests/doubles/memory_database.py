@@ -563,6 +563,7 @@ _FILES = (
     "bindings",
     "hand_readings",
     "inbox",
+    "statement_states",
     "ordered_jobs",
     "feed",
     "events",

@@ -23,7 +23,7 @@ from ingest.store.sign_ins import make_link, set_password
 from ingest.store.sites import import_site, require_site
 from metering.obis import ENERGY_IMPORT
 from provisioning.place import Place
-from tests.doubles.review_centre import FIRST, NOW, PARK_ID, SECOND, ReviewCentre
+from tests.doubles.review_centre import FIRST, NOW, PARK_ID, SECOND, TOKEN, ReviewCentre
 from tests.doubles.ruled_park import RuledPark
 from tests.doubles.surveyed_park import surveyed_site
 from tests.doubles.waiting_park import Park
@@ -70,6 +70,12 @@ def stage(database: Database) -> Iterator[Stage]:
         with database.transaction() as connection:
             kept = list_kept(connection, 1)
         parts["kept"] = str(kept[0].number) if kept else "0"
+        made = client.post(
+            "/v1/webhook-endpoints",
+            json={"url": "https://billing.example/hooks/metertree", "description": "billing"},
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
+        parts["endpoint"] = made.json().get("endpoint", made.text)
         parts["reading"] = _reading(client, centre.headers("bo"))
         yield Stage(str(client.base_url).rstrip("/"), parts)
 
