@@ -75,7 +75,7 @@ def stage(database: Database) -> Iterator[Stage]:
             json={"url": "https://billing.example/hooks/metertree", "description": "billing"},
             headers={"Authorization": f"Bearer {TOKEN}"},
         )
-        parts["endpoint"] = made.json().get("endpoint", made.text)
+        parts["endpoint"] = made.json()["id"]
         parts["reading"] = _reading(client, centre.headers("bo"))
         yield Stage(str(client.base_url).rstrip("/"), parts)
 
