@@ -334,7 +334,7 @@ class _Sender:
     async def _tell(self, status: HTTPStatus, detail: str) -> None:
         self._is_over = True
         if status is FAULT:
-            _log.error("door.fault %s", detail)
+            _log.error("door.fault detail=%s", detail)
         answer = problem_response(Problem(status, detail), self._request.url.path)
         await answer(self._request.scope, _nothing, self._send)
 
