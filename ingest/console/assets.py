@@ -13,6 +13,8 @@ from importlib.resources.abc import Traversable
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from ingest.api.problems import not_found
+
 _MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -55,7 +57,7 @@ def asset_router() -> APIRouter:
 def _file(request: Request, path: str) -> Response:
     found = assets().get(path)
     if found is None:
-        return Response(status_code=HTTPStatus.NOT_FOUND)
+        raise not_found(f"file {path}", "pages name the files they need")
     tag = f'"{found.version}"'
     headers = {
         "ETag": tag,

@@ -498,6 +498,11 @@ class MemoryConnection(
         wanted = (row for row in newest_first if a["site"] in (None, row[1]) and a["period"] in (None, row[2]))
         return [row[:6] for row in wanted][: a["most"]]
 
+    def _run_heads_page(self, a: Arguments) -> list[Row]:
+        found = self._run_heads({**a, "most": len(self._tables.runs)})
+        places = [place for place, row in enumerate(found) if row[0] == a["after"]]
+        return found[places[0] + 1 :][: a["most"]] if places else []
+
     def _count_runs(self, a: Arguments) -> list[Row]:
         rows = (row for row in self._tables.runs.values() if row[3] != "draft")
         return [(sum(row[1:3] == (a["site"], a["period"]) for row in rows),)]
@@ -566,6 +571,7 @@ _FILES = (
     "statement_states",
     "ordered_jobs",
     "feed",
+    "billing",
     "events",
 )
 _NAMES = {query: name for file in _FILES for name, query in load_queries(file).items()}
