@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 import psycopg
@@ -50,8 +50,11 @@ class Leadership:
                 return False
 
     def give_up(self) -> None:
-        """Let another program lead."""
+        """Let another program lead, from now on: a connection that is closed keeps its lock until the server sees it."""
         with self._lock:
+            if self._connection is not None and self._leads:
+                with suppress(psycopg.Error):
+                    self._connection.execute(load_queries("turns")["leave_jobs"])
             self._let_go()
 
     def _still_ours(self) -> bool:

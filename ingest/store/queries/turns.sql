@@ -5,3 +5,6 @@ FROM set_config('idle_in_transaction_session_timeout', '0', true);
 
 -- name: take_jobs
 SELECT pg_try_advisory_lock(7083465729084);
+
+-- name: leave_jobs
+SELECT pg_advisory_unlock_all();
