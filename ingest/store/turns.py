@@ -50,7 +50,7 @@ class Leadership:
                 return False
 
     def give_up(self) -> None:
-        """Let another program lead, from now on: a connection that is closed keeps its lock until the server sees it."""
+        """Let another program lead at once: a lock outlives its closed connection until the server sees it."""
         with self._lock:
             if self._connection is not None and self._leads:
                 with suppress(psycopg.Error):
