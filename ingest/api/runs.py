@@ -135,9 +135,7 @@ class RunRoutes:
         run: str,
         party: str | None = None,
         pool: str | None = None,
-        after: int | None = Query(
-            None, ge=-1, le=LINES_MAX, description="`next` of the page before; -1 at first"
-        ),
+        after: int | None = Query(None, ge=-1, le=LINES_MAX, description="`next` of the page before; -1 at first"),
         limit: int = Query(LINES_PAGE, ge=1, le=LINES_PAGE),
     ) -> dict[str, Any]:
         """Give the lines, of one party or pool if asked; energies in the order of `bands`.

@@ -84,7 +84,8 @@ def test_every_word_is_shown_somewhere() -> None:
         for path in INGEST.rglob("*")
         if path.suffix in {".py", ".html"} and path != WORDS
     )
-    built = ("class-", "quality-", "reason-", "state-", "line-", "service-", "nav-", "role-", "told-", "not-", "too-", "our-")
+    built = ("class-", "quality-", "reason-", "state-", "line-", "service-")
+    built += ("nav-", "role-", "told-", "not-", "too-", "our-")
     quoted = set(re.findall(r"""['"][a-z0-9-]+['"]""", shown))
     known = words(Language.EN)
     unused = [key for key in known if not {f'"{key}"', f"'{key}'"} & quoted and not key.startswith(built)]
