@@ -93,7 +93,13 @@ def test_the_managers_day_from_an_exception_to_a_published_run(centre: ReviewCen
     manager.wait_for_url(re.compile("/jobs/"))
     expect(manager.get_by_text("得到新的核算批次")).to_be_visible(timeout=60_000)
     looked_at(manager, "3-job")
-    manager.get_by_role("link", name="打开核对页").click()
+    expect(manager.get_by_role("link", name="打开核对页")).to_be_visible()
+
+    # What it found outside of what is permitted waits in the inbox.
+    manager.goto("/inbox")
+    expect(manager.get_by_text("1 项情形须写明理由")).to_be_visible()
+    looked_at(manager, "3-inbox")
+    manager.get_by_role("link", name="去审核").click()
 
     # In five seconds: it adds up, and one thing needs him.
     expect(manager.get_by_role("heading", name="分毫不差")).to_be_visible()
@@ -131,7 +137,10 @@ def test_the_managers_day_from_an_exception_to_a_published_run(centre: ReviewCen
     approver = comes_in(centre, chromium, "cy", PHONE)
     approver.goto("/runs")
     looked_at(approver, "7-phone-runs")
-    approver.get_by_role("link", name="2026-07-02").click()
+    approver.goto("/inbox")
+    expect(approver.get_by_text("已检查，待另一人批准。")).to_be_visible()
+    looked_at(approver, "7-phone-inbox")
+    approver.get_by_role("link", name="去审核").click()
     looked_at(approver, "8-phone-review")
     approver.get_by_role("button", name="批准", exact=True).click()
     expect(approver.get_by_text("已批准。可以发布。")).to_be_visible()
@@ -139,6 +148,8 @@ def test_the_managers_day_from_an_exception_to_a_published_run(centre: ReviewCen
     expect(approver.get_by_text("已发布。确认单已是最终版本。")).to_be_visible()
     expect(approver.get_by_text("没有待处理的事项")).to_be_visible()
     looked_at(approver, "9-phone-published")
+    approver.goto("/inbox")
+    expect(approver.get_by_text("没有待办")).to_be_visible()
 
     with centre.database.transaction() as connection:
         (head,) = list_runs(connection, site=PARK_ID, period=SECOND, most=2)
