@@ -107,30 +107,23 @@ class RulesPages:
 
     def pool(self, request: Request, site: str, pool: str) -> Response:
         """Show one pool: its formula, why it conserves, everything that is written about it, and its history."""
-        visit = visit_of(request)
-        ground = self._desk.ground(SiteId(site))
-        written = read_part(ground.books, f"pool/{pool}")
-        found = next((one for one in ground.rules.pools if one.id == pool), None)
-        if written is None or found is None:
-            return visit.missing()
-        vocabulary, language = ground.rules.formulas.vocabulary, visit.language
-        formula, place = formula_of(found), 1 if language == "zh" else 0
-        with self._desk.database.transaction() as connection:
-            steps = history_of(connection, SiteId(site))
-        return visit.page(
-            "rules_pool.html",
-            section=SECTION,
-            word=rules_words(language),
-            site=SiteId(site),
-            site_id=site,
-            pool=written,
-            method=method_text(written, vocabulary, language),
-            proof=[] if formula is None else [one[place] for one in formula.proof],
-            items=pool_items(written, ground.rules, ground.version.site, language),
-            is_overdue=found.review_by is not None and found.review_by <= self._today(ground),
-            can_compose=written["rule"] in ("formula", "area"),
-            history=part_history(steps, f"pool/{pool}", vocabulary, language, ground.version.site.calendar),
-        )
+
+        def content(visit: Visit, ground: Ground) -> dict[str, Any] | None:
+            written = read_part(ground.books, f"pool/{pool}")
+            found = next((one for one in ground.rules.pools if one.id == pool), None)
+            if written is None or found is None:
+                return None
+            formula, place = formula_of(found), 1 if visit.language == "zh" else 0
+            return {
+                "pool": written,
+                "method": method_text(written, ground.rules.formulas.vocabulary, visit.language),
+                "proof": [] if formula is None else [one[place] for one in formula.proof],
+                "items": pool_items(written, ground.rules, ground.version.site, visit.language),
+                "is_overdue": found.review_by is not None and found.review_by <= self._today(ground),
+                "can_compose": written["rule"] in ("formula", "area"),
+            }
+
+        return self._part(request, site, "rules_pool.html", f"pool/{pool}", content)
 
     def coefficients(self, request: Request, site: str) -> Response:
         """Show the tables of coefficients, and the coefficients that pools carry themselves."""
@@ -148,26 +141,19 @@ class RulesPages:
 
     def numbers(self, request: Request, site: str, name: str) -> Response:
         """Show one table of coefficients with the days each number holds, and its history."""
-        visit = visit_of(request)
-        ground = self._desk.ground(SiteId(site))
-        found = ground.rules.formulas.numbers.get(name)
-        if found is None:
-            return visit.missing()
-        with self._desk.database.transaction() as connection:
-            steps = history_of(connection, SiteId(site))
-        vocabulary, language = ground.rules.formulas.vocabulary, visit.language
-        return visit.page(
-            "rules_numbers.html",
-            section=SECTION,
-            word=rules_words(language),
-            site=SiteId(site),
-            site_id=site,
-            numbers=found,
-            name=dict(found.names).get(language, name),
-            table=spans_table(found, _unit_names(ground, language), language),
-            is_overdue=found.review_by is not None and found.review_by <= self._today(ground),
-            history=part_history(steps, f"numbers/{name}", vocabulary, language, ground.version.site.calendar),
-        )
+
+        def content(visit: Visit, ground: Ground) -> dict[str, Any] | None:
+            found = ground.rules.formulas.numbers.get(name)
+            if found is None:
+                return None
+            return {
+                "numbers": found,
+                "name": dict(found.names).get(visit.language, name),
+                "table": spans_table(found, _unit_names(ground, visit.language), visit.language),
+                "is_overdue": found.review_by is not None and found.review_by <= self._today(ground),
+            }
+
+        return self._part(request, site, "rules_numbers.html", f"numbers/{name}", content)
 
     def tariffs(self, request: Request, site: str) -> Response:
         """Show every tariff with its versions, rates and hours."""
@@ -204,25 +190,15 @@ class RulesPages:
 
     def one_series(self, request: Request, site: str, name: str) -> Response:
         """Show one series: its curve, its source, the days that are missing."""
-        visit = visit_of(request)
-        ground = self._desk.ground(SiteId(site))
-        found = next((one for one in ground.rules.series if one.name == name), None)
-        if found is None:
-            return visit.missing()
-        with self._desk.database.transaction() as connection:
-            steps = history_of(connection, SiteId(site))
-        vocabulary, language = ground.rules.formulas.vocabulary, visit.language
-        return visit.page(
-            "rules_one_series.html",
-            section=SECTION,
-            word=rules_words(language),
-            site=SiteId(site),
-            site_id=site,
-            name=vocabulary.word(name, language),
-            key=name,
-            **series_content(found, language),
-            history=part_history(steps, f"series/{name}", vocabulary, language, ground.version.site.calendar),
-        )
+
+        def content(visit: Visit, ground: Ground) -> dict[str, Any] | None:
+            found = next((one for one in ground.rules.series if one.name == name), None)
+            if found is None:
+                return None
+            word = ground.rules.formulas.vocabulary.word(name, visit.language)
+            return {"name": word, "key": name, **series_content(found, visit.language)}
+
+        return self._part(request, site, "rules_one_series.html", f"series/{name}", content)
 
     def leases(self, request: Request, site: str) -> Response:
         """Show units and leases as far as costs are divided by them."""
@@ -298,6 +274,33 @@ class RulesPages:
         with self._desk.database.transaction() as connection:
             steps = history_of(connection, ground.version.site.id)
         return history_table(steps, ground.rules.formulas.vocabulary, visit.language, ground.version.site.calendar)
+
+    def _part(
+        self,
+        request: Request,
+        site: str,
+        template: str,
+        part: str,
+        content: Callable[[Visit, Ground], dict[str, Any] | None],
+    ) -> Response:
+        """Show one part of the rules with its history; None: there is no such part."""
+        visit = visit_of(request)
+        ground = self._desk.ground(SiteId(site))
+        shown = content(visit, ground)
+        if shown is None:
+            return visit.missing()
+        with self._desk.database.transaction() as connection:
+            steps = history_of(connection, SiteId(site))
+        vocabulary, language = ground.rules.formulas.vocabulary, visit.language
+        return visit.page(
+            template,
+            section=SECTION,
+            word=rules_words(language),
+            site=SiteId(site),
+            site_id=site,
+            **shown,
+            history=part_history(steps, part, vocabulary, language, ground.version.site.calendar),
+        )
 
     def _page(
         self,
