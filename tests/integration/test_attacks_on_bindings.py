@@ -21,12 +21,11 @@ from metering.interval import Interval
 from metering.obis import ENERGY_EXPORT
 from provisioning.installation import Bind, Exchange, InstallationInvalid, RatioChange, RegisterSeen
 from provisioning.site import SiteInvalid
-from tests.doubles.closed_park import closed_park, copy_of
+from tests.doubles.closed_park import copy_of
 from tests.doubles.installation_centre import SECOND, Centre, park_centre, phone
 from tests.doubles.installer import NOW, Installer, binding, later, park, showed
 from tests.integration.test_provisional_runs import AN, Park
 
-__all__ = ["closed_park"]
 PARK_ID = SiteId("park")
 A101 = park().meter(MeterId("m-u-a101"))
 NEW = replace(A101, id=MeterId("m-n"), serial="9", address="000000000009")

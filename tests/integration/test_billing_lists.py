@@ -12,10 +12,8 @@ from ingest.api.problem_types import TYPES, problem_type
 from ingest.store.clients import add_client, make_key
 from tests.doubles.billing_books import add_run, lines, run_id
 from tests.doubles.billing_service import billing_service
-from tests.doubles.issued_park import BY, NOW, IssuedPark, closed_park, copy_of, published_park
+from tests.doubles.issued_park import BY, NOW, IssuedPark, copy_of
 from tests.doubles.servers import Database
-
-__all__ = ["closed_park", "published_park"]
 
 RUNS, STATEMENTS = "/v1/allocation-runs", "/v1/statements"
 

@@ -19,9 +19,7 @@ from ingest.billing.columns import NATIVE
 from ingest.billing.focus import FOCUS
 from tests.doubles import billing_client
 from tests.doubles.billing_service import add_billing_client, billing_service
-from tests.doubles.issued_park import PHONE, IssuedPark, closed_park, issued_park, published_park
-
-__all__ = ["closed_park", "issued_park", "published_park"]
+from tests.doubles.issued_park import PHONE, IssuedPark
 
 PAGE = (Path(__file__).parents[2] / "docs" / "billing-api.md").read_text(encoding="utf-8")
 LEFT_OUT = "…"

@@ -13,9 +13,7 @@ from tests.doubles.billing_client import metertree_billing as api
 from tests.doubles.billing_program import BillingProgram
 from tests.doubles.billing_service import add_billing_client, billing_service
 from tests.doubles.hooked import Post, receiving
-from tests.doubles.issued_park import PHONE, IssuedPark, closed_park, issued_park, published_park
-
-__all__ = ["closed_park", "issued_park", "published_park"]
+from tests.doubles.issued_park import PHONE, IssuedPark
 
 PARTIES = ("t-01", "t-02", "t-03", "t-04", "t-06", "t-07", "t-08", "owner")
 PLACES = ("page read", "lines put", "page booked", "invoice made", "charge acknowledged")

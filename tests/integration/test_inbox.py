@@ -11,11 +11,11 @@ from ingest.alert_rules import AlertKind, Cause, Changes, Finding, Scope, Severi
 from ingest.caller import SERVICE
 from ingest.store.alerts import lock_alerts, store_changes
 from ingest.store.operators import Post, add_operator
-from tests.doubles.closed_park import BOOKED_AT, PERIOD, closed_park
+from tests.doubles.closed_park import BOOKED_AT, PERIOD
 from tests.doubles.installer import NOW
 from tests.doubles.waiting_park import AN, PARK_ID, Park, park, served
 
-__all__ = ["closed_park", "park"]
+__all__ = ["park"]
 EN = {"lang": "en"}
 
 

@@ -11,12 +11,11 @@ from allocation_engine.run_state import RunState
 from ingest.provisional import RunProvisional, provisional_of
 from metering.identity import MeterId
 from provisioning.installation import Bind
-from tests.doubles.closed_park import closed_park
 from tests.doubles.installation_centre import SECOND, phone
 from tests.doubles.installer import NOW, binding
 from tests.doubles.waiting_park import A101, AN, Park, park, served
 
-__all__ = ["closed_park", "park"]
+__all__ = ["park"]
 
 
 def test_a_run_without_installations_is_published_as_ever(park: Park) -> None:

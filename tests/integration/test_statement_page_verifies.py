@@ -14,10 +14,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.doubles.browser import DESKTOP, PHONE, browser, grave_faults, widest_overflow
-from tests.doubles.issued_park import IssuedPark, closed_park, issued_park, published_park
+from tests.doubles.issued_park import IssuedPark
 from tests.doubles.web import serving
-
-__all__ = ["closed_park", "issued_park", "published_park"]
 
 SHOTS = os.environ.get("METERTREE_TEST_SHOTS")
 AMOUNT = "90.26 CNY"
