@@ -59,6 +59,7 @@ def test_two_processes_store_the_octets_that_one_stores(books: ParkBooks) -> Non
             b"run_lines",
             b"run_slots",
             b"run_evidence",
+            b"run_completions",
             b"run_transitions",
             b"allocation_runs",
         ):
