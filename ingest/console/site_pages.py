@@ -137,9 +137,8 @@ class SitePages:
         return [self._card(one, visit) for one in found if one is not None]
 
     def _card(self, found: SiteFile, visit: Visit) -> dict[str, Any]:
-        tops = [] if found.stored is None else _tops(found)
-        net, lost = sum(row["net_wh"] for row in tops), sum(row["loss_wh"] or 0 for row in tops)
-        rows = () if found.stored is None else found.stored.document["balance"]
+        balance = found.balance
+        net, lost, outside = (0, 0, 0) if balance is None else (balance.net, balance.lost, balance.outside)
         return {
             "id": found.site.id,
             "name": found.site.names.of(visit.language),
@@ -148,7 +147,7 @@ class SitePages:
             "loss_wh": None if found.stored is None else lost,
             "energy": kwh_short(net),
             "loss": percent(lost, net),
-            "outside": sum(1 for row in rows if not SiteBalance.is_within(row)),
+            "outside": outside,
             "meters": sum(1 for meter in found.site.meters if meter.span.end is None),
             "units": len(found.site.units),
         }
@@ -193,13 +192,6 @@ def _furthest(runs: tuple[RunHead, ...]) -> tuple[RunHead, ...]:
         if known is None or _COUNTS.get(one.state, len(_COUNTS)) < _COUNTS.get(known.state, len(_COUNTS)):
             best[one.period] = one
     return tuple(sorted(best.values(), key=lambda one: one.period, reverse=True))
-
-
-def _tops(found: SiteFile) -> list[dict[str, Any]]:
-    assert found.stored is not None
-    assert found.balance is not None
-    nodes = {branch.node for branch in found.balance.branches()}
-    return [row for row in found.stored.document["balance"] if row["node"] in nodes]
 
 
 def _node(site: Site, below: str) -> NodeId | None:

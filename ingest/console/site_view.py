@@ -75,12 +75,24 @@ class SiteBalance:
         """Say whether a node's loss can be the inaccuracy of its meters."""
         return row["loss_wh"] is None or abs(row["loss_wh"]) <= row["band_wh"]
 
+    @property
+    def net(self) -> int:
+        """What came in at the top of the tree [Wh]."""
+        return sum(self._rows[node.id]["net_wh"] for node in self._below.get(None, ()))
+
+    @property
+    def lost(self) -> int:
+        """What was lost right below the top [Wh]."""
+        return sum(self._rows[node.id]["loss_wh"] or 0 for node in self._below.get(None, ()))
+
+    @property
+    def outside(self) -> int:
+        """How many nodes lose more, or less, than their meters' inaccuracy explains."""
+        return sum(1 for row in self._rows.values() if not self.is_within(row))
+
     def tiles(self) -> Iterator[dict[str, str]]:
         """Give the figures on top of the page."""
-        tops = [self._rows[node.id] for node in self._below.get(None, ())]
-        net = sum(row["net_wh"] for row in tops)
-        lost = sum(row["loss_wh"] or 0 for row in tops)
-        outside = sum(1 for row in self._rows.values() if not self.is_within(row))
+        net, lost, outside = self.net, self.lost, self.outside
         slots = [(name, count) for row in self._rows.values() for name, count in row["slots_by_quality"]]
         inexact = sum(count for name, count in slots if name.upper() != PLAIN_QUALITY)
         word = self._word
